@@ -1,0 +1,77 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// CardKey names the metadata entry of a .tflite file that holds the card, as
+// JSON.
+const CardKey = "mien.card"
+
+// Card is what a model says about itself. It travels in the file's metadata,
+// so that a file found on a board in five years still explains itself. It
+// holds no date: the same inputs give the same bytes.
+type Card struct {
+	Name        string      `json:"name"`
+	Description string      `json:"description,omitempty"`
+	License     string      `json:"license,omitempty"`
+	Input       string      `json:"input"` // preprocessing, in words
+	Heads       []Head      `json:"heads"`
+	Training    []DataSet   `json:"training,omitempty"`
+	Recipe      string      `json:"recipe,omitempty"` // the training recipe's name and overrides
+	Epochs      int         `json:"epochs,omitempty"`
+	Arch        string      `json:"arch,omitempty"`
+	Quantised   string      `json:"quantised,omitempty"` // mode and calibration, in words
+	Accuracy    []Accuracy  `json:"accuracy,omitempty"`
+	Temperature []float32   `json:"temperature,omitempty"` // per head; none means 1
+	Limits      []string    `json:"limits,omitempty"`      // what the model cannot do
+	SHA256      Fingerprint `json:"sha256"`
+}
+
+// DataSet is one source of training images and the terms it came under.
+type DataSet struct {
+	Name   string `json:"name"`
+	Images int    `json:"images"`
+	Terms  string `json:"terms"`
+}
+
+// Accuracy is one measured figure.
+type Accuracy struct {
+	Head  string  `json:"head"`
+	Data  string  `json:"data"` // data set and split
+	N     int     `json:"n"`
+	Float float64 `json:"float,omitempty"` // of the float checkpoint
+	File  float64 `json:"file,omitempty"`  // of this file
+}
+
+// Fingerprint ties a file to what it was made from.
+type Fingerprint struct {
+	Checkpoint  string `json:"checkpoint,omitempty"`
+	Calibration string `json:"calibration,omitempty"`
+}
+
+// ParseCard reads a card and checks it.
+func ParseCard(b []byte) (Card, error) {
+	var c Card
+	if err := json.Unmarshal(b, &c); err != nil {
+		return Card{}, fmt.Errorf("model: card: %w", err)
+	}
+	for _, h := range c.Heads {
+		if len(h.Labels) == 0 {
+			return Card{}, fmt.Errorf("model: card: head %q has no labels", h.Name)
+		}
+	}
+	if n := len(c.Temperature); n != 0 && n != len(c.Heads) {
+		return Card{}, fmt.Errorf("model: card: %d temperatures for %d heads", n, len(c.Heads))
+	}
+	for _, t := range c.Temperature {
+		if !(t > 0) {
+			return Card{}, fmt.Errorf("model: card: temperature %v is not above 0", t)
+		}
+	}
+	return c, nil
+}
+
+// Marshal returns the card as it is stored in a file.
+func (c Card) Marshal() ([]byte, error) { return json.Marshal(c) }

@@ -1,0 +1,85 @@
+// Package model says what a face model takes and what it tells: the input
+// picture, the heads with their labels in order, and the card that travels
+// inside the file. It runs nothing.
+package model
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Side is the width and height of the input picture in pixels. Pixels are
+// grey; a float model sees them divided by 255.
+const Side = 50
+
+// Names of a model's tensors. Engines find them by name, never by position,
+// because a model may lack heads. An output is called as its head is.
+const InputName = "face"
+
+// Head is one question that the model answers, with its possible answers. The
+// order of the labels is part of the file format.
+type Head struct {
+	Name   string   `json:"name"`
+	Labels []string `json:"labels"`
+}
+
+// The four heads of the paper (Saroop et al. 2021, arXiv 2110.15028).
+var (
+	Emotion = Head{"emotion", []string{"surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"}}
+	Gender  = Head{"gender", []string{"male", "female", "unsure"}}
+	Race    = Head{"race", []string{"Caucasian", "African-American", "Asian"}}
+	Age     = Head{"age", []string{"0-3", "4-19", "20-39", "40-69", "70+"}}
+)
+
+// Heads returns the four heads in the order of the file format.
+func Heads() []Head { return []Head{Emotion, Gender, Race, Age} }
+
+// HeadByName returns the head of that name.
+func HeadByName(name string) (Head, error) {
+	for _, h := range Heads() {
+		if h.Name == name {
+			return h, nil
+		}
+	}
+	return Head{}, fmt.Errorf("model: no head %q (there are emotion, gender, race and age)", name)
+}
+
+// Label returns the index of a label, or -1.
+func (h Head) Label(name string) int { return slices.Index(h.Labels, name) }
+
+// Spec is a model as its user sees it.
+type Spec struct {
+	Heads []Head // those that the file contains, in file-format order
+	Card  Card   // zero for a file that carries none
+}
+
+// Index returns the position of a head in s.Heads, or -1.
+func (s *Spec) Index(head string) int {
+	return slices.IndexFunc(s.Heads, func(h Head) bool { return h.Name == head })
+}
+
+// NewScores returns scores of the right shape for s.
+func (s *Spec) NewScores() *Scores {
+	out := &Scores{Heads: make([][]float32, len(s.Heads))}
+	for i, h := range s.Heads {
+		out.Heads[i] = make([]float32, len(h.Labels))
+	}
+	return out
+}
+
+// Scores is a model's answer about one face: for each head of the Spec, in its
+// order, one probability per label. The probabilities of a head sum to 1
+// within the resolution of the output (1/256 for an int8 model).
+type Scores struct {
+	Heads [][]float32
+}
+
+// Top returns the likeliest label of head i and its probability.
+func (s *Scores) Top(i int) (label int, p float32) {
+	for k, v := range s.Heads[i] {
+		if k == 0 || v > p {
+			label, p = k, v
+		}
+	}
+	return label, p
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/alecthomas/kong"
+)
+
+// commands is the command line of mien: one field, one file, for each command.
+type commands struct {
+}
+
+// env is what every command gets beside its flags.
+type env struct {
+	ctx            context.Context
+	stdout, stderr io.Writer
+}
+
+// run is main without the process: it parses args and runs the command.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var c commands
+	parser, err := kong.New(&c,
+		kong.Name("mien"),
+		kong.Description("Train, quantise and prove face models, and put them on a board."),
+		kong.Writers(stdout, stderr),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return err
+	}
+	cmd, err := parser.Parse(args)
+	if err != nil {
+		return err
+	}
+	return cmd.Run(env{ctx, stdout, stderr})
+}
