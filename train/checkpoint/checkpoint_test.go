@@ -1,0 +1,173 @@
+package checkpoint
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func example() *File {
+	return &File{
+		Tensors: []Tensor{
+			{Name: "conv1.weight", Shape: []int{2, 1, 1, 1}, Data: []float32{1.5, -2}},
+			{Name: "step", Shape: []int{}, U64: []uint64{1 << 63}},
+			{Name: "left", Shape: []int{2}, I64: []int64{-1, 3}},
+			{Name: "empty", Shape: []int{0, 3}, Data: []float32{}},
+		},
+		Meta: map[string]string{"arch": "paper", "seed": "1"},
+	}
+}
+
+func encoded(t testing.TB, f *File) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := encode(&b, f); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestRoundTrip(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.safetensors")
+	want := example()
+	if err := Write(path, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := cmpopts.SortSlices(func(a, b Tensor) bool { return a.Name < b.Name })
+	if d := cmp.Diff(want, got, byName); d != "" {
+		t.Error(d)
+	}
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+}
+
+func TestFind(t *testing.T) {
+	f := example()
+	if x := f.Find("left"); x == nil || x.I64[1] != 3 {
+		t.Errorf("left: %v", x)
+	}
+	if x := f.Find("right"); x != nil {
+		t.Errorf("right: %v", x)
+	}
+	if m := f.Floats(); len(m) != 2 || m["conv1.weight"][1] != -2 {
+		t.Errorf("floats: %v", m)
+	}
+}
+
+// The published layout, by hand: what other programs write.
+func TestParseForeign(t *testing.T) {
+	head := `{"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}`
+	b := append([]byte{byte(len(head)), 0, 0, 0, 0, 0, 0, 0}, head...)
+	b = append(b, 0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0) // 1, -2
+	f, err := Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Tensors[0].Name != "a" || f.Tensors[0].Data[0] != 1 || f.Tensors[1].Data[0] != -2 {
+		t.Errorf("%+v", f.Tensors)
+	}
+}
+
+func TestEveryCutIsAnError(t *testing.T) {
+	b := encoded(t, example())
+	for n := range b {
+		if _, err := Parse(b[:n]); err == nil {
+			t.Fatalf("%d bytes of %d were accepted", n, len(b))
+		}
+	}
+	if _, err := Parse(append(b, 0)); err == nil {
+		t.Error("a byte too many was accepted")
+	}
+}
+
+func TestReadErrorNamesTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cut.safetensors")
+	if err := os.WriteFile(path, encoded(t, example())[:40], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Read(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "cut short") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Read(path + "x"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBadTensorsAreRefused(t *testing.T) {
+	for _, f := range []File{
+		{Tensors: []Tensor{{Name: "a", Shape: []int{3}, Data: []float32{1}}}},
+		{Tensors: []Tensor{{Name: "", Shape: []int{1}, Data: []float32{1}}}},
+		{Tensors: []Tensor{{Name: "a", Shape: []int{-1, -1}, Data: []float32{1}}}},
+		{Tensors: []Tensor{{Name: "a", Data: []float32{1}}, {Name: "a", Data: []float32{1}}}},
+	} {
+		if err := encode(io.Discard, &f); err == nil {
+			t.Errorf("%v was accepted", f.Tensors)
+		}
+	}
+}
+
+// A write that fails half way, as on a full disk, keeps the old file and
+// leaves nothing behind.
+func TestFailedWriteKeepsTheOldFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keep")
+	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("no space left on device")
+	err := Replace(path, func(w io.Writer) error {
+		w.Write(make([]byte, 3<<20))
+		return full
+	})
+	if !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+	if b, err := os.ReadFile(path); err != nil || string(b) != "old" {
+		t.Errorf("now %q, %v", b, err)
+	}
+	if all, _ := os.ReadDir(filepath.Dir(path)); len(all) != 1 {
+		t.Errorf("left behind: %v", all)
+	}
+}
+
+// /dev/full is the kernel's full disk.
+func TestFullDisk(t *testing.T) {
+	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := writeSynced(f, func(w io.Writer) error { return encode(w, example()) }); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(encoded(f, example()))
+	f.Add(encoded(f, &File{}))
+	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
+	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff{}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file, err := Parse(b)
+		if err != nil {
+			return
+		}
+		for i := range file.Tensors {
+			if err := file.Tensors[i].check(); err != nil {
+				t.Errorf("accepted: %v", err)
+			}
+		}
+	})
+}
