@@ -1,0 +1,40 @@
+package nn
+
+import (
+	"math"
+
+	"mien/train/nn/internal/kernel"
+)
+
+// elu works in place; its gradient needs only its output.
+type elu struct {
+	t        *tensor
+	work     *workers
+	fwd, bwd func(worker, i int)
+}
+
+func newELU(t *tensor, work *workers) *elu {
+	return &elu{t: t, work: work,
+		fwd: func(_, i int) { kernel.ELU(t.image(i)) },
+		bwd: func(_, i int) { kernel.ELUGrad(t.imageGrad(i), t.image(i)) }}
+}
+
+func (e *elu) forward(p *pass)  { e.work.run(p.n, e.fwd) }
+func (e *elu) backward(p *pass) { e.work.run(p.n, e.bwd) }
+
+// relu works in place as well, with a limit of 6 or none.
+type relu struct {
+	work     *workers
+	fwd, bwd func(worker, i int)
+}
+
+func newReLU(t *tensor, limit float32, work *workers) *relu {
+	return &relu{work: work,
+		fwd: func(_, i int) { kernel.Clamp(t.image(i), limit) },
+		bwd: func(_, i int) { kernel.ClampGrad(t.imageGrad(i), t.image(i), limit) }}
+}
+
+func (r *relu) forward(p *pass)  { r.work.run(p.n, r.fwd) }
+func (r *relu) backward(p *pass) { r.work.run(p.n, r.bwd) }
+
+var noLimit = float32(math.Inf(1))

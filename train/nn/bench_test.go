@@ -1,0 +1,28 @@
+package nn
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"mien/train/arch"
+)
+
+// BenchmarkStep is one training step of the paper's network at batch 32 on
+// two threads: forward, backward, Adam.
+func BenchmarkStep(b *testing.B) {
+	n, err := New(arch.Paper(), 32, 2)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n.Init(1)
+	batch, weights, adam := randomBatch(rand.New(rand.NewPCG(1, 1)), 32, n.Arch.Heads), []float64{2, 0.1, 1.5, 4}, Adam{}
+	for b.Loop() {
+		if _, err := n.Step(batch, weights, 1); err != nil {
+			b.Fatal(err)
+		}
+		if err := adam.Step(n); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(32*float64(b.N)/b.Elapsed().Seconds(), "images/s")
+}

@@ -1,0 +1,165 @@
+package nn
+
+import "mien/train/nn/internal/kernel"
+
+// conv is a convolution of any kernel and stride as a product of matrices:
+// each output pixel's window is a row (im2col), a few output rows at a time.
+type conv struct {
+	g        geometry
+	in, out  *tensor
+	w, b     *Param
+	work     *workers
+	rows     int       // output rows at a time
+	taps     int       // kernel*kernel*in.c
+	wt, wtT  []float32 // weight as [taps][out.c] and [out.c][taps]
+	col      [][]float32
+	dw, db   [lanes][]float32
+	n        int
+	fwd, bwd func(worker, i int)
+}
+
+func newConv(g geometry, in, out *tensor, w, b *Param, work *workers) *conv {
+	c := &conv{g: g, in: in, out: out, w: w, b: b, work: work}
+	c.taps = g.k * g.k * in.c
+	c.rows = max(1, min(out.h, 64*1024/(out.w*c.taps)))
+	c.wt, c.wtT = make([]float32, c.taps*out.c), make([]float32, c.taps*out.c)
+	for range work.n {
+		c.col = append(c.col, make([]float32, c.rows*out.w*c.taps))
+	}
+	for l := range lanes {
+		c.dw[l], c.db[l] = make([]float32, c.taps*out.c), make([]float32, out.c)
+	}
+	c.fwd, c.bwd = c.forwardImage, c.backwardLane
+	return c
+}
+
+func (c *conv) forward(p *pass) {
+	c.transpose()
+	c.work.run(p.n, c.fwd)
+}
+
+// transpose makes wt and wtT from the parameter, which is [out][in][k][k].
+func (c *conv) transpose() {
+	kk, ci, co := c.g.k*c.g.k, c.in.c, c.out.c
+	for o := range co {
+		for i := range ci {
+			for t, v := range c.w.Value[(o*ci+i)*kk:][:kk] {
+				c.wt[(t*ci+i)*co+o] = v
+				c.wtT[o*c.taps+t*ci+i] = v
+			}
+		}
+	}
+}
+
+func (c *conv) forwardImage(worker, i int) {
+	x, y, co := c.in.image(i), c.out.image(i), c.out.c
+	for r := 0; r < c.out.h; r += c.rows {
+		n := min(c.rows, c.out.h-r) * c.out.w
+		col := c.gather(worker, x, r)
+		part := y[r*c.out.w*co:][:n*co]
+		kernel.Gemm(n, co, c.taps, col, c.taps, 1, c.wt, co, part, co, false)
+		if c.b != nil {
+			kernel.AddRow(part, c.b.Value)
+		}
+	}
+}
+
+func (c *conv) backward(p *pass) {
+	c.n = p.n
+	c.work.run(lanes, c.bwd)
+	for l := 1; l < lanes; l++ {
+		kernel.AddRow(c.dw[0], c.dw[l])
+		kernel.AddRow(c.db[0], c.db[l])
+	}
+	c.untranspose(c.w.Grad, c.dw[0])
+	if c.b != nil {
+		copy(c.b.Grad, c.db[0])
+	}
+}
+
+// untranspose writes src, [taps][out.c], as [out][in][k][k].
+func (c *conv) untranspose(dst, src []float32) {
+	kk, ci, co := c.g.k*c.g.k, c.in.c, c.out.c
+	for o := range co {
+		for i := range ci {
+			for t := range kk {
+				dst[(o*ci+i)*kk+t] = src[(t*ci+i)*co+o]
+			}
+		}
+	}
+}
+
+func (c *conv) backwardLane(worker, l int) {
+	clear(c.dw[l])
+	clear(c.db[l])
+	lo, hi := lane(l, c.n)
+	for i := lo; i < hi; i++ {
+		c.backwardImage(worker, l, i)
+	}
+}
+
+func (c *conv) backwardImage(worker, l, i int) {
+	x, dy, co := c.in.image(i), c.out.imageGrad(i), c.out.c
+	var dx []float32
+	if c.in.grad != nil {
+		dx = c.in.imageGrad(i)
+		clear(dx)
+	}
+	kernel.SumRows(c.db[l], dy)
+	for r := 0; r < c.out.h; r += c.rows {
+		n := min(c.rows, c.out.h-r) * c.out.w
+		col, part := c.gather(worker, x, r), dy[r*c.out.w*co:][:n*co]
+		kernel.Gemm(c.taps, co, n, col, 1, c.taps, part, co, c.dw[l], co, true)
+		if dx == nil {
+			continue
+		}
+		col = c.col[worker]
+		kernel.Gemm(n, c.taps, co, part, co, 1, c.wtT, c.taps, col, c.taps, false)
+		c.scatter(col, dx, r)
+	}
+}
+
+// gather returns the windows of c.rows output rows from r on, one to a row
+// of c.taps values. A 1x1 convolution of stride 1 needs no copy.
+func (c *conv) gather(worker int, x []float32, r int) []float32 {
+	if c.g.k == 1 && c.g.stride == 1 {
+		return x[r*c.out.w*c.in.c:]
+	}
+	col, ci := c.col[worker], c.in.c
+	for oy := r; oy < min(r+c.rows, c.out.h); oy++ {
+		for ox := range c.out.w {
+			for ky := range c.g.k {
+				iy := oy*c.g.stride + ky - c.g.padY
+				for kx := range c.g.k {
+					ix := ox*c.g.stride + kx - c.g.padX
+					if iy < 0 || iy >= c.in.h || ix < 0 || ix >= c.in.w {
+						clear(col[:ci])
+					} else {
+						copy(col[:ci], x[(iy*c.in.w+ix)*ci:])
+					}
+					col = col[ci:]
+				}
+			}
+		}
+	}
+	return c.col[worker]
+}
+
+// scatter adds windows back to where gather took them from.
+func (c *conv) scatter(col, dx []float32, r int) {
+	ci := c.in.c
+	for oy := r; oy < min(r+c.rows, c.out.h); oy++ {
+		for ox := range c.out.w {
+			for ky := range c.g.k {
+				iy := oy*c.g.stride + ky - c.g.padY
+				for kx := range c.g.k {
+					ix := ox*c.g.stride + kx - c.g.padX
+					if iy >= 0 && iy < c.in.h && ix >= 0 && ix < c.in.w {
+						kernel.AddRow(dx[(iy*c.in.w+ix)*ci:][:ci], col[:ci])
+					}
+					col = col[ci:]
+				}
+			}
+		}
+	}
+}
