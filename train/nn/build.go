@@ -132,7 +132,7 @@ func (b *builder) make(i int, l arch.Layer, in *tensor, owned bool) (*tensor, []
 		return b.convolution(l, in, stride)
 	case arch.Dense:
 		if l.Out < 1 {
-			return nil, nil, fmt.Errorf("Out is %d", l.Out)
+			return nil, nil, fmt.Errorf("its Out is %d", l.Out)
 		}
 		out := newTensor(n.batch, 1, 1, l.Out)
 		w, bias := b.weights(l, l.Out, in.size())
@@ -141,7 +141,7 @@ func (b *builder) make(i int, l arch.Layer, in *tensor, owned bool) (*tensor, []
 		return b.norm(l, in)
 	case arch.MaxPool:
 		if l.Kernel < 1 || l.Kernel > min(in.h, in.w, 15) {
-			return nil, nil, fmt.Errorf("Kernel is %d for a picture of %dx%d", l.Kernel, in.h, in.w)
+			return nil, nil, fmt.Errorf("its Kernel is %d for a picture of %dx%d", l.Kernel, in.h, in.w)
 		}
 		g := valid(in, l.Kernel, max(l.Stride, l.Kernel))
 		out := newTensor(n.batch, g.h, g.w, in.c)
@@ -168,7 +168,7 @@ func (b *builder) make(i int, l arch.Layer, in *tensor, owned bool) (*tensor, []
 
 func (b *builder) convolution(l arch.Layer, in *tensor, stride int) (*tensor, []layer, error) {
 	if l.Kernel < 1 || (l.Op == arch.Conv && l.Out < 1) {
-		return nil, nil, fmt.Errorf("Kernel is %d, Out is %d", l.Kernel, l.Out)
+		return nil, nil, fmt.Errorf("its Kernel is %d, its Out is %d", l.Kernel, l.Out)
 	}
 	n, g := b.net, same(in, l.Kernel, stride)
 	if l.Op == arch.Depthwise {
@@ -196,7 +196,7 @@ func (b *builder) norm(l arch.Layer, in *tensor) (*tensor, []layer, error) {
 // elementwise layers work in place where they may, on a copy elsewhere.
 func (b *builder) elementwise(i int, l arch.Layer, in *tensor, owned bool) (*tensor, []layer, error) {
 	if l.Rate < 0 || l.Rate >= 1 {
-		return nil, nil, fmt.Errorf("Rate is %g", l.Rate)
+		return nil, nil, fmt.Errorf("its Rate is %g", l.Rate)
 	}
 	n, t, run := b.net, in, []layer(nil)
 	if !owned {

@@ -24,7 +24,6 @@ type norm struct {
 	mu              []float32
 	a, b, d         []float32 // coefficients of the affine passes
 	inv             []float64
-	n               int
 	stats, apply    func(worker, i int)
 	dstats, applyBw func(worker, i int)
 }

@@ -2,7 +2,7 @@ package kernel
 
 // Gemm multiplies matrices: C (m x n) = A (m x k) * B (k x n), added to C
 // when add is set. A may have any strides, so that it may be transposed; rows
-// of B and C are contiguous. Element by element, in this order:
+// of B and C are contiguous.
 //
 //	for i := range m {
 //		for j := range n {
@@ -14,23 +14,57 @@ package kernel
 //		}
 //	}
 //
-// Every element of C is summed over p in ascending order, whatever m and n
-// are, so splitting rows or columns over threads changes no bit.
+// The sum over p is made in ascending order in runs of gemmRun, whatever m
+// and n are, so splitting rows or columns over threads changes no bit.
 func Gemm(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, add bool) {
+	if m < 1 || n < 1 {
+		return
+	}
+	if k < 1 {
+		clearRows(m, n, c, ldc, add)
+		return
+	}
+	_, _, _ = a[(m-1)*ars+(k-1)*acs], b[(k-1)*ldb+n-1], c[(m-1)*ldc+n-1] // the only bounds check
+	for p := 0; p < k; p += gemmRun {
+		gemmRuns(m, n, min(gemmRun, k-p), a[p*acs:], ars, acs, b[p*ldb:], ldb, c, ldc, add || p > 0)
+	}
+}
+
+// gemmRun keeps a panel of B within a first-level cache.
+const gemmRun = 256
+
+func clearRows(m, n int, c []float32, ldc int, add bool) {
+	for i := 0; i < m && !add; i++ {
+		clear(c[i*ldc : i*ldc+n])
+	}
+}
+
+// gemmGo is Gemm for processors without a kernel.
+func gemmGo(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, add bool) {
+	clearRows(m, n, c, ldc, add)
 	for i := range m {
 		row := c[i*ldc : i*ldc+n]
-		if !add {
-			clear(row)
+		p := 0
+		for ; p+4 <= k; p += 4 {
+			s := [4]float32{a[i*ars+p*acs], a[i*ars+(p+1)*acs], a[i*ars+(p+2)*acs], a[i*ars+(p+3)*acs]}
+			axpy4(row, s, b[p*ldb:], b[(p+1)*ldb:], b[(p+2)*ldb:], b[(p+3)*ldb:])
 		}
-		for p := range k {
-			axpy(a[i*ars+p*acs], b[p*ldb:p*ldb+n], row)
+		for ; p < k; p++ {
+			axpy(row, a[i*ars+p*acs], b[p*ldb:])
 		}
 	}
 }
 
-func axpy(s float32, x, y []float32) {
-	y = y[:len(x)]
+func axpy(y []float32, s float32, x []float32) {
+	x = x[:len(y)]
 	for i, v := range x {
 		y[i] += s * v
+	}
+}
+
+func axpy4(y []float32, s [4]float32, a, b, c, d []float32) {
+	a, b, c, d = a[:len(y)], b[:len(y)], c[:len(y)], d[:len(y)]
+	for i := range y {
+		y[i] = y[i] + s[0]*a[i] + s[1]*b[i] + s[2]*c[i] + s[3]*d[i]
 	}
 }
