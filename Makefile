@@ -1,0 +1,112 @@
+# make help says what there is. Everything that is fetched or built lands in
+# build/ and bin/; deleting both is always safe.
+
+BOARD ?= rpi4
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+export GOFLAGS := -tags=tflite -buildvcs=false
+export CGO_ENABLED := 1
+export CGO_CFLAGS := -O2 -g -I$(CURDIR)/build/tflite/include
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+
+# Compiler for a board: cgo wants one per architecture, and the board's own
+# glibc may be older than this machine's.
+ARM64_QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(CURDIR)/build/tflite/linux_arm64
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-zA-Z0-9\/_-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  BOARD is one of: $(patsubst boards/%.go,%,$(filter-out boards/board%.go boards/detect%.go boards/doc.go %_test.go,$(wildcard boards/*.go)))" | sed 's/: $$/: rpi4/'
+
+# --- set-up ---------------------------------------------------------------
+
+.PHONY: setup
+setup: build/tflite ## fetch what the build needs into build/ (the TensorFlow Lite library)
+
+# The script checks hashes and does nothing when all is well, so it always runs.
+.PHONY: build/tflite
+build/tflite:
+	@tools/setup/need.sh npm:npm gcc:gcc
+	@tools/setup/tflite.sh
+
+.PHONY: setup-test
+setup-test: setup
+	@tools/setup/need.sh npm:npm gcc:gcc git:git flatc:flatbuffers-compiler mosquitto:mosquitto chromium:chromium \
+	    aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross \
+	    qemu-aarch64:qemu-user qemu-system-aarch64:qemu-system-arm dtc:device-tree-compiler fdtput:device-tree-compiler \
+	    cpio:cpio modinfo:kmod dpkg-deb:dpkg lintian:lintian systemd-analyze:systemd man:man-db
+
+build/bin/staticcheck:
+	GOBIN=$(CURDIR)/build/bin GOFLAGS= CGO_ENABLED=0 go install honnef.co/go/tools/cmd/staticcheck@v0.7.0
+
+# --- programs -------------------------------------------------------------
+
+.PHONY: all
+all: bin/mien bin/miend ## build both programs
+
+.PHONY: bin/mien
+bin/mien: setup ## the workstation tool: train, quantise, prove, deploy
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/mien ./tools/mien
+
+.PHONY: bin/miend
+bin/miend: setup ## the firmware, for this workstation
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/miend ./device/cmd/miend
+
+.PHONY: demo
+demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a face
+	bin/miend demo --out build/demo
+
+# --- tests ----------------------------------------------------------------
+
+.PHONY: test
+test: setup-test lint test-go test-pure cross test-arm64 e2e ## every test there is; sets itself up
+	@echo "make test: all passed"
+
+.PHONY: lint
+lint: setup build/bin/staticcheck ## gofmt, vet, staticcheck, generated files
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	    [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted" >&2; exit 1; }
+	go vet ./...
+	build/bin/staticcheck ./...
+	tools/setup/generated.sh
+
+.PHONY: test-go
+test-go: setup ## the Go tests of this workstation, those with goroutines under the race detector
+	go test ./...
+	go test -race $(RACE)
+
+RACE = ./camera/... ./device/... ./runtime/track/... ./runtime/tflite/... ./boards/...
+
+.PHONY: test-pure
+test-pure: ## the Go tests of a build without cgo and without the TensorFlow Lite library
+	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go vet ./...
+	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test ./runtime/... ./device/... ./quant/tflite/...
+
+.PHONY: cross
+cross: ## build without cgo for every system that can do without
+	@for target in linux/amd64 linux/arm64 linux/arm; do \
+	    echo "go build mien, miend for $$target"; \
+	    CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOOS=$${target%/*} GOARCH=$${target#*/} go build -o build/cross/$${target/\//_}/ ./tools/mien ./device/cmd/miend; \
+	done
+	@for target in darwin/arm64 windows/amd64; do \
+	    echo "go build mien for $$target"; \
+	    CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOOS=$${target%/*} GOARCH=$${target#*/} go build -o build/cross/$${target/\//_}/ ./tools/mien; \
+	done
+
+.PHONY: test-arm64
+test-arm64: setup ## the engines' tests as arm64 programs under qemu-aarch64
+	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go test -short -exec '$(ARM64_QEMU)' ./runtime/tflite/... ./runtime/portable/...
+
+.PHONY: bench
+bench: setup ## benchmarks of the engines, faces and the trainer
+	go test -run '^$$' -bench . -benchmem ./runtime/... ./train/...
+
+.PHONY: generate
+generate: ## run the generators (flatbuffers, assembly)
+	@tools/setup/need.sh flatc:flatbuffers-compiler
+	go generate ./...
