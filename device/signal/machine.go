@@ -1,0 +1,410 @@
+package signal
+
+import (
+	"time"
+
+	"mien/runtime/model"
+)
+
+// Seen is what one frame says about the face that drives the lines.
+type Seen struct {
+	Face   bool  // a face is present
+	Labels []int // for each head given to New: the label's index, below 0 while uncertain
+}
+
+// Machine is the contract. Tell it of frames, readings and faults, and call
+// Tick no later than Next says; each returns the lines that change, in the
+// order in which they have to be written. The returned slice is valid until
+// the next call. A Machine in use allocates nothing and serves one goroutine.
+type Machine struct {
+	o       Options
+	lines   []line
+	labels  []line // is_<label>; head and label say which
+	emotion int    // the head that the code lines show, or -1
+
+	now         time.Time
+	frame, read time.Time // the last of each
+	fault       string
+	closed      bool
+	raw         bool // Seen.Face of the last reading
+	rawSince    time.Time
+	answer      []int // labels of the last reading that had a face
+	code        int
+	coded       time.Time // when code changed last
+	owed        bool      // code has not been strobed since it changed, or since ready rose
+	why         string    // reason of the change at hand
+	out         []Transition
+}
+
+type line struct {
+	name, pin   string
+	wired, low  bool
+	active      bool
+	since       time.Time
+	head, label int
+}
+
+// Positions in Machine.lines.
+const (
+	ready = iota
+	heartbeat
+	face
+	code0
+	code1
+	code2
+	strobe
+)
+
+// New returns the contract's machine, every line inactive, for the heads that
+// are enabled. Its lines stay inactive until the first reading.
+func New(heads []model.Head, o Options) (*Machine, error) {
+	o = o.Defaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	wires, err := wire(heads, o.Wires)
+	if err != nil {
+		return nil, err
+	}
+	m := &Machine{o: o, emotion: -1, answer: make([]int, len(heads)), fault: "not started"}
+	add := func(to *[]line, name string, head, label int) {
+		w, ok := wires[name]
+		*to = append(*to, line{name: name, pin: w.Pin, low: w.Low, wired: ok, head: head, label: label})
+	}
+	for _, name := range Lines(nil) {
+		add(&m.lines, name, -1, -1)
+	}
+	for i, h := range heads {
+		if h.Name == model.Emotion.Name {
+			m.emotion = i
+		}
+		for k, l := range h.Labels {
+			if _, ok := wires["is_"+l]; ok {
+				add(&m.labels, "is_"+l, i, k)
+			}
+		}
+	}
+	m.out = make([]Transition, 0, 2*(len(m.lines)+len(m.labels)))
+	m.forget()
+	return m, nil
+}
+
+// Frame tells the machine that the camera gave a frame.
+func (m *Machine) Frame(now time.Time) []Transition {
+	m.begin(now)
+	m.frame = m.now
+	m.advance()
+	return m.out
+}
+
+// Update tells the machine what was read from a frame. It ends a fault.
+func (m *Machine) Update(now time.Time, s Seen) []Transition {
+	m.begin(now)
+	m.read, m.fault = m.now, ""
+	if s.Face != m.raw {
+		m.raw, m.rawSince = s.Face, m.now
+	}
+	if s.Face {
+		for i := range m.answer {
+			m.answer[i] = -1
+			if i < len(s.Labels) {
+				m.answer[i] = s.Labels[i]
+			}
+		}
+	}
+	m.advance()
+	return m.out
+}
+
+// Fault tells the machine that nothing can be read, and why: the camera is
+// lost, say. ready drops at once; the next Update ends it.
+func (m *Machine) Fault(now time.Time, why string) []Transition {
+	m.begin(now)
+	m.fault = why
+	m.advance()
+	return m.out
+}
+
+// Close begins the end: as Fault, but for good. Tick on until Safe.
+func (m *Machine) Close(now time.Time) []Transition {
+	m.begin(now)
+	m.closed = true
+	m.advance()
+	return m.out
+}
+
+// Tick does what is due at now.
+func (m *Machine) Tick(now time.Time) []Transition {
+	m.begin(now)
+	m.advance()
+	return m.out
+}
+
+// Safe reports whether every line is at its safe level.
+func (m *Machine) Safe() bool {
+	for _, ls := range [2][]line{m.lines, m.labels} {
+		for i := range ls {
+			if ls[i].active {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Ready reports the state of the line ready, and why it is not active.
+func (m *Machine) Ready() (bool, string) { return m.lines[ready].active, m.trouble() }
+
+// Snapshot appends the wired lines as they stand.
+func (m *Machine) Snapshot(to []Line) []Line {
+	for _, ls := range [2][]line{m.lines, m.labels} {
+		for i := range ls {
+			if l := &ls[i]; l.wired {
+				to = append(to, Line{Name: l.name, Pin: l.pin, Active: l.active, Level: l.level(), Since: l.since})
+			}
+		}
+	}
+	return to
+}
+
+// Next returns when Tick is due at the latest; the zero time means that
+// nothing is.
+func (m *Machine) Next() time.Time {
+	var next time.Time
+	at := func(t time.Time, d time.Duration) {
+		if t.IsZero() {
+			return
+		}
+		if t = t.Add(d); t.After(m.now) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	at(m.frame, m.o.Stall)
+	if m.fault == "" {
+		at(m.read, m.o.Hang)
+	}
+	at(m.rawSince, m.o.OnDelay)
+	at(m.rawSince, m.o.OffDelay)
+	at(m.lines[ready].since, m.o.MinHold)
+	at(m.lines[ready].since, m.o.Setup)
+	at(m.lines[heartbeat].since, Beat)
+	at(m.lines[face].since, m.o.MinHold)
+	at(m.coded, m.o.Setup)
+	at(m.coded, m.o.MinHold)
+	at(m.lines[strobe].since, m.o.Pulse)
+	at(m.lines[strobe].since, m.o.Setup)
+	for i := range m.labels {
+		at(m.labels[i].since, m.o.MinHold)
+	}
+	return next
+}
+
+func (m *Machine) begin(now time.Time) {
+	m.out = m.out[:0]
+	if now.After(m.now) { // a clock that goes back stands still
+		m.now = now
+	}
+	m.stall()
+}
+
+// stall turns silence into a fault. It runs before anything new is taken in,
+// so that a long gap is seen even when nobody called Tick during it.
+func (m *Machine) stall() {
+	switch {
+	case m.fault != "":
+	case m.now.Sub(m.frame) >= m.o.Stall:
+		m.fault = "no frames from the camera"
+	case m.now.Sub(m.read) >= m.o.Hang:
+		m.fault = "the pipeline hangs"
+	}
+	if m.fault != "" {
+		m.advance()
+	}
+}
+
+// trouble says why nothing can be read, or is empty.
+func (m *Machine) trouble() string {
+	switch {
+	case m.closed:
+		return "exit"
+	case m.fault != "":
+		return m.fault
+	case m.frame.IsZero() || m.now.Sub(m.frame) >= m.o.Stall:
+		return "no frames from the camera"
+	}
+	return ""
+}
+
+// advance brings every line as far as its hold allows. ready goes first: it
+// is what says that the others mean something.
+func (m *Machine) advance() {
+	trouble := m.trouble()
+	m.why = trouble
+	m.setReady(trouble == "")
+	m.setHeartbeat(trouble == "")
+	live := m.lines[ready].active
+	if live && trouble != "" {
+		m.setCodes(m.code) // frozen, but a pulse ends in time
+		return
+	}
+	m.setFace(live)
+	m.setLabels(live)
+	want := 0
+	if live && m.lines[face].active && m.emotion >= 0 && m.answer[m.emotion] >= 0 {
+		want = m.answer[m.emotion] + 1
+	}
+	m.reason(live, want > 0, "answer", "no answer")
+	m.setCodes(want)
+}
+
+func (m *Machine) reason(live, on bool, yes, no string) {
+	switch trouble := m.trouble(); {
+	case !live && trouble != "":
+		m.why = trouble
+	case on:
+		m.why = yes
+	default:
+		m.why = no
+	}
+}
+
+// setReady lets ready go down before its hold is over when the camera has
+// been silent for Options.Stall. It rises on a frame alone, so that it is
+// active for at least the shorter of the two.
+func (m *Machine) setReady(healthy bool) {
+	r := &m.lines[ready]
+	if !r.active && !m.frame.Equal(m.now) {
+		return
+	}
+	hold := m.o.MinHold
+	if r.active && m.now.Sub(m.frame) >= m.o.Stall {
+		hold = 0
+	}
+	if healthy {
+		m.why = "frames flow"
+	}
+	if !m.set(r, healthy, hold) {
+		return
+	}
+	m.owed = r.active
+	if !r.active {
+		m.forget()
+	}
+}
+
+// forget drops all that was seen.
+func (m *Machine) forget() {
+	if m.raw {
+		m.raw, m.rawSince = false, m.now
+	}
+	for i := range m.answer {
+		m.answer[i] = -1
+	}
+}
+
+func (m *Machine) setHeartbeat(healthy bool) {
+	b := &m.lines[heartbeat]
+	if healthy {
+		m.why = "frames flow"
+	}
+	m.set(b, healthy && !b.active, Beat)
+}
+
+func (m *Machine) setFace(live bool) {
+	f := &m.lines[face]
+	on, quiet := f.active, m.now.Sub(m.rawSince)
+	switch {
+	case !live:
+		on = false
+	case m.raw && quiet >= m.o.OnDelay:
+		on = true
+	case !m.raw && quiet >= m.o.OffDelay:
+		on = false
+	}
+	m.reason(live, on, "face present", "face gone")
+	if m.set(f, on, m.o.MinHold) && !f.active {
+		for i := range m.answer {
+			m.answer[i] = -1
+		}
+	}
+}
+
+// setLabels moves the is_<label> lines. Those of one head break before they
+// make: at no time are two of them active.
+func (m *Machine) setLabels(live bool) {
+	live = live && m.lines[face].active
+	for i := range m.labels {
+		if l := &m.labels[i]; !live || m.answer[l.head] != l.label {
+			m.reason(live, false, "", "answer changed")
+			m.set(l, false, m.o.MinHold)
+		}
+	}
+	for i := range m.labels {
+		if l := &m.labels[i]; live && m.answer[l.head] == l.label && !m.busy(l.head, i) {
+			m.why = "answer"
+			m.set(l, true, m.o.MinHold)
+		}
+	}
+}
+
+// busy reports whether a line of head other than number i is active.
+func (m *Machine) busy(head, i int) bool {
+	for k := range m.labels {
+		if k != i && m.labels[k].head == head && m.labels[k].active {
+			return true
+		}
+	}
+	return false
+}
+
+// setCodes runs the hand-shake of the code lines: change, Setup, strobe for
+// Pulse, Setup, and only then the next change.
+func (m *Machine) setCodes(want int) {
+	s, r := &m.lines[strobe], &m.lines[ready]
+	quiet := m.now.Sub(s.since)
+	if s.active {
+		m.why = "pulse over"
+		m.set(s, false, m.o.Pulse)
+		return
+	}
+	if !r.active {
+		m.owed = false
+	}
+	if quiet < m.o.Setup {
+		return
+	}
+	if m.owed {
+		if m.now.Sub(m.coded) >= m.o.Setup && m.now.Sub(r.since) >= m.o.Setup {
+			m.owed, m.why = false, "code stable"
+			m.set(s, true, 0)
+		}
+		return
+	}
+	if want == m.code || m.now.Sub(m.coded) < m.o.MinHold {
+		return
+	}
+	m.code, m.coded, m.owed = want, m.now, r.active
+	for bit := range 3 {
+		m.set(&m.lines[code0+bit], want>>bit&1 == 1, 0)
+	}
+}
+
+// set changes l when it is not so already and has held for long enough, and
+// reports whether it did.
+func (m *Machine) set(l *line, active bool, hold time.Duration) bool {
+	if l.active == active || !l.since.IsZero() && m.now.Sub(l.since) < hold {
+		return false
+	}
+	l.active, l.since = active, m.now
+	if l.wired {
+		m.out = append(m.out, Transition{Time: m.now, Line: l.name, Pin: l.pin, Active: active, Level: l.level(), Reason: m.why})
+	}
+	return true
+}
+
+func (l *line) level() int {
+	if l.active != l.low {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,107 @@
+package signal
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mien/runtime/model"
+)
+
+// Wire joins a line of the contract to a line of a GPIO chip.
+type Wire struct {
+	Line string // ready, heartbeat, face, code0, code1, code2, strobe, or is_<label>
+	Pin  string // the GPIO line's name
+	Low  bool   // active low: the wire carries 0 while the line is active
+}
+
+// Options are the timing of the contract and its wires. A duration of zero
+// means the default; below zero means none.
+type Options struct {
+	MinHold  time.Duration // least time between two changes of a line (200 ms, at most 10 s)
+	OnDelay  time.Duration // a face is present this long before face is active (200 ms)
+	OffDelay time.Duration // and absent this long before it is inactive (500 ms)
+	Setup    time.Duration // codes are stable this long before strobe, and as long after it (20 ms, at most 1 s)
+	Pulse    time.Duration // strobe is active this long (100 ms, 1 ms to 1 s)
+	Stall    time.Duration // without a frame this long the camera counts as lost (800 ms, at most 900 ms)
+	Hang     time.Duration // without a reading this long, though frames flow, the pipeline counts as hung (10 s)
+	Wires    []Wire
+}
+
+// Beat is half the period of heartbeat.
+const Beat = 500 * time.Millisecond
+
+// Defaults returns o with every zero replaced.
+func (o Options) Defaults() Options {
+	for _, v := range []struct {
+		p *time.Duration
+		d time.Duration
+	}{
+		{&o.MinHold, 200 * time.Millisecond}, {&o.OnDelay, 200 * time.Millisecond},
+		{&o.OffDelay, 500 * time.Millisecond}, {&o.Setup, 20 * time.Millisecond},
+		{&o.Pulse, 100 * time.Millisecond}, {&o.Stall, 800 * time.Millisecond}, {&o.Hang, 10 * time.Second},
+	} {
+		if *v.p == 0 {
+			*v.p = v.d
+		}
+		*v.p = max(*v.p, 0)
+	}
+	return o
+}
+
+func (o *Options) check() error {
+	for _, v := range []struct {
+		name     string
+		d        time.Duration
+		min, max time.Duration
+		why      string
+	}{
+		{"min_hold", o.MinHold, 0, 10 * time.Second, "a line must be able to reach its safe level"},
+		{"on_delay", o.OnDelay, 0, time.Minute, "a visitor does not wait longer"},
+		{"off_delay", o.OffDelay, 0, time.Minute, "a visitor does not wait longer"},
+		{"setup", o.Setup, 0, time.Second, "a code would be old when it is strobed"},
+		{"pulse", o.Pulse, time.Millisecond, time.Second, "a controller has to see it, and the next code has to wait for its end"},
+		{"stall", o.Stall, 50 * time.Millisecond, 900 * time.Millisecond, "ready has to drop within 1 s of a lost camera"},
+		{"hang", o.Hang, 100 * time.Millisecond, time.Minute, "a hung pipeline must not stay ready"},
+	} {
+		if v.d < v.min || v.d > v.max {
+			return fmt.Errorf("signal: %s is %v, it has to be between %v and %v: %s", v.name, v.d, v.min, v.max, v.why)
+		}
+	}
+	return nil
+}
+
+// Lines returns the names of all lines that a device with these heads can
+// drive, in the order in which they are evaluated.
+func Lines(heads []model.Head) []string {
+	out := []string{"ready", "heartbeat", "face", "code0", "code1", "code2", "strobe"}
+	for _, h := range heads {
+		for _, l := range h.Labels {
+			out = append(out, "is_"+l)
+		}
+	}
+	return out
+}
+
+// wire checks the wires and returns them by line.
+func wire(heads []model.Head, wires []Wire) (map[string]Wire, error) {
+	known := map[string]bool{}
+	for _, l := range Lines(heads) {
+		known[l] = true
+	}
+	byLine, byPin := map[string]Wire{}, map[string]string{}
+	for _, w := range wires {
+		switch {
+		case !known[w.Line]:
+			return nil, fmt.Errorf("signal: no line %q; with the enabled heads there are %s", w.Line, strings.Join(Lines(heads), ", "))
+		case w.Pin == "":
+			return nil, fmt.Errorf("signal: line %s has no pin", w.Line)
+		case byPin[w.Pin] != "":
+			return nil, fmt.Errorf("signal: pin %s is given to both %s and %s", w.Pin, byPin[w.Pin], w.Line)
+		case byLine[w.Line].Pin != "":
+			return nil, fmt.Errorf("signal: line %s is given two pins, %s and %s", w.Line, byLine[w.Line].Pin, w.Pin)
+		}
+		byLine[w.Line], byPin[w.Pin] = w, w.Line
+	}
+	return byLine, nil
+}
