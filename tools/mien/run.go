@@ -3,12 +3,18 @@ package main
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"mien/train"
+	"mien/train/data"
 )
 
 // commands is the command line of mien: one field, one file, for each command.
 type commands struct {
+	Train trainCmd `cmd:"" help:"Train a network by a recipe."`
+	Eval  evalCmd  `cmd:"" help:"Measure a model or checkpoint on a data set."`
 }
 
 // env is what every command gets beside its flags.
@@ -25,6 +31,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		kong.Description("Train, quantise and prove face models, and put them on a board."),
 		kong.Writers(stdout, stderr),
 		kong.UsageOnError(),
+		kong.Vars{"kinds": strings.Join(data.Kinds(), ", "), "recipes": strings.Join(train.RecipeNames(), ", ")},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return err

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"mien/runtime/model"
+	"mien/train"
+	"mien/train/data"
+)
+
+type trainCmd struct {
+	Recipe    string        `help:"Recipe: ${recipes}, or a .yaml file. With --resume: the run's own." placeholder:"NAME"`
+	Data      []string      `help:"Data set as KIND:DIR; repeat for several (${kinds})." placeholder:"KIND:DIR" required:"" sep:"none"`
+	Out       string        `help:"Folder for checkpoints, log and report." placeholder:"DIR" required:""`
+	Epochs    int           `help:"At most that many epochs; overrides the recipe."`
+	Limit     int           `help:"At most that many images of each data set and published split."`
+	Resume    bool          `help:"Go on with the run in --out."`
+	From      string        `help:"Take the first weights from this checkpoint." placeholder:"F.safetensors"`
+	Set       []string      `help:"Override a recipe key, as schedule.factor=0.5." placeholder:"KEY=VALUE" sep:"none"`
+	Threads   int           `help:"Threads; 0 means one for each CPU."`
+	SaveEvery time.Duration `help:"Time between saves within an epoch." default:"5m"`
+}
+
+func (c *trainCmd) Run(e env) error {
+	recipe, err := c.recipe()
+	if err != nil {
+		return err
+	}
+	sets, err := loadSets(e, c.Data, data.Options{Seed: recipe.Seed, Validation: recipe.Validation, Limit: c.Limit})
+	if err != nil {
+		return err
+	}
+	show := &trainView{e: e}
+	res, err := train.Run(e.ctx, train.Options{
+		Recipe: recipe, Sets: sets, Out: c.Out, Threads: threads(c.Threads), Resume: c.Resume, From: c.From,
+		SaveEvery: c.SaveEvery, Progress: show.progress,
+	})
+	show.end()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "ended: %s; best validation %s accuracy %.4f in epoch %d\n", res.Reason, recipe.Monitor, res.Best, res.BestEpoch)
+	fmt.Fprintf(e.stdout, "best weights: %s\n", filepath.Join(c.Out, train.BestFile))
+	return nil
+}
+
+// recipe is the one named, or the run's own on resume, with the overrides.
+func (c *trainCmd) recipe() (train.Recipe, error) {
+	set := c.Set
+	if c.Epochs > 0 {
+		set = append(set, fmt.Sprintf("epochs=%d", c.Epochs))
+	}
+	if !c.Resume {
+		name := c.Recipe
+		if name == "" {
+			name = "paper"
+		}
+		return train.LoadRecipe(name, set)
+	}
+	path := filepath.Join(c.Out, train.LastFile)
+	r, err := train.SavedRecipe(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return r, fmt.Errorf("no run to resume in %s: %w", c.Out, err)
+	}
+	if err != nil {
+		return r, err
+	}
+	if c.Recipe != "" {
+		want, err := train.LoadRecipe(c.Recipe, nil)
+		if err != nil {
+			return r, err
+		}
+		if want.Name != r.Name {
+			return r, fmt.Errorf("the run in %s has recipe %s, not %s (leave --recipe out, or choose another --out)", c.Out, r.Name, want.Name)
+		}
+	}
+	return r, r.Set(set)
+}
+
+func threads(n int) int {
+	if n > 0 {
+		return n
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// loadSets reads the data sets, with a bar while faces are prepared.
+func loadSets(e env, specs []string, o data.Options) ([]*data.Set, error) {
+	if dir, err := os.UserCacheDir(); err == nil {
+		o.CacheDir = filepath.Join(dir, "mien")
+	}
+	var sets []*data.Set
+	for _, spec := range specs {
+		var b *bar
+		o.Progress = func(done, total int) {
+			if b == nil {
+				b = newBar(e.stderr, "preparing faces of "+spec, "images", total)
+			}
+			b.set(done)
+		}
+		s, err := data.Load(e.ctx, spec, o)
+		b.end()
+		if err != nil {
+			return nil, err
+		}
+		sets = append(sets, s)
+	}
+	return sets, nil
+}
+
+// trainView shows a run.
+type trainView struct {
+	e     env
+	bar   *bar
+	epoch int
+	phase string
+}
+
+func (v *trainView) progress(p train.Progress) {
+	if p.Finished != nil {
+		v.end()
+		printEpoch(v.e, p)
+		return
+	}
+	if v.bar == nil || v.epoch != p.Epoch || v.phase != p.Phase {
+		v.end()
+		v.epoch, v.phase = p.Epoch, p.Phase
+		v.bar = newBar(v.e.stderr, "", "images", p.Total)
+	}
+	v.bar.title = fmt.Sprintf("epoch %d/%d %s loss %.3f", p.Epoch, p.Epochs, p.Phase, p.Loss)
+	if p.Phase == "validate" {
+		v.bar.title = fmt.Sprintf("epoch %d/%d validate", p.Epoch, p.Epochs)
+	}
+	v.bar.set(p.Done)
+}
+
+func (v *trainView) end() {
+	v.bar.end()
+	v.bar = nil
+}
+
+func printEpoch(e env, p train.Progress) {
+	var b strings.Builder
+	x := p.Finished
+	fmt.Fprintf(&b, "epoch %d/%d: loss %.4f, lr %.3g, %.1f images/s; validation", x.Epoch, p.Epochs, x.Loss, x.LR, x.ImagesPerS)
+	for _, h := range model.Heads() {
+		if s, ok := x.Val[h.Name]; ok {
+			fmt.Fprintf(&b, " %s %.4f", h.Name, s.Accuracy)
+		}
+	}
+	if x.Best {
+		b.WriteString(" (best)")
+	}
+	fmt.Fprintln(e.stdout, b.String())
+}

@@ -1,0 +1,91 @@
+package train
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"mien/runtime/model"
+)
+
+// warp changes pictures at random.
+type warp struct{}
+
+// apply writes the changed face in [0,1]. A recipe without augmentation
+// draws nothing.
+func (w *warp) apply(dst []float32, face []uint8, a *Augment, rng *rand.Rand) {
+	if *a == (Augment{}) {
+		pixels(dst, face)
+		return
+	}
+	w.move(dst, face, a, rng)
+	w.light(dst, a, rng)
+	if rng.Float64() < a.Erase {
+		erase(dst, rng)
+	}
+}
+
+// move mirrors, turns, scales and shifts about the middle of the picture, and
+// repeats its border.
+func (w *warp) move(dst []float32, face []uint8, a *Augment, rng *rand.Rand) {
+	const mid = float64(model.Side-1) / 2
+	angle := a.Rotate * between(rng) * math.Pi / 180
+	zoom := 1 / (1 + a.Zoom*between(rng))
+	dx, dy := a.Shift*between(rng), a.Shift*between(rng)
+	c, s := math.Cos(angle)*zoom, math.Sin(angle)*zoom
+	mirror := 1.0
+	if rng.Float64() < a.Flip {
+		mirror = -1
+	}
+	for y := range model.Side {
+		v := float64(y) - mid - dy
+		for x := range model.Side {
+			u := (float64(x) - mid - dx) * mirror
+			dst[y*model.Side+x] = bilinear(face, float32(c*u-s*v+mid), float32(s*u+c*v+mid)) / 255
+		}
+	}
+}
+
+func bilinear(face []uint8, x, y float32) float32 {
+	const last = model.Side - 1
+	x, y = min(max(x, 0), last), min(max(y, 0), last)
+	x0, y0 := int(x), int(y)
+	x1, y1 := min(x0+1, last), min(y0+1, last)
+	fx, fy := x-float32(x0), y-float32(y0)
+	a, b := float32(face[y0*model.Side+x0]), float32(face[y0*model.Side+x1])
+	c, d := float32(face[y1*model.Side+x0]), float32(face[y1*model.Side+x1])
+	top, bottom := a+(b-a)*fx, c+(d-c)*fx
+	return top + (bottom-top)*fy
+}
+
+// light changes contrast about the mean, then brightness.
+func (w *warp) light(dst []float32, a *Augment, rng *rand.Rand) {
+	gain := float32(1 + a.Contrast*between(rng))
+	shift := float32(a.Brightness * between(rng))
+	var sum float32
+	for _, v := range dst {
+		sum += v
+	}
+	mean := sum / float32(len(dst))
+	for i, v := range dst {
+		dst[i] = min(max((v-mean)*gain+mean+shift, 0), 1)
+	}
+}
+
+// erase fills a rectangle of 2% to 20% of the picture with one grey (Zhong
+// et al. 2020, arXiv 1708.04896).
+func erase(dst []float32, rng *rand.Rand) {
+	area := (0.02 + 0.18*rng.Float64()) * model.Side * model.Side
+	aspect := math.Exp(between(rng) * math.Log(3))
+	w := min(max(int(math.Sqrt(area*aspect)), 1), model.Side)
+	h := min(max(int(math.Sqrt(area/aspect)), 1), model.Side)
+	x0, y0 := rng.IntN(model.Side-w+1), rng.IntN(model.Side-h+1)
+	grey := rng.Float32()
+	for y := y0; y < y0+h; y++ {
+		for x := x0; x < x0+w; x++ {
+			dst[y*model.Side+x] = grey
+		}
+	}
+}
+
+// between draws from -1 to 1.
+func between(rng *rand.Rand) float64 { return 2*rng.Float64() - 1 }

@@ -1,0 +1,79 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"image"
+
+	"mien/runtime/infer"
+	"mien/runtime/model"
+	"mien/train/arch"
+	"mien/train/checkpoint"
+	"mien/train/data"
+	"mien/train/nn"
+)
+
+// Open makes the network of a checkpoint, with its weights.
+func Open(path string, batch, threads int) (*nn.Net, error) {
+	f, err := checkpoint.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	name := f.Meta[MetaArch]
+	if name == "" {
+		name = "paper" // written by others, who have no metadata
+	}
+	a, err := arch.ByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("train: %s: %w", path, err)
+	}
+	net, err := nn.New(a, batch, max(threads, 1))
+	if err != nil {
+		return nil, err
+	}
+	if err := SetWeights(net, f); err != nil {
+		return nil, fmt.Errorf("train: %s: %w", path, err)
+	}
+	return net, nil
+}
+
+// evalBatch is the number of pictures that a network sees at once.
+const evalBatch = 32
+
+// EvalNet measures a network made for at least 32 pictures. Progress may be
+// nil.
+func EvalNet(ctx context.Context, net *nn.Net, samples []data.Sample, progress func(done int)) (*Metrics, error) {
+	m := NewMetrics(net.Arch.Heads)
+	if progress == nil {
+		progress = func(int) {}
+	}
+	x := make([]float32, evalBatch*data.Pixels)
+	return m, predict(ctx, net, evalBatch, samples, x, m, progress)
+}
+
+// EvalModel measures a model in an engine. Progress may be nil.
+func EvalModel(ctx context.Context, mod infer.Model, samples []data.Sample, progress func(done int)) (*Metrics, error) {
+	spec := mod.Spec()
+	m := NewMetrics(spec.Heads)
+	scores := spec.NewScores()
+	face := image.NewGray(image.Rect(0, 0, model.Side, model.Side))
+	for i := range samples {
+		if ctx.Err() != nil {
+			return nil, ErrInterrupted
+		}
+		copy(face.Pix, samples[i].Face)
+		if err := mod.Predict(face, scores); err != nil {
+			return nil, fmt.Errorf("%s: %w", samples[i].Path, err)
+		}
+		for k, h := range spec.Heads {
+			if at := headIndex(h.Name); at >= 0 {
+				m.Heads[h.Name].Add(scores.Heads[k], samples[i].Labels[at])
+			}
+		}
+		if progress != nil {
+			progress(i + 1)
+		}
+	}
+	m.Finish()
+	return m, nil
+}
