@@ -39,6 +39,31 @@ func clearRows(m, n int, c []float32, ldc int, add bool) {
 	}
 }
 
+func gemmRuns(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, add bool) {
+	if cpu.tiles == nil {
+		gemmGo(m, n, k, a, ars, acs, b, ldb, c, ldc, add)
+		return
+	}
+	plus := 0
+	if add {
+		plus = 1
+	}
+	for j := 0; j < n; {
+		vecs := min(2, max(1, (n-j)/cpu.lanes))
+		mask := &masks[len(masks)/2-min(cpu.lanes, n-j)]
+		for i, r := 0, len(cpu.tiles)-1; r >= 0; r-- {
+			if blocks := (m - i) >> r; blocks > 0 {
+				cpu.tiles[r][vecs-1](blocks, k, &a[i*ars], 4*ars, 4*acs, &b[j], 4*ldb, &c[i*ldc+j], 4*ldc, plus, mask)
+				i += blocks << r
+			}
+		}
+		j += vecs * cpu.lanes
+	}
+}
+
+// masks holds 16 lanes that count and 16 that do not.
+var masks = [32]int32{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
+
 // gemmGo is Gemm for processors without a kernel.
 func gemmGo(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, add bool) {
 	clearRows(m, n, c, ldc, add)

@@ -10,6 +10,14 @@ import "math"
 
 // ELU replaces x[i] by exp(x[i])-1 where it is negative.
 func ELU(x []float32) {
+	n := len(x) / cpu.lanes
+	if n > 0 {
+		cpu.elu(n, &x[0])
+	}
+	eluGo(x[n*cpu.lanes:])
+}
+
+func eluGo(x []float32) {
 	for i, v := range x {
 		if v < 0 {
 			x[i] = float32(math.Expm1(float64(v)))
@@ -19,18 +27,32 @@ func ELU(x []float32) {
 
 // ELUGrad multiplies g[i] by the derivative of ELU, given its output y:
 //
-//	if y[i] < 0 { g[i] *= y[i] + 1 }
+//	g[i] *= min(y[i], 0) + 1
 func ELUGrad(g, y []float32) {
+	n := len(g) / cpu.lanes
+	if n > 0 {
+		cpu.eluGrad(n, &g[0], &y[:len(g)][0])
+	}
+	eluGradGo(g[n*cpu.lanes:], y[n*cpu.lanes:])
+}
+
+func eluGradGo(g, y []float32) {
 	y = y[:len(g)]
 	for i, v := range y {
-		if v < 0 {
-			g[i] *= v + 1
-		}
+		g[i] *= min(v, 0) + 1
 	}
 }
 
 // Clamp limits x[i] to between 0 and limit.
 func Clamp(x []float32, limit float32) {
+	n := len(x) / cpu.lanes
+	if n > 0 {
+		cpu.clamp(n, &x[0], limit)
+	}
+	clampGo(x[n*cpu.lanes:], limit)
+}
+
+func clampGo(x []float32, limit float32) {
 	for i, v := range x {
 		if v < 0 {
 			x[i] = 0
@@ -42,6 +64,14 @@ func Clamp(x []float32, limit float32) {
 
 // ClampGrad zeroes g[i] where y[i], the output of Clamp, lies at a limit.
 func ClampGrad(g, y []float32, limit float32) {
+	n := len(g) / cpu.lanes
+	if n > 0 {
+		cpu.clampGrad(n, &g[0], &y[:len(g)][0], limit)
+	}
+	clampGradGo(g[n*cpu.lanes:], y[n*cpu.lanes:], limit)
+}
+
+func clampGradGo(g, y []float32, limit float32) {
 	y = y[:len(g)]
 	for i, v := range y {
 		if !(v > 0 && v < limit) {
@@ -53,6 +83,15 @@ func ClampGrad(g, y []float32, limit float32) {
 // SumRows adds every row of x to sum: sum[i%c] += x[i], c = len(sum).
 func SumRows(sum, x []float32) {
 	c := len(sum)
+	for n, v := slab(x, c); n > 0; n, v = slab(x, c) {
+		cpu.sumRows(n, v, &x[0], &sum[0])
+		x = x[n*c:]
+	}
+	sumRowsGo(sum, x)
+}
+
+func sumRowsGo(sum, x []float32) {
+	c := len(sum)
 	for ; len(x) >= c; x = x[c:] {
 		for j, v := range x[:c] {
 			sum[j] += v
@@ -62,6 +101,15 @@ func SumRows(sum, x []float32) {
 
 // AddRow adds v to every row of x: x[i] += v[i%c], c = len(v).
 func AddRow(x, v []float32) {
+	c := len(v)
+	for n, w := slab(x, c); n > 0; n, w = slab(x, c) {
+		cpu.addRow(n, w, &x[0], &v[0])
+		x = x[n*c:]
+	}
+	addRowGo(x, v)
+}
+
+func addRowGo(x, v []float32) {
 	c := len(v)
 	for ; len(x) >= c; x = x[c:] {
 		for j, s := range v {
@@ -78,6 +126,16 @@ func AddRow(x, v []float32) {
 func Moments(sum, sq, x, shift []float32) {
 	c := len(sum)
 	sq, shift = sq[:c], shift[:c]
+	for n, v := slab(x, c); n > 0; n, v = slab(x, c) {
+		cpu.moments(n, v, &x[0], &sum[0], &sq[0], &shift[0])
+		x = x[n*c:]
+	}
+	momentsGo(sum, sq, x, shift)
+}
+
+func momentsGo(sum, sq, x, shift []float32) {
+	c := len(sum)
+	sq, shift = sq[:c], shift[:c]
 	for ; len(x) >= c; x = x[c:] {
 		for j, v := range x[:c] {
 			d := v - shift[j]
@@ -89,6 +147,16 @@ func Moments(sum, sq, x, shift []float32) {
 
 // Affine is y[i] = x[i]*scale[i%c] + shift[i%c].
 func Affine(y, x, scale, shift []float32) {
+	c := len(scale)
+	y, shift = y[:len(x)], shift[:c]
+	for n, v := slab(x, c); n > 0; n, v = slab(x, c) {
+		cpu.affine(n, v, &y[0], &x[0], &scale[0], &shift[0])
+		x, y = x[n*c:], y[n*c:]
+	}
+	affineGo(y, x, scale, shift)
+}
+
+func affineGo(y, x, scale, shift []float32) {
 	c := len(scale)
 	shift = shift[:c]
 	for ; len(x) >= c; x, y = x[c:], y[c:] {
@@ -102,6 +170,16 @@ func Affine(y, x, scale, shift []float32) {
 // GradMoments adds, channel by channel, g to sum and g*(x-mean) to dot.
 func GradMoments(sum, dot, g, x, mean []float32) {
 	c := len(sum)
+	x, dot, mean = x[:len(g)], dot[:c], mean[:c]
+	for n, v := slab(g, c); n > 0; n, v = slab(g, c) {
+		cpu.gradMoments(n, v, &g[0], &x[0], &sum[0], &dot[0], &mean[0])
+		g, x = g[n*c:], x[n*c:]
+	}
+	gradMomentsGo(sum, dot, g, x, mean)
+}
+
+func gradMomentsGo(sum, dot, g, x, mean []float32) {
+	c := len(sum)
 	dot, mean = dot[:c], mean[:c]
 	for ; len(g) >= c; g, x = g[c:], x[c:] {
 		xr := x[:c]
@@ -114,6 +192,16 @@ func GradMoments(sum, dot, g, x, mean []float32) {
 
 // Affine2 is g[i] = g[i]*a[i%c] + x[i]*b[i%c] + d[i%c].
 func Affine2(g, x, a, b, d []float32) {
+	c := len(a)
+	x, b, d = x[:len(g)], b[:c], d[:c]
+	for n, v := slab(g, c); n > 0; n, v = slab(g, c) {
+		cpu.affine2(n, v, &g[0], &x[0], &a[0], &b[0], &d[0])
+		g, x = g[n*c:], x[n*c:]
+	}
+	affine2Go(g, x, a, b, d)
+}
+
+func affine2Go(g, x, a, b, d []float32) {
 	c := len(a)
 	b, d = b[:c], d[:c]
 	for ; len(g) >= c; g, x = g[c:], x[c:] {
@@ -158,6 +246,16 @@ func mix(x uint32) uint32 {
 //	v[i] = v[i]*beta2 + g[i]*g[i]*(1-beta2)
 //	p[i] -= step * m[i] / (sqrt(v[i])*root + eps)
 func Adam(p, g, m, v []float32, a AdamStep) {
+	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
+	n := len(p) / cpu.lanes
+	if n > 0 {
+		cpu.adam(n, &p[0], &g[0], &m[0], &v[0], a.InvBeta1, a.Beta2, a.InvBeta2, a.Step, a.Root, a.Eps, a.Keep)
+	}
+	n *= cpu.lanes
+	adamGo(p[n:], g[n:], m[n:], v[n:], a)
+}
+
+func adamGo(p, g, m, v []float32, a AdamStep) {
 	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
 	for i, d := range g {
 		mi := m[i] + (d-m[i])*a.InvBeta1

@@ -7,13 +7,12 @@ import (
 	"testing"
 )
 
-// atEachLevel runs a test with every instruction set that the machine has,
-// down to Go.
-func atEachLevel(t *testing.T, f func(t *testing.T)) {
-	best := level
-	defer func() { level = best }()
-	for level = best; level >= levelGo; level-- {
-		t.Run(fmt.Sprintf("level %d", level), f)
+// onEachSet runs a test with every instruction set that the machine has, down
+// to Go.
+func onEachSet(t *testing.T, f func(t *testing.T)) {
+	defer func() { cpu = sets()[0] }()
+	for _, cpu = range sets() {
+		t.Run(cpu.name, f)
 	}
 }
 
@@ -51,14 +50,14 @@ func (g guarded) check(t *testing.T, what string, want []float32, tolerance floa
 			continue
 		}
 		w := float64(want[i-guard])
-		if d := math.Abs(float64(v) - w); !(d <= tolerance*max(1, math.Abs(w))) && !(v != v && w != w) {
+		if d := math.Abs(float64(v) - w); float64(v) != w && !(d <= tolerance*max(1, math.Abs(w))) && !(v != v && w != w) {
 			t.Fatalf("%s: element %d is %g, want %g", what, i-guard, v, w)
 		}
 	}
 }
 
 func TestGemm(t *testing.T) {
-	atEachLevel(t, func(t *testing.T) {
+	onEachSet(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		for try := range 300 {
 			m, n, k := 1+rng.IntN(40), 1+rng.IntN(80), 1+rng.IntN(40)
@@ -83,7 +82,7 @@ func TestGemm(t *testing.T) {
 // TestGemmSplit: rows and columns may be split over threads without changing
 // a bit of the result.
 func TestGemmSplit(t *testing.T) {
-	atEachLevel(t, func(t *testing.T) {
+	onEachSet(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(3, 4))
 		m, n, k := 37, 75, 300
 		a, b := random(rng, m*k).v, random(rng, k*n).v
@@ -100,6 +99,80 @@ func TestGemmSplit(t *testing.T) {
 			}
 		}
 	})
+}
+
+// kernels are the others, each with its Go loop, on slices that may be
+// changed. Sizes are rows and channels.
+var kernels = []struct {
+	name       string
+	slices     int // of rows
+	channels   int // of one value a channel
+	asm, plain func(x [][]float32)
+	tolerance  float64
+}{
+	{"ELU", 1, 0, func(x [][]float32) { ELU(x[0]) }, func(x [][]float32) { eluGo(x[0]) }, 1e-6},
+	{"ELUGrad", 2, 0, func(x [][]float32) { ELUGrad(x[0], x[1]) }, func(x [][]float32) { eluGradGo(x[0], x[1]) }, 1e-6},
+	{"Clamp", 1, 0, func(x [][]float32) { Clamp(x[0], 0.6) }, func(x [][]float32) { clampGo(x[0], 0.6) }, 0},
+	{"ClampGrad", 2, 0, func(x [][]float32) { ClampGrad(x[0], x[1], 0.6) }, func(x [][]float32) { clampGradGo(x[0], x[1], 0.6) }, 0},
+	{"Adam", 4, 0, func(x [][]float32) { square(x[3]); Adam(x[0], x[1], x[2], x[3], step) },
+		func(x [][]float32) { square(x[3]); adamGo(x[0], x[1], x[2], x[3], step) }, 1e-6},
+	{"SumRows", 1, 1, func(x [][]float32) { SumRows(x[1], x[0]) }, func(x [][]float32) { sumRowsGo(x[1], x[0]) }, 1e-6},
+	{"AddRow", 1, 1, func(x [][]float32) { AddRow(x[0], x[1]) }, func(x [][]float32) { addRowGo(x[0], x[1]) }, 0},
+	{"Moments", 1, 3, func(x [][]float32) { Moments(x[1], x[2], x[0], x[3]) }, func(x [][]float32) { momentsGo(x[1], x[2], x[0], x[3]) }, 1e-5},
+	{"Affine", 2, 2, func(x [][]float32) { Affine(x[0], x[1], x[2], x[3]) }, func(x [][]float32) { affineGo(x[0], x[1], x[2], x[3]) }, 1e-6},
+	{"GradMoments", 2, 3, func(x [][]float32) { GradMoments(x[2], x[3], x[0], x[1], x[4]) },
+		func(x [][]float32) { gradMomentsGo(x[2], x[3], x[0], x[1], x[4]) }, 1e-5},
+	{"Affine2", 2, 3, func(x [][]float32) { Affine2(x[0], x[1], x[2], x[3], x[4]) },
+		func(x [][]float32) { affine2Go(x[0], x[1], x[2], x[3], x[4]) }, 2e-6},
+}
+
+var step = AdamStep{InvBeta1: 0.1, Beta2: 0.999, InvBeta2: 0.001, Step: 0.01, Root: 1.2, Eps: 1e-7, Keep: 0.99}
+
+func square(x []float32) {
+	for i, v := range x {
+		x[i] = v * v
+	}
+}
+
+// TestKernels holds every kernel against its Go loop, at all sizes, with some
+// large, huge and special values.
+func TestKernels(t *testing.T) {
+	onEachSet(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(5, 6))
+		for _, k := range kernels {
+			for _, c := range []int{1, 3, 8, 16, 24, 48, 64, 128} {
+				for _, r := range []int{1, 2, 5, 33, 130} {
+					var got []guarded
+					var in, want [][]float32
+					for i := range k.slices + k.channels {
+						n := c
+						if i < k.slices {
+							n *= r
+						}
+						g := random(rng, n)
+						special(rng, g.v, k.channels == 0 && k.name != "Adam")
+						got, in, want = append(got, g), append(in, g.v), append(want, g.clone().v)
+					}
+					k.asm(in)
+					k.plain(want)
+					for i, g := range got {
+						g.check(t, fmt.Sprintf("%s %dx%d, slice %d", k.name, r, c, i), want[i], k.tolerance)
+					}
+				}
+			}
+		}
+	})
+}
+
+// special puts values at the edges of kernels' ranges among the others.
+func special(rng *rand.Rand, x []float32, wild bool) {
+	values := []float32{0, -1e-8, 1e-8, -0.5, 0.6, -5, 6}
+	if wild {
+		values = append(values, -29.9, -30.1, -88, -1e30, 1e30, float32(math.NaN()))
+	}
+	for range len(x) / 5 {
+		x[rng.IntN(len(x))] = values[rng.IntN(len(values))]
+	}
 }
 
 func BenchmarkGemm(b *testing.B) {

@@ -24,6 +24,7 @@ func files() map[string]string {
 	for _, isa := range []isa{{"AVX512", "Z", 16}, {"AVX2", "Y", 8}} {
 		suffix := strings.ToLower(isa.name)
 		all["gemm_"+suffix+"_amd64.s"] = gemm(isa)
+		all["loops_"+suffix+"_amd64.s"] = loops(isa)
 	}
 	return all
 }

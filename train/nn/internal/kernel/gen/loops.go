@@ -1,0 +1,235 @@
+package main
+
+import "fmt"
+
+// Registers of the loops: pointers in the order of the arguments, and the
+// offset from them.
+var pointers = []string{"AX", "BX", "CX", "DX", "SI", "DI"}
+
+const offset = "R8"
+
+// flat writes a kernel over slices of the same length: n is the number of
+// vectors, then one pointer for each slice. at(i) is where slice i stands.
+func flat(w *writer, name, doc string, slices int, scalars []string, setup, body func()) {
+	w.function(name, doc, 8*(1+slices)+4*len(scalars))
+	w.op("MOVQ n+0(FP), R9")
+	loadPointers(w, slices, 8)
+	for i, s := range scalars {
+		w.op("VBROADCASTSS %s+%d(FP), V%d", s, 8*(1+slices)+4*i, scalarReg(i))
+	}
+	setup()
+	w.op("XORQ %s, %s", offset, offset)
+	w.label("loop")
+	body()
+	w.op("ADDQ $%d, %s", w.bytes(), offset)
+	w.op("DECQ R9")
+	w.op("JNZ loop")
+	w.end()
+}
+
+// scalarReg is where flat leaves scalar arguments.
+func scalarReg(i int) int { return 15 - i }
+
+func loadPointers(w *writer, n, first int) {
+	for i := range n {
+		w.op("MOVQ p%d+%d(FP), %s", i, first+8*i, pointers[i])
+	}
+}
+
+func at(i int) string { return fmt.Sprintf("(%s)(%s*1)", pointers[i], offset) }
+
+// rows writes a kernel over rows of channels: n rows, v vectors in a row,
+// then one pointer for each slice of rows and for each row of one value a
+// channel. enter runs before a column of vectors, leave after it; there the
+// channel rows stand at(i), and the slices of rows, within body, too.
+func rows(w *writer, name, doc string, slices, channels int, enter, body, leave func()) {
+	w.function(name, doc, 16+8*(slices+channels))
+	w.op("MOVQ v+8(FP), R10")
+	loadPointers(w, slices+channels, 16)
+	w.op("MOVQ R10, R11")
+	w.op("IMULQ $%d, R11", w.bytes())
+	w.op("XORQ R12, R12")
+	w.label("column")
+	w.op("MOVQ R12, %s", offset)
+	enter()
+	w.op("MOVQ n+0(FP), R9")
+	w.label("row")
+	body()
+	w.op("ADDQ R11, %s", offset)
+	w.op("DECQ R9")
+	w.op("JNZ row")
+	w.op("MOVQ R12, %s", offset)
+	leave()
+	w.op("ADDQ $%d, R12", w.bytes())
+	w.op("DECQ R10")
+	w.op("JNZ column")
+	w.end()
+}
+
+func nothing() {}
+
+// loops writes the element by element kernels.
+func loops(s isa) string {
+	w := newWriter(s)
+	elu(w)
+	eluGrad(w)
+	clamp(w)
+	adam(w)
+	rowKernels(w)
+	return w.String()
+}
+
+// elu needs exp(x)-1: with k the integer nearest to x/ln 2 and r the rest,
+// 2^k*expm1(r) + 2^k-1, expm1(r) by its Taylor series to the 7th power.
+func elu(w *writer) {
+	flat(w, "elu", "ELU over n vectors.", 1, nil, func() {
+		for i := range 11 {
+			w.op("VBROADCASTSS ·expTable+%d(SB), V%d", 4*i, 5+i)
+		}
+	}, func() {
+		w.op("VMOVUPS %s, V0", at(0))
+		w.op("VMAXPS V0, V5, V1")
+		w.op("VMULPS V6, V1, V2")
+		w.op("VCVTPS2DQ V2, V3")
+		w.op("VCVTDQ2PS V3, V2")
+		w.op("VFNMADD231PS V7, V2, V1")
+		w.op("VFNMADD231PS V8, V2, V1")
+		w.op("VMOVAPS V9, V4")
+		for c := 10; c < 15; c++ {
+			w.op("VFMADD213PS V%d, V1, V4", c)
+		}
+		w.op("VMULPS V1, V1, V2")
+		w.op("VFMADD213PS V1, V2, V4")
+		w.op("VPADDD V15, V3, V3")
+		w.op("VPSLLD $23, V3, V3")
+		one(w, 2)
+		w.op("VSUBPS V2, V3, V2")
+		w.op("VFMADD213PS V2, V3, V4")
+		selectNegative(w, 4, 0)
+		w.op("VMOVUPS V0, %s", at(0))
+	})
+}
+
+// one sets a register to 1: the exponent's bias, shifted into place.
+func one(w *writer, r int) { w.op("VPSLLD $23, V15, V%d", r) }
+
+// selectNegative moves a to b where b is negative.
+func selectNegative(w *writer, a, b int) {
+	if w.lanes == 16 {
+		w.op("VPMOVD2M V%d, K1", b)
+		w.op("VMOVAPS V%d, K1, V%d", a, b)
+	} else {
+		w.op("VBLENDVPS V%d, V%d, V%d, V%d", b, a, b, b)
+	}
+}
+
+// eluGrad multiplies by min(y, 0) + 1; a NaN in y stays one.
+func eluGrad(w *writer) {
+	flat(w, "eluGrad", "ELUGrad over n vectors: g, y.", 2, nil, func() {
+		w.op("VXORPS V4, V4, V4")
+		w.op("VBROADCASTSS ·oneTable(SB), V5")
+	}, func() {
+		w.op("VMOVUPS %s, V0", at(1))
+		w.op("VMINPS V0, V4, V0")
+		w.op("VADDPS V5, V0, V0")
+		w.op("VMULPS %s, V0, V0", at(0))
+		w.op("VMOVUPS V0, %s", at(0))
+	})
+}
+
+func clamp(w *writer) {
+	flat(w, "clamp", "Clamp over n vectors.", 1, []string{"limit"}, func() {
+		w.op("VXORPS V4, V4, V4")
+	}, func() {
+		w.op("VMOVUPS %s, V0", at(0))
+		w.op("VMAXPS V0, V4, V0")
+		w.op("VMINPS V0, V15, V0")
+		w.op("VMOVUPS V0, %s", at(0))
+	})
+	flat(w, "clampGrad", "ClampGrad over n vectors: g, y.", 2, []string{"limit"}, func() {
+		w.op("VXORPS V4, V4, V4")
+	}, func() {
+		w.op("VMOVUPS %s, V0", at(1))
+		w.op("VMOVUPS %s, V1", at(0))
+		if w.lanes == 16 {
+			w.op("VCMPPS $1, V0, V4, K1")
+			w.op("VCMPPS $1, V15, V0, K1, K2")
+			w.op("VMOVAPS.Z V1, K2, V1")
+		} else {
+			w.op("VCMPPS $1, V0, V4, V2")
+			w.op("VCMPPS $1, V15, V0, V3")
+			w.op("VANDPS V2, V3, V2")
+			w.op("VANDPS V2, V1, V1")
+		}
+		w.op("VMOVUPS V1, %s", at(0))
+	})
+}
+
+// adam follows the loop; scalars as in AdamStep.
+func adam(w *writer) {
+	names := []string{"invBeta1", "beta2", "invBeta2", "step", "root", "eps", "keep"}
+	flat(w, "adam", "Adam over n vectors: p, g, m, v.", 4, names, nothing, func() {
+		invBeta1, beta2, invBeta2, step, root, eps, keep := 15, 14, 13, 12, 11, 10, 9
+		w.op("VMOVUPS %s, V0", at(1))
+		w.op("VMOVUPS %s, V1", at(2))
+		w.op("VSUBPS V1, V0, V2")
+		w.op("VFMADD231PS V%d, V2, V1", invBeta1)
+		w.op("VMOVUPS V1, %s", at(2))
+		w.op("VMULPS V0, V0, V0")
+		w.op("VMULPS V%d, V0, V0", invBeta2)
+		w.op("VMOVUPS %s, V2", at(3))
+		w.op("VFMADD231PS V%d, V2, V0", beta2)
+		w.op("VMOVUPS V0, %s", at(3))
+		w.op("VSQRTPS V0, V0")
+		w.op("VFMADD213PS V%d, V%d, V0", eps, root)
+		w.op("VMULPS V%d, V1, V1", step)
+		w.op("VDIVPS V0, V1, V1")
+		w.op("VMOVUPS %s, V2", at(0))
+		w.op("VFMSUB213PS V1, V%d, V2", keep)
+		w.op("VMOVUPS V2, %s", at(0))
+	})
+}
+
+// rowKernels are the kernels with one value a channel.
+func rowKernels(w *writer) {
+	load := func(i, r int) { w.op("VMOVUPS %s, V%d", at(i), r) }
+	store := func(r, i int) { w.op("VMOVUPS V%d, %s", r, at(i)) }
+	rows(w, "sumRows", "SumRows over n rows of v vectors: x, sum.", 1, 1,
+		func() { load(1, 0) },
+		func() { w.op("VADDPS %s, V0, V0", at(0)) },
+		func() { store(0, 1) })
+	rows(w, "addRow", "AddRow over n rows of v vectors: x, v.", 1, 1,
+		func() { load(1, 0) },
+		func() { w.op("VADDPS %s, V0, V1", at(0)); store(1, 0) }, nothing)
+	rows(w, "moments", "Moments over n rows of v vectors: x, sum, sq, shift.", 1, 3,
+		func() { load(1, 0); load(2, 1); load(3, 2) },
+		func() {
+			load(0, 3)
+			w.op("VSUBPS V2, V3, V3")
+			w.op("VADDPS V3, V0, V0")
+			w.op("VFMADD231PS V3, V3, V1")
+		},
+		func() { store(0, 1); store(1, 2) })
+	rows(w, "affine", "Affine over n rows of v vectors: y, x, scale, shift.", 2, 2,
+		func() { load(2, 0); load(3, 1) },
+		func() { load(1, 2); w.op("VFMADD213PS V1, V0, V2"); store(2, 0) }, nothing)
+	rows(w, "gradMoments", "GradMoments over n rows of v vectors: g, x, sum, dot, mean.", 2, 3,
+		func() { load(2, 0); load(3, 1); load(4, 2) },
+		func() {
+			load(0, 3)
+			load(1, 4)
+			w.op("VADDPS V3, V0, V0")
+			w.op("VSUBPS V2, V4, V4")
+			w.op("VFMADD231PS V3, V4, V1")
+		},
+		func() { store(0, 2); store(1, 3) })
+	rows(w, "affine2", "Affine2 over n rows of v vectors: g, x, a, b, d.", 2, 3,
+		func() { load(2, 0); load(3, 1); load(4, 2) },
+		func() {
+			w.op("VMOVAPS V2, V3")
+			load(0, 4)
+			w.op("VFMADD231PS V4, V0, V3")
+			w.op("VFMADD231PS %s, V1, V3", at(1))
+			store(3, 0)
+		}, nothing)
+}
