@@ -72,7 +72,13 @@ type Quant struct {
 	Scale []float32
 	Zero  []int64
 	Axis  int
+	// Min and Max are the real range that was seen, when the file says so.
+	// Nothing computes with them.
+	Min, Max []float32
 }
+
+// Channels says whether every slice along Axis has its own scale.
+func (q *Quant) Channels() bool { return q != nil && len(q.Scale) > 1 }
 
 // Tensor is a value of the graph. Data is nil for one that is computed, and
 // holds little-endian elements in row-major order for a constant.
@@ -82,6 +88,11 @@ type Tensor struct {
 	Shape []int
 	Quant *Quant // nil: real values as stored
 	Data  []byte
+
+	// What files of other makers may say beside.
+	Variable  bool  // state that lives from one run to the next
+	Signature []int // Shape with -1 for sizes that are not fixed
+	HasRank   bool  // Shape is meant even when it is empty
 }
 
 // Elems returns the number of elements.
@@ -106,6 +117,32 @@ type Op struct {
 	Inputs  []int
 	Outputs []int
 	Options Options
+
+	// What operators of other makers may have beside.
+	CustomData    []byte // options of a custom operator
+	Mutates       []bool // which inputs are variables that it changes
+	Intermediates []int  // tensors inside the operator
+}
+
+// Name returns the operator's name as TFLite writes it; a custom operator has
+// its own.
+func (o *Op) Name() string {
+	if o.Kind == Custom && o.Custom != "" {
+		return o.Custom
+	}
+	return o.Kind.String()
+}
+
+// Signature gives tensors of the graph names for callers.
+type Signature struct {
+	Key             string
+	Inputs, Outputs []NamedTensor
+}
+
+// NamedTensor is one entry of a Signature.
+type NamedTensor struct {
+	Name   string
+	Tensor int
 }
 
 // Metadata is one named blob of the file.
@@ -123,6 +160,12 @@ type Graph struct {
 	Inputs      []int
 	Outputs     []int
 	Metadata    []Metadata
+	Signatures  []Signature
+
+	// Unkept lists, in words, what the file that the graph was read from holds
+	// and the graph does not. A graph that lists anything can be looked at but
+	// not written.
+	Unkept []string
 }
 
 // Meta returns the metadata of that name, or nil.
@@ -136,4 +179,38 @@ func (g *Graph) Meta(name string) []byte {
 // Find returns the index of the tensor of that name, or -1.
 func (g *Graph) Find(name string) int {
 	return slices.IndexFunc(g.Tensors, func(t *Tensor) bool { return t.Name == name })
+}
+
+// SetMeta adds the metadata of that name or replaces it.
+func (g *Graph) SetMeta(name string, data []byte) {
+	if i := slices.IndexFunc(g.Metadata, func(m Metadata) bool { return m.Name == name }); i >= 0 {
+		g.Metadata[i].Data = data
+		return
+	}
+	g.Metadata = append(g.Metadata, Metadata{name, data})
+}
+
+// Clone returns a copy that can be rewritten while g stays as it is. The bytes
+// of constants and metadata are shared: replace them, do not write into them.
+func (g *Graph) Clone() *Graph {
+	c := *g
+	c.Tensors = make([]*Tensor, len(g.Tensors))
+	for i, t := range g.Tensors {
+		n := *t
+		n.Shape = slices.Clone(t.Shape)
+		if t.Quant != nil {
+			q := *t.Quant
+			n.Quant = &q
+		}
+		c.Tensors[i] = &n
+	}
+	c.Ops = make([]*Op, len(g.Ops))
+	for i, o := range g.Ops {
+		n := *o
+		n.Inputs, n.Outputs = slices.Clone(o.Inputs), slices.Clone(o.Outputs)
+		c.Ops[i] = &n
+	}
+	c.Inputs, c.Outputs = slices.Clone(g.Inputs), slices.Clone(g.Outputs)
+	c.Metadata = slices.Clone(g.Metadata)
+	return &c
 }

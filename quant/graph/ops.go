@@ -81,10 +81,18 @@ type PoolOptions struct {
 type FullyConnectedOptions struct {
 	Activation Activation
 	KeepDims   bool
+	// Shuffled filters are stored in an order of their own; mien does not run them.
+	Shuffled bool
+	// Asymmetric inputs of a dynamic-range operator get a zero point.
+	Asymmetric bool
 }
 
 // ArithOptions belong to Add and Mul.
-type ArithOptions struct{ Activation Activation }
+type ArithOptions struct {
+	Activation Activation
+	// AnyScale16 frees the scales of an int16 Add from being powers of two.
+	AnyScale16 bool
+}
 
 // SoftmaxOptions belong to Softmax.
 type SoftmaxOptions struct{ Beta float32 }
@@ -101,6 +109,15 @@ type ConcatOptions struct {
 // ReduceOptions belong to Mean.
 type ReduceOptions struct{ KeepDims bool }
 
+// RawOptions are those of an operator that mien does not know, kept as stored:
+// Type numbers the schema's union, Fields holds each field's bytes, nil for one
+// that is not set.
+type RawOptions struct {
+	Type   uint8
+	Fields [][]byte
+}
+
+func (RawOptions) options()            {}
 func (ConvOptions) options()           {}
 func (DepthwiseOptions) options()      {}
 func (PoolOptions) options()           {}

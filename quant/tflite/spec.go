@@ -1,0 +1,104 @@
+package tflite
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mien/quant/graph"
+	"mien/runtime/model"
+)
+
+// SpecOf says what face model g is: from the card in its metadata, or, when
+// there is none, from the names and sizes of its outputs. The errors say which
+// tensor is not as a face model has it.
+func SpecOf(g *graph.Graph) (*model.Spec, error) {
+	if err := checkInput(g); err != nil {
+		return nil, fmt.Errorf("tflite: %w", err)
+	}
+	spec := &model.Spec{}
+	if b := g.Meta(model.CardKey); b != nil {
+		card, err := model.ParseCard(b)
+		if err != nil {
+			return nil, fmt.Errorf("tflite: %w", err)
+		}
+		spec.Card = card
+	}
+	want := spec.Card.Heads
+	if want == nil {
+		want = model.Heads()
+	}
+	for _, h := range model.Heads() {
+		k := slices.IndexFunc(want, func(w model.Head) bool { return w.Name == h.Name })
+		if k < 0 {
+			continue
+		}
+		i := output(g, h.Name)
+		if i < 0 {
+			if spec.Card.Heads != nil {
+				return nil, fmt.Errorf("tflite: the card promises head %q, but no output is called so (outputs: %s)",
+					h.Name, outputNames(g))
+			}
+			continue
+		}
+		if t := g.Tensors[i]; t.Elems() != len(want[k].Labels) {
+			return nil, fmt.Errorf("tflite: output %q has shape %v, want %d values", h.Name, t.Shape, len(want[k].Labels))
+		}
+		if err := checkScale(g.Tensors[i]); err != nil {
+			return nil, fmt.Errorf("tflite: output %w", err)
+		}
+		spec.Heads = append(spec.Heads, want[k])
+	}
+	if len(spec.Heads) == 0 {
+		return nil, fmt.Errorf("tflite: no output is called emotion, gender, race or age (outputs: %s)", outputNames(g))
+	}
+	return spec, nil
+}
+
+func checkInput(g *graph.Graph) error {
+	if len(g.Inputs) != 1 {
+		return fmt.Errorf("%d inputs, want one called %q", len(g.Inputs), model.InputName)
+	}
+	t := g.Tensors[g.Inputs[0]]
+	if t.Name != model.InputName {
+		return fmt.Errorf("the input is called %q, want %q", t.Name, model.InputName)
+	}
+	if !slices.Equal(t.Shape, []int{1, model.Side, model.Side, 1}) {
+		return fmt.Errorf("input %q has shape %v, want [1 %d %d 1]", t.Name, t.Shape, model.Side, model.Side)
+	}
+	if err := checkScale(t); err != nil {
+		return fmt.Errorf("input %w", err)
+	}
+	return nil
+}
+
+// checkScale says what is wrong with the type of an input or output.
+func checkScale(t *graph.Tensor) error {
+	switch t.Type {
+	case graph.Float32:
+		return nil
+	case graph.Int8, graph.UInt8, graph.Int16:
+		if t.Quant == nil || len(t.Quant.Scale) != 1 || !(t.Quant.Scale[0] > 0) {
+			return fmt.Errorf("%q is of type %s and has no scale", t.Name, t.Type)
+		}
+		return nil
+	}
+	return fmt.Errorf("%q is of type %s", t.Name, t.Type)
+}
+
+func output(g *graph.Graph, name string) int {
+	for _, i := range g.Outputs {
+		if g.Tensors[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+func outputNames(g *graph.Graph) string {
+	var names []string
+	for _, i := range g.Outputs {
+		names = append(names, g.Tensors[i].Name)
+	}
+	return strings.Join(names, " ")
+}
