@@ -1,9 +1,10 @@
 package data
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"math/bits"
+	"slices"
 )
 
 // testPart is the part of a set published without a split that is held out
@@ -45,65 +46,98 @@ func (s *Set) split(o Options) {
 	}
 }
 
-// Two images are duplicates when the differences between neighbouring cells
-// of their thumbs have the same sign in all but maxBits of 64 places and
-// their grey levels, less their means, differ by no more than maxDiff a cell.
-// The first bound is only there for speed.
-const (
-	maxBits = 6
-	maxDiff = 3
-)
+// maxDiff is how far the grey levels of two duplicates' thumbs, less their
+// means, differ a cell in the mean. It finds pictures that were compressed
+// again or made a little brighter.
+const maxDiff = 3
 
-// findDuplicates sets every sample's group.
+// findDuplicates sets every sample's group. Of two duplicates the sums below
+// cannot differ by more than bound, so only neighbours in their order need a
+// look.
 func (s *Set) findDuplicates() {
-	n := len(s.Samples)
-	parent := make([]int32, n)
-	sign := make([]uint64, n)
+	const bound = (maxDiff + 1) * thumbSide * thumbSide // one for rounding
+	type projected struct {
+		sum sums
+		i   int32
+	}
+	all := make([]projected, len(s.Samples))
+	parent := make([]int32, len(s.Samples))
 	for i := range s.Samples {
+		all[i] = projected{project(s.Samples[i].thumb), int32(i)}
 		parent[i] = int32(i)
-		sign[i] = signs(s.Samples[i].thumb)
 	}
-	root := func(i int32) int32 {
-		for parent[i] != i {
-			parent[i] = parent[parent[i]]
-			i = parent[i]
-		}
-		return i
-	}
-	for i, a := range sign {
-		for k, b := range sign[:i] {
-			if bits.OnesCount64(a^b) <= maxBits && alike(s.Samples[i].thumb, s.Samples[k].thumb) {
-				parent[root(int32(i))] = root(int32(k))
+	slices.SortFunc(all, func(a, b projected) int { return cmp.Or(cmp.Compare(a.sum[0], b.sum[0]), cmp.Compare(a.i, b.i)) })
+	for k := range all {
+		a := &all[k]
+		for m := k + 1; m < len(all) && all[m].sum[0]-a.sum[0] <= bound; m++ {
+			b := &all[m]
+			if near(&a.sum, &b.sum, bound) && alike(s.Samples[a.i].thumb, s.Samples[b.i].thumb) {
+				parent[root(parent, a.i)] = root(parent, b.i)
 			}
 		}
 	}
-	least := make([]uint64, n)
+	s.setGroups(parent)
+}
+
+// root finds the representative of i, and shortens the way there.
+func root(parent []int32, i int32) int32 {
+	for parent[i] != i {
+		parent[i] = parent[parent[i]]
+		i = parent[i]
+	}
+	return i
+}
+
+func (s *Set) setGroups(parent []int32) {
+	least := make(map[int32]uint64, len(parent))
 	for i := range s.Samples {
-		r := root(int32(i))
-		if id := s.Samples[i].ID; least[r] == 0 || id < least[r] {
-			least[r] = id
+		r := root(parent, int32(i))
+		if g, ok := least[r]; !ok || s.Samples[i].ID < g {
+			least[r] = s.Samples[i].ID
 		}
 	}
 	for i := range s.Samples {
-		s.Samples[i].group = least[root(int32(i))]
+		s.Samples[i].group = least[root(parent, int32(i))]
 	}
 }
 
-// signs compares cells two columns apart on every second row.
-func signs(thumb []uint8) uint64 {
-	var h uint64
-	for y := 0; y < thumbSide; y += 2 {
-		for x := 0; x < thumbSide; x += 2 {
-			a := thumb[y*thumbSide+x]
-			b := thumb[y*thumbSide+(x+2)%thumbSide]
-			h <<= 1
-			if a < b {
-				h |= 1
-			}
+// sums are those of a thumb's cells with the signs of a few patterns.
+type sums [6]int32
+
+// patterns has a bit for each pattern in which a cell counts with minus: top
+// against bottom, left against right, both at once, and stripes and a
+// chessboard of quarters.
+var patterns = func() (bits [thumbSide * thumbSide]uint8) {
+	for i := range bits {
+		y, x := i/thumbSide, i%thumbSide
+		v, h := y*2/thumbSide, x*2/thumbSide
+		vq, hq := y*4/thumbSide%2, x*4/thumbSide%2
+		bits[i] = uint8(v | h<<1 | (v^h)<<2 | vq<<3 | hq<<4 | (vq^hq)<<5)
+	}
+	return bits
+}()
+
+// project returns a thumb's sums. Every pattern has as much plus as minus, so
+// that brightness leaves them alone.
+func project(thumb []uint8) (s sums) {
+	for i, v := range thumb {
+		for k := range s {
+			s[k] += int32(v) * (1 - 2*int32(patterns[i]>>k&1))
 		}
 	}
-	return h
+	return s
 }
+
+func near(a, b *sums, bound int32) bool {
+	for k := range a {
+		if abs(a[k]-b[k]) > bound {
+			return false
+		}
+	}
+	return true
+}
+
+func abs(v int32) int32 { return max(v, -v) }
 
 func alike(a, b []uint8) bool {
 	var sum int
@@ -114,9 +148,11 @@ func alike(a, b []uint8) bool {
 	diff := 0
 	for i := range a {
 		d := int(a[i]) - int(b[i]) - mean
-		diff += max(d, -d)
+		if diff += max(d, -d); diff > maxDiff*len(a) {
+			return false
+		}
 	}
-	return diff <= maxDiff*len(a)
+	return true
 }
 
 func hashBytes(b []byte) uint64 {
