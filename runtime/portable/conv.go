@@ -1,0 +1,409 @@
+package portable
+
+import (
+	"errors"
+	"fmt"
+
+	"mien/quant/graph"
+	"mien/runtime/portable/internal/kernel"
+)
+
+// conv is a convolution, or a fully connected layer as one over pictures of
+// one row. Each worker copies the input rows that it needs into its band, with
+// the padding written out, so that windows become runs of contiguous values;
+// small windows are then copied once more, side by side, to waste no tile.
+type conv struct {
+	node
+	window
+	pack   *kernel.Pack
+	runs   int // of a window as the tile sees it
+	runLen int // filled up
+	elem   int
+	cols   bool // windows are copied side by side
+	// of an int8 convolution:
+	weights  []int8
+	pad      []int8
+	epilogue *kernel.Epilogue
+	// of a float32 convolution:
+	weightsF []float32
+	padF     []float32
+	biasF    []float32
+	lo, hi   float32
+}
+
+// tooShort is how much longer than its values a run may become before windows
+// are rather copied side by side.
+const tooShort = 1.65
+
+func newConv(n node, g window, p *kernel.Pack, elem int) *conv {
+	c := &conv{node: n, window: g, pack: p, elem: elem, runs: g.kh}
+	values := g.kw * g.ic
+	padded := kernel.RoundUp(values, p.Round)
+	if g.dw > 1 || g.kh > 1 && float64(padded) > tooShort*float64(values) {
+		c.cols, c.runs = true, 1
+	}
+	return c
+}
+
+// run lengths in values: a run of the window, as the weights are packed.
+func (c *conv) runValues() int { return c.kh * c.kw * c.ic / c.runs }
+
+// width is the number of channels of accumulators.
+func (c *conv) width() int { return kernel.RoundUp(c.oc, c.pack.Align) }
+
+func (c *conv) needs(parts int) scratch {
+	band := c.maxBandRows(c.splitRows(parts)) * c.bandWidth() * c.ic * c.elem
+	cols := c.ow * c.runLen * c.elem
+	if c.weights != nil {
+		return scratch{band: band, cols: cols, acc: c.ow * c.width(), row: c.width()}
+	}
+	return scratch{bandF: band, colsF: cols, accF: c.ow * c.width(), rowF: c.width()}
+}
+
+// splitRows returns how many parts share the rows; a convolution with fewer
+// rows than parts is split by channels instead.
+func (c *conv) splitRows(parts int) int {
+	if c.rows() < parts {
+		return 1
+	}
+	return parts
+}
+
+func (c *conv) run(w *worker, part, parts int) {
+	lo, hi := 0, c.rows()
+	c0, c1 := 0, c.width()
+	if c.splitRows(parts) > 1 {
+		lo, hi = share(hi, part, parts)
+	} else {
+		unit := max(c.pack.NR, c.pack.Align)
+		c0, c1 = share((c1+unit-1)/unit, part, parts)
+		c0, c1 = c0*unit, min(c1*unit, c.width())
+	}
+	if c0 >= c1 || c0 >= c.oc {
+		return
+	}
+	for i := range c.pictures(lo, hi) {
+		b, y0, y1 := c.piece(lo, hi, i)
+		if c.weights != nil {
+			c.runInt8(w, b, y0, y1, c0, c1)
+		} else {
+			c.runFloat32(w, b, y0, y1, c0, c1)
+		}
+	}
+}
+
+// runInt8 computes the channels [c0, c1) of output rows [y0, y1) of picture b.
+func (c *conv) runInt8(w *worker, b, y0, y1, c0, c1 int) {
+	k := &w.set.Int8
+	fillBand(&c.window, w.band, w.i8(c.reads[0]), c.pad, b, y0, y1, c.elem, k.Load)
+	out := w.i8(c.out)
+	t := &w.tile
+	t.WStep, t.AccStep = c.runs*c.runLen*c.pack.Panel*c.elem, c.width()
+	t.Runs, t.RunLen = c.runs, c.runLen*c.elem
+	row := c.bandWidth() * c.ic * c.elem
+	t.AStep, t.RunStep = c.sw*c.ic*c.elem, c.dh*row
+	if c.cols {
+		t.AStep = t.RunLen
+	}
+	tiles := (c.ow + c.pack.MR - 1) / c.pack.MR
+	for y := y0; y < y1; y++ {
+		src := w.band[(y-y0)*c.sh*row:]
+		if c.cols {
+			fillCols(&c.window, w.cols, w.band, (y-y0)*c.sh, c.elem, t.RunLen)
+			src = w.cols
+		}
+		for p := c0; p < c1; p += c.pack.NR {
+			t.W = c.weights[p/c.pack.Panel*t.WStep:]
+			for x := range tiles {
+				x0, x1 := share(c.ow, x, tiles)
+				t.A, t.Acc = src[x0*t.AStep:], w.acc[x0*t.AccStep+p:]
+				k.Tile(t, x1-x0, min(c.pack.NR, c1-p))
+			}
+		}
+		c.finishInt8(w, out[(b*c.oh+y)*c.ow*c.oc:][:c.ow*c.oc], c0, min(c1, c.oc))
+	}
+}
+
+// finishInt8 writes the channels [c0, c1) of one output row.
+func (c *conv) finishInt8(w *worker, out []int8, c0, c1 int) {
+	e := c.epilogue
+	if c0 > 0 {
+		part := kernel.Epilogue{
+			Bias: e.Bias[c0:], Mult: e.Mult[c0:], Left: e.Left[c0:], Right: e.Right[c0:],
+			Zero: e.Zero, Lo: e.Lo, Hi: e.Hi,
+		}
+		w.part = part
+		e = &w.part
+	}
+	for x := range c.ow {
+		requant(w, out[x*c.oc+c0:x*c.oc+c1], w.acc[x*c.width()+c0:], e)
+	}
+	if c1-c0 == c.oc {
+		c.then.int8(w, out, 0)
+		return
+	}
+	for x := range c.ow {
+		c.then.int8(w, out[x*c.oc+c0:x*c.oc+c1], c0)
+	}
+}
+
+// requant writes one pixel, by way of a row of the worker's own where its
+// channels are not a multiple of what the kernel writes at a time.
+func requant(w *worker, dst []int8, acc []int32, e *kernel.Epilogue) {
+	n := len(dst)
+	whole := n / w.set.Int8.Align * w.set.Int8.Align
+	if whole == n {
+		w.set.Requant(dst, acc, e)
+		return
+	}
+	n = kernel.RoundUp(n, w.set.Int8.Align)
+	w.set.Requant(w.row[:n], acc, e)
+	copy(dst, w.row)
+}
+
+func (c *conv) runFloat32(w *worker, b, y0, y1, c0, c1 int) {
+	fillBand(&c.window, w.bandF, w.f32(c.reads[0]), c.padF, b, y0, y1, 1, copyFloats)
+	out := w.f32(c.out)
+	t := &w.tileF
+	t.WStep, t.AccStep = c.runs*c.runLen*c.pack.Panel, c.width()
+	t.Runs, t.RunLen = c.runs, c.runLen
+	row := c.bandWidth() * c.ic
+	t.AStep, t.RunStep = c.sw*c.ic, c.dh*row
+	if c.cols {
+		t.AStep = t.RunLen
+	}
+	tiles := (c.ow + c.pack.MR - 1) / c.pack.MR
+	for y := y0; y < y1; y++ {
+		src := w.bandF[(y-y0)*c.sh*row:]
+		if c.cols {
+			fillCols(&c.window, w.colsF, w.bandF, (y-y0)*c.sh, 1, t.RunLen)
+			src = w.colsF
+		}
+		for p := c0; p < c1; p += c.pack.NR {
+			t.W = c.weightsF[p/c.pack.Panel*t.WStep:]
+			for x := range tiles {
+				x0, x1 := share(c.ow, x, tiles)
+				t.A, t.Acc = src[x0*t.AStep:], w.accF[x0*t.AccStep+p:]
+				w.set.Float32.Tile(t, x1-x0, min(c.pack.NR, c1-p))
+			}
+		}
+		c.finishFloat32(w, out[(b*c.oh+y)*c.ow*c.oc:][:c.ow*c.oc], c0, min(c1, c.oc))
+	}
+}
+
+func (c *conv) finishFloat32(w *worker, out []float32, c0, c1 int) {
+	for x := range c.ow {
+		finish(w, out[x*c.oc+c0:x*c.oc+c1], w.accF[x*c.width()+c0:], c.biasF[c0:], c.lo, c.hi)
+	}
+	if c1-c0 == c.oc {
+		c.then.float32(w, out, 0)
+		return
+	}
+	for x := range c.ow {
+		c.then.float32(w, out[x*c.oc+c0:x*c.oc+c1], c0)
+	}
+}
+
+// finish is requant for float32.
+func finish(w *worker, dst, acc, bias []float32, lo, hi float32) {
+	n := len(dst)
+	if n%w.set.Float32.Align == 0 {
+		w.set.Finish(dst, acc, bias, lo, hi)
+		return
+	}
+	n = kernel.RoundUp(n, w.set.Float32.Align)
+	w.set.Finish(w.rowF[:n], acc, bias, lo, hi)
+	copy(dst, w.rowF)
+}
+
+func copyFloats(dst, src []float32) { copy(dst, src) }
+
+func (p *planner) conv2D(op *graph.Op) error {
+	o, ok := op.Options.(graph.ConvOptions)
+	if !ok {
+		return errors.New("it has no options")
+	}
+	filter := p.tensors[op.Inputs[1]]
+	if len(filter.Shape) != 4 {
+		return fmt.Errorf("filter %v, want [out, height, width, in]", filter.Shape)
+	}
+	in, out := p.tensors[op.Inputs[0]], p.tensors[op.Outputs[0]]
+	f := filter.Shape
+	g, err := newWindow(in, out, f[0], f[1], f[2], o.StrideH, o.StrideW, o.DilationH, o.DilationW, o.Padding)
+	if err != nil {
+		return err
+	}
+	if g.ic != f[3] {
+		return fmt.Errorf("filter %v for %d input channels (grouped convolutions are not run)", f, g.ic)
+	}
+	return p.matrix(op, g, 0, o.Activation)
+}
+
+func (p *planner) fullyConnected(op *graph.Op) error {
+	o, ok := op.Options.(graph.FullyConnectedOptions)
+	if !ok {
+		return errors.New("it has no options")
+	}
+	filter := p.tensors[op.Inputs[1]]
+	if len(filter.Shape) != 2 || filter.Shape[1] < 1 || filter.Shape[0] < 1 {
+		return fmt.Errorf("filter %v, want [out, in]", filter.Shape)
+	}
+	in, out := p.tensors[op.Inputs[0]], p.tensors[op.Outputs[0]]
+	n, k := filter.Shape[0], filter.Shape[1]
+	m := in.Elems() / k
+	if in.Elems() != m*k || out.Elems() != m*n || channels(out) != n {
+		return fmt.Errorf("input %v, filter %v, output %v do not fit together", in.Shape, filter.Shape, out.Shape)
+	}
+	g := window{n: 1, ih: 1, iw: m, ic: k, oh: 1, ow: m, oc: n, kh: 1, kw: 1, sh: 1, sw: 1, dh: 1, dw: 1}
+	return p.matrix(op, g, 0, o.Activation)
+}
+
+// matrix adds a convolution; axis is the filter's dimension of output channels.
+func (p *planner) matrix(op *graph.Op, g window, axis int, act graph.Activation) error {
+	n := node{reads: op.Inputs[:1:1], out: op.Outputs[0]}
+	switch t := p.tensors[op.Inputs[0]].Type; t {
+	case graph.Float32:
+		w, bias, err := p.filterFloat32(op, g.oc, axis)
+		if err != nil {
+			return err
+		}
+		c := newConv(n, g, &p.set.Float32.Pack, 1)
+		c.weightsF, c.runLen = kernel.Weights(c.pack, w, g.oc, c.runs, c.runValues())
+		c.padF = make([]float32, g.bandWidth()*g.ic)
+		c.biasF = append(bias, make([]float32, c.width()-g.oc)...)
+		c.lo, c.hi = floatBounds(act)
+		p.push(c)
+	case graph.Int8:
+		f, err := p.filterInt8(op, g.oc, axis)
+		if err != nil {
+			return err
+		}
+		k := &p.set.Int8
+		c := newConv(n, g, &k.Pack, k.Elem)
+		c.weights, c.runLen = kernel.Weights(c.pack, f.w, g.oc, c.runs, c.runValues())
+		if k.Elem == 2 {
+			c.weights = kernel.Widen(c.weights)
+		}
+		c.pad = make([]int8, g.bandWidth()*g.ic)
+		for i := range c.pad {
+			c.pad[i] = int8(f.in.zero)
+		}
+		size := len(f.w) / g.oc
+		for o := range g.oc {
+			f.bias[o] -= (f.in.zero + k.Offset) * sum(f.w[o*size:][:size])
+		}
+		c.epilogue = newEpilogue(f.factors, f.bias, f.out, act, k.Align)
+		p.push(c)
+	default:
+		return fmt.Errorf("input is %v (float32 and int8 are run)", t)
+	}
+	return nil
+}
+
+func sum(v []int8) (s int32) {
+	for _, x := range v {
+		s += int32(x)
+	}
+	return s
+}
+
+// filterInt8 is an int8 filter with its bias and the real factor of each
+// output channel.
+type filterInt8 struct {
+	in, out affine
+	w       []int8
+	bias    []int32
+	factors []float64
+}
+
+func (p *planner) filterInt8(op *graph.Op, oc, axis int) (f filterInt8, err error) {
+	if f.in, err = quantOf(p.tensors[op.Inputs[0]]); err != nil {
+		return f, err
+	}
+	if f.out, err = quantOf(p.tensors[op.Outputs[0]]); err != nil {
+		return f, err
+	}
+	t := p.tensors[op.Inputs[1]]
+	if t.Type != graph.Int8 || !t.Const() {
+		return f, fmt.Errorf("filter %q is not constant int8", t.Name)
+	}
+	scales, err := scalesOf(t, oc, axis)
+	if err != nil {
+		return f, err
+	}
+	f.w, f.bias, f.factors = int8s(t), make([]int32, oc), make([]float64, oc)
+	for c, s := range scales {
+		f.factors[c] = float64(f.in.scale) * float64(s) / float64(f.out.scale)
+	}
+	if b := p.optional(op, 2); b != nil {
+		if b.Type != graph.Int32 || !b.Const() || b.Elems() != oc {
+			return f, fmt.Errorf("bias %q is not %d constant int32", b.Name, oc)
+		}
+		copy(f.bias, int32s(b))
+	}
+	return f, nil
+}
+
+// scalesOf returns the scale of each of oc channels along axis; zero points
+// must be 0, as TFLite wants them of weights.
+func scalesOf(t *graph.Tensor, oc, axis int) ([]float32, error) {
+	q := t.Quant
+	if q == nil || len(q.Scale) != 1 && (len(q.Scale) != oc || q.Axis != axis) {
+		return nil, fmt.Errorf("filter %q has not one scale, nor one for each of its %d channels along axis %d", t.Name, oc, axis)
+	}
+	for _, z := range q.Zero {
+		if z != 0 {
+			return nil, fmt.Errorf("filter %q has zero point %d, want 0", t.Name, z)
+		}
+	}
+	out := make([]float32, oc)
+	for c := range out {
+		out[c] = q.Scale[min(c, len(q.Scale)-1)]
+	}
+	return out, nil
+}
+
+// filterFloat32 returns filter and bias as float32. A filter stored in int8
+// (dynamic range) is computed with its real values.
+func (p *planner) filterFloat32(op *graph.Op, oc, axis int) (w, bias []float32, err error) {
+	if out := p.tensors[op.Outputs[0]]; out.Type != graph.Float32 {
+		return nil, nil, fmt.Errorf("output is %v, want float32", out.Type)
+	}
+	t := p.tensors[op.Inputs[1]]
+	switch {
+	case !t.Const():
+		return nil, nil, fmt.Errorf("filter %q is not constant", t.Name)
+	case t.Type == graph.Float32:
+		w = float32s(t)
+	case t.Type == graph.Int8:
+		scales, err := scalesOf(t, oc, axis)
+		if err != nil {
+			return nil, nil, err
+		}
+		inner := 1
+		for _, d := range t.Shape[axis+1:] {
+			inner *= d
+		}
+		for i, q := range int8s(t) {
+			w = append(w, scales[i/inner%oc]*float32(q))
+		}
+	default:
+		return nil, nil, fmt.Errorf("filter %q is %v, want float32 or int8", t.Name, t.Type)
+	}
+	bias = make([]float32, oc)
+	if b := p.optional(op, 2); b != nil {
+		if b.Type != graph.Float32 || !b.Const() || b.Elems() != oc {
+			return nil, nil, fmt.Errorf("bias %q is not %d constant float32", b.Name, oc)
+		}
+		bias = float32s(b)
+	}
+	return w, bias, nil
+}
+
+// optional returns an input tensor of op, or nil where it is absent.
+func (p *planner) optional(op *graph.Op, i int) *graph.Tensor {
+	if i >= len(op.Inputs) || op.Inputs[i] < 0 {
+		return nil
+	}
+	return p.tensors[op.Inputs[i]]
+}

@@ -1,0 +1,671 @@
+package main
+
+import "fmt"
+
+func amd64() []byte {
+	w := newWriter()
+	constants(w)
+	for nr := 1; nr <= 2; nr++ {
+		for mr := 1; mr <= 14; mr++ {
+			tile512(w, "Int8", mr, nr)
+			tile512(w, "Float32", mr, nr)
+		}
+	}
+	for mr := 1; mr <= 6; mr++ {
+		tile256(w, "Int8", mr)
+		tile256(w, "Float32", mr)
+	}
+	requant512(w, false)
+	requant512(w, true)
+	requant256(w, false)
+	requant256(w, true)
+	lookup512(w)
+	flip512(w)
+	widen256(w)
+	maxInt8(w, 512)
+	maxInt8(w, 256)
+	depth512(w, "Int8")
+	depth512(w, "Float32")
+	depth256(w, "Int8")
+	depth256(w, "Float32")
+	for _, bits := range []int{512, 256} {
+		finish(w, bits)
+		scale(w, bits)
+		elu(w, bits)
+		maxFloat32(w, bits)
+	}
+	return w.Bytes()
+}
+
+// constants of elu, as in expm1, and of the integer kernels.
+func constants(w *writer) {
+	w.WriteString("\n// Constants of the exponential function, one per line of 4 bytes.\n")
+	for i, v := range expConstants {
+		fmt.Fprintf(w, "DATA exp<>+%d(SB)/4, $%v\n", 4*i, v)
+	}
+	fmt.Fprintf(w, "GLOBL exp<>(SB), RODATA|NOPTR, $%d\n", 4*len(expConstants))
+}
+
+// Constants of expm1 by place in the table.
+const (
+	cLog2E = 4 * iota
+	cLn2Hi
+	cLn2Lo
+	c7
+	c6
+	c5
+	c4
+	c3
+	c2
+	c1
+	cLowest
+)
+
+var expConstants = []string{
+	"0x3fb8aa3b", // log2(e)
+	"0x3f317200", // ln2Hi
+	"0x35bfbe8e", // ln2Lo
+	"0x39500d01", // 1/5040
+	"0x3ab60b61", // 1/720
+	"0x3c088889", // 1/120
+	"0x3d2aaaab", // 1/24
+	"0x3e2aaaab", // 1/6
+	"0x3f000000", // 1/2
+	"0x3f800000", // 1
+	"0xc18c0000", // -17.5
+}
+
+// tileHead loads the fields of a tile. Registers: DI the tile, SI the weights,
+// DX the step to the next panel, R8..R11 pixels 0, 4, 8, 12, BX the step to the
+// next pixel, CX three of them, R12 the runs left, AX what remains to the next
+// run when one is done. unit is the number of bytes of what the fields count.
+func tileHead(w *writer, typ string, mr, unit int) {
+	w.op("MOVQ t+0(FP), DI")
+	field := func(name, reg string) {
+		w.op("MOVQ Tile%s_%s(DI), %s", typ, name, reg)
+		if unit > 1 {
+			w.op("SHLQ $2, %s", reg)
+		}
+	}
+	w.op("MOVQ Tile%s_W(DI), SI", typ)
+	w.op("MOVQ Tile%s_A(DI), R8", typ)
+	field("WStep", "DX")
+	field("AStep", "BX")
+	field("RunStep", "AX")
+	field("RunLen", "R13")
+	w.op("SUBQ R13, AX")
+	w.op("LEAQ (BX)(BX*2), CX")
+	for g := 1; g*4 < mr; g++ {
+		w.op("LEAQ (R%d)(BX*4), R%d", 7+g, 8+g)
+	}
+	w.op("MOVQ Tile%s_Runs(DI), R12", typ)
+}
+
+// pixel is the address of pixel i.
+func pixel(i int) string {
+	return fmt.Sprintf([]string{"(R%d)", "(R%d)(BX*1)", "(R%d)(BX*2)", "(R%d)(CX*1)"}[i%4], 8+i/4)
+}
+
+// tileLoop writes the loops over runs and, four bytes of each pixel at a time,
+// over their values.
+func tileLoop(w *writer, typ string, mr, unit int, body func()) {
+	w.label("run")
+	w.op("MOVQ Tile%s_RunLen(DI), R13", typ)
+	if unit > 1 {
+		w.op("SHLQ $2, R13")
+	}
+	w.label("next")
+	body()
+	w.op("ADDQ $64, SI")
+	for g := 0; g*4 < mr; g++ {
+		w.op("ADDQ $4, R%d", 8+g)
+	}
+	w.op("SUBQ $4, R13")
+	w.op("JNE next")
+	for g := 0; g*4 < mr; g++ {
+		w.op("ADDQ AX, R%d", 8+g)
+	}
+	w.op("DECQ R12")
+	w.op("JNE run")
+	w.op("MOVQ Tile%s_Acc(DI), R8", typ)
+	w.op("MOVQ Tile%s_AccStep(DI), BX", typ)
+	w.op("SHLQ $2, BX")
+}
+
+// tile512 holds mr pixels of nr panels of 16 channels in Z0..Z27. In int8, an
+// instruction adds four products of activations of 0..255 and weights.
+func tile512(w *writer, typ string, mr, nr int) {
+	w.text(fmt.Sprintf("tile%s512x%dx%d", typ, mr, nr), 8,
+		fmt.Sprintf("func tile%s512x%dx%d(t *Tile%s): %d pixels, %d channels.", typ, mr, nr, typ, mr, 16*nr))
+	unit, mul := 1, "VPDPBUSD"
+	if typ == "Float32" {
+		unit, mul = 4, "VFMADD231PS"
+	}
+	tileHead(w, typ, mr, unit)
+	for i := range mr * nr {
+		w.op("VPXORD Z%d, Z%d, Z%d", i, i, i)
+	}
+	tileLoop(w, typ, mr, unit, func() {
+		w.op("VMOVUPS (SI), Z30")
+		if nr == 2 {
+			w.op("VMOVUPS (SI)(DX*1), Z31")
+		}
+		for i := range mr {
+			a := 28 + i%2
+			w.op("VBROADCASTSS %s, Z%d", pixel(i), a)
+			for j := range nr {
+				w.op("%s Z%d, Z%d, Z%d", mul, 30+j, a, i*nr+j)
+			}
+		}
+	})
+	for i := range mr {
+		for j := range nr {
+			w.op("VMOVUPS Z%d, %d(R8)", i*nr+j, 64*j)
+		}
+		if i < mr-1 {
+			w.op("ADDQ BX, R8")
+		}
+	}
+	w.op("VZEROUPPER")
+	w.op("RET")
+}
+
+// tile256 holds mr pixels of 16 channels in Y0..Y11. In int8, activations and
+// weights are 16 bits wide and an instruction adds two products.
+func tile256(w *writer, typ string, mr int) {
+	w.text(fmt.Sprintf("tile%s256x%d", typ, mr), 8,
+		fmt.Sprintf("func tile%s256x%d(t *Tile%s): %d pixels, 16 channels.", typ, mr, typ, mr))
+	unit := 1
+	if typ == "Float32" {
+		unit = 4
+	}
+	tileHead(w, typ, mr, unit)
+	for i := range mr * 2 {
+		w.op("VPXOR Y%d, Y%d, Y%d", i, i, i)
+	}
+	tileLoop(w, typ, mr, unit, func() {
+		w.op("VMOVUPS (SI), Y14")
+		w.op("VMOVUPS 32(SI), Y15")
+		for i := range mr {
+			w.op("VBROADCASTSS %s, Y12", pixel(i))
+			if unit == 4 {
+				w.op("VFMADD231PS Y14, Y12, Y%d", 2*i)
+				w.op("VFMADD231PS Y15, Y12, Y%d", 2*i+1)
+				continue
+			}
+			w.op("VPMADDWD Y14, Y12, Y13")
+			w.op("VPADDD Y13, Y%d, Y%d", 2*i, 2*i)
+			w.op("VPMADDWD Y15, Y12, Y13")
+			w.op("VPADDD Y13, Y%d, Y%d", 2*i+1, 2*i+1)
+		}
+	})
+	for i := range mr {
+		w.op("VMOVUPS Y%d, (R8)", 2*i)
+		w.op("VMOVUPS Y%d, 32(R8)", 2*i+1)
+		if i < mr-1 {
+			w.op("ADDQ BX, R8")
+		}
+	}
+	w.op("VZEROUPPER")
+	w.op("RET")
+}
+
+// epilogueHead loads what requant and affine share: AX bias, BX multiplier,
+// DX left, R8 right; SI the destination, CX how many channels.
+func epilogueHead(w *writer, affine bool) {
+	e := 48
+	w.op("MOVQ dst_base+0(FP), SI")
+	w.op("MOVQ dst_len+8(FP), CX")
+	if affine {
+		e = 72
+		w.op("MOVQ src_base+24(FP), DI")
+		w.op("MOVQ w_base+48(FP), R10")
+	} else {
+		w.op("MOVQ acc_base+24(FP), DI")
+	}
+	w.op("MOVQ e+%d(FP), R9", e)
+	w.op("MOVQ Epilogue_Bias(R9), AX")
+	w.op("MOVQ Epilogue_Mult(R9), BX")
+	w.op("MOVQ Epilogue_Left(R9), DX")
+	w.op("MOVQ Epilogue_Right(R9), R8")
+}
+
+func epilogueText(w *writer, affine bool, bits int) {
+	if affine {
+		w.text(fmt.Sprintf("affine%d", bits), 80, fmt.Sprintf("func affine%d(dst, src []int8, w []int32, e *Epilogue)", bits))
+	} else {
+		w.text(fmt.Sprintf("requant%d", bits), 56, fmt.Sprintf("func requant%d(dst []int8, acc []int32, e *Epilogue)", bits))
+	}
+	epilogueHead(w, affine)
+}
+
+// epilogueStep moves on by some channels.
+func epilogueStep(w *writer, channels int, affine bool) {
+	if affine {
+		w.op("ADDQ $%d, DI", channels)
+		w.op("ADDQ $%d, R10", 4*channels)
+	} else {
+		w.op("ADDQ $%d, DI", 4*channels)
+	}
+	for _, r := range []string{"AX", "BX", "DX", "R8"} {
+		w.op("ADDQ $%d, %s", 4*channels, r)
+	}
+	w.op("ADDQ $%d, SI", channels)
+	w.op("SUBQ $%d, CX", channels)
+	w.op("JNE next")
+	w.op("VZEROUPPER")
+	w.op("RET")
+}
+
+// requant512 writes requant, or affine, sixteen channels at a time.
+func requant512(w *writer, affine bool) {
+	epilogueText(w, affine, 512)
+	w.op("VPBROADCASTD Epilogue_Zero(R9), Z16")
+	w.op("VPBROADCASTD Epilogue_Lo(R9), Z17")
+	w.op("VPBROADCASTD Epilogue_Hi(R9), Z18")
+	w.op("MOVQ $1, R11")
+	w.op("VPBROADCASTD R11, Z19")
+	w.op("VPBROADCASTQ R11, Z20")
+	w.op("VPSLLQ $30, Z20, Z20")
+	w.op("MOVL $0xaaaa, R11")
+	w.op("KMOVW R11, K1")
+	w.label("next")
+	if affine {
+		w.op("VPMOVSXBD (DI), Z0")
+		w.op("VPMULLD (R10), Z0, Z0")
+		w.op("VPADDD (AX), Z0, Z0")
+	} else {
+		w.op("VMOVDQU32 (DI), Z0")
+		w.op("VPADDD (AX), Z0, Z0")
+	}
+	w.op("VMOVDQU32 (DX), Z1")
+	w.op("VPSLLVD Z1, Z0, Z0")
+	w.op("VMOVDQU32 (BX), Z1")
+	w.op("VPMULDQ Z1, Z0, Z2 // even channels")
+	w.op("VPSRLQ $32, Z0, Z0")
+	w.op("VPSRLQ $32, Z1, Z1")
+	w.op("VPMULDQ Z1, Z0, Z3 // odd channels")
+	w.op("VPADDQ Z20, Z2, Z2")
+	w.op("VPADDQ Z20, Z3, Z3")
+	w.op("VPSRLQ $31, Z2, Z2")
+	w.op("VPSLLQ $1, Z3, Z3 // the wanted bits are the upper half")
+	w.op("VMOVDQA32 Z3, K1, Z2")
+	w.op("VMOVDQU32 (R8), Z5")
+	w.op("VPTESTMD Z5, Z5, K2")
+	w.op("VPSRAD $31, Z2, Z6")
+	w.op("VPSLLVD Z5, Z19, Z7")
+	w.op("VPSRLD $1, Z7, Z7 // half of what is shifted out")
+	w.op("VPADDD Z6, Z2, K2, Z2")
+	w.op("VPADDD Z7, Z2, Z2")
+	w.op("VPSRAVD Z5, Z2, Z2")
+	w.op("VPADDD Z16, Z2, Z2")
+	w.op("VPMAXSD Z17, Z2, Z2")
+	w.op("VPMINSD Z18, Z2, Z2")
+	w.op("VPMOVDB Z2, (SI)")
+	epilogueStep(w, 16, affine)
+}
+
+// requant256 writes requant, or affine, eight channels at a time.
+func requant256(w *writer, affine bool) {
+	epilogueText(w, affine, 256)
+	w.op("VPBROADCASTD Epilogue_Zero(R9), Y8")
+	w.op("VPBROADCASTD Epilogue_Lo(R9), Y9")
+	w.op("VPBROADCASTD Epilogue_Hi(R9), Y10")
+	w.op("MOVQ $1, R11")
+	w.op("MOVQ R11, X11")
+	w.op("VPBROADCASTQ X11, Y12")
+	w.op("VPSLLQ $30, Y12, Y12")
+	w.op("VPBROADCASTD X11, Y11")
+	w.op("VPXOR Y13, Y13, Y13")
+	w.label("next")
+	if affine {
+		w.op("VPMOVSXBD (DI), Y0")
+		w.op("VPMULLD (R10), Y0, Y0")
+		w.op("VPADDD (AX), Y0, Y0")
+	} else {
+		w.op("VMOVDQU (DI), Y0")
+		w.op("VPADDD (AX), Y0, Y0")
+	}
+	w.op("VMOVDQU (DX), Y1")
+	w.op("VPSLLVD Y1, Y0, Y0")
+	w.op("VMOVDQU (BX), Y1")
+	w.op("VPMULDQ Y1, Y0, Y2 // even channels")
+	w.op("VPSRLQ $32, Y0, Y0")
+	w.op("VPSRLQ $32, Y1, Y1")
+	w.op("VPMULDQ Y1, Y0, Y3 // odd channels")
+	w.op("VPADDQ Y12, Y2, Y2")
+	w.op("VPADDQ Y12, Y3, Y3")
+	w.op("VPSRLQ $31, Y2, Y2")
+	w.op("VPSLLQ $1, Y3, Y3 // the wanted bits are the upper half")
+	w.op("VPBLENDD $0xaa, Y3, Y2, Y2")
+	w.op("VMOVDQU (R8), Y5")
+	w.op("VPSRAD $31, Y2, Y6")
+	w.op("VPCMPGTD Y13, Y5, Y7")
+	w.op("VPAND Y7, Y6, Y6")
+	w.op("VPSLLVD Y5, Y11, Y7")
+	w.op("VPSRLD $1, Y7, Y7 // half of what is shifted out")
+	w.op("VPADDD Y6, Y2, Y2")
+	w.op("VPADDD Y7, Y2, Y2")
+	w.op("VPSRAVD Y5, Y2, Y2")
+	w.op("VPADDD Y8, Y2, Y2")
+	w.op("VPMAXSD Y9, Y2, Y2")
+	w.op("VPMINSD Y10, Y2, Y2")
+	w.op("VEXTRACTI128 $1, Y2, X3")
+	w.op("VPACKSSDW X3, X2, X2")
+	w.op("VPACKSSWB X2, X2, X2")
+	w.op("MOVQ X2, (SI)")
+	epilogueStep(w, 8, affine)
+}
+
+// loop writes a loop over n elements in CX, lanes at a time, that ends with the
+// function; body gets "" for whole vectors and then, for what is left, the
+// mask register K1 (512 bits only).
+func loop(w *writer, bits, lanes int, regs []string, size int, body func(mask string)) {
+	w.label("next")
+	w.op("SUBQ $%d, CX", lanes)
+	w.op("JLT tail")
+	body("")
+	for _, r := range regs {
+		w.op("ADDQ $%d, %s", lanes*size, r)
+	}
+	w.op("JMP next")
+	w.label("tail")
+	if bits == 512 {
+		w.op("ADDQ $%d, CX", lanes)
+		w.op("JEQ done")
+		w.op("MOVQ $-1, AX")
+		w.op("BZHIQ CX, AX, AX")
+		if lanes == 64 {
+			w.op("KMOVQ AX, K1")
+		} else {
+			w.op("KMOVW AX, K1")
+		}
+		body("K1")
+		w.label("done")
+	}
+	w.op("VZEROUPPER")
+	w.op("RET")
+}
+
+// load and store of Z registers under a mask or without.
+func load(w *writer, op, from, mask string, reg string) {
+	if mask != "" {
+		w.op("%s.Z %s, %s, %s", op, from, mask, reg)
+		return
+	}
+	w.op("%s %s, %s", op, from, reg)
+}
+
+func store(w *writer, op, reg, mask, to string) {
+	if mask != "" {
+		w.op("%s %s, %s, %s", op, reg, mask, to)
+		return
+	}
+	w.op("%s %s, %s", op, reg, to)
+}
+
+func lookup512(w *writer) {
+	w.text("lookup512", 56, "func lookup512(dst, src []int8, table *[256]int8)")
+	w.op("MOVQ dst_base+0(FP), DI")
+	w.op("MOVQ dst_len+8(FP), CX")
+	w.op("MOVQ src_base+24(FP), SI")
+	w.op("MOVQ table+48(FP), DX")
+	for i := range 4 {
+		w.op("VMOVDQU8 %d(DX), Z%d", 64*i, i)
+	}
+	loop(w, 512, 64, []string{"SI", "DI"}, 1, func(mask string) {
+		load(w, "VMOVDQU8", "(SI)", mask, "Z4")
+		w.op("VMOVDQA64 Z4, Z5")
+		w.op("VPMOVB2M Z4, K2")
+		w.op("VPERMI2B Z1, Z0, Z4 // entries 0..127")
+		w.op("VPERMI2B Z3, Z2, Z5 // entries 128..255")
+		w.op("VMOVDQU8 Z5, K2, Z4")
+		store(w, "VMOVDQU8", "Z4", mask, "(DI)")
+	})
+}
+
+func flip512(w *writer) {
+	w.text("flip512", 48, "func flip512(dst, src []int8): dst[i] = src[i] + 128, as a byte.")
+	w.op("MOVQ dst_base+0(FP), DI")
+	w.op("MOVQ dst_len+8(FP), CX")
+	w.op("MOVQ src_base+24(FP), SI")
+	w.op("MOVL $0x80808080, AX")
+	w.op("VPBROADCASTD AX, Z1")
+	loop(w, 512, 64, []string{"SI", "DI"}, 1, func(mask string) {
+		load(w, "VMOVDQU8", "(SI)", mask, "Z0")
+		w.op("VPXORD Z1, Z0, Z0")
+		store(w, "VMOVDQU8", "Z0", mask, "(DI)")
+	})
+}
+
+func widen256(w *writer) {
+	w.text("widen256", 48, "func widen256(dst, src []int8): dst holds each of src in two bytes; len(src)%16 == 0.")
+	w.op("MOVQ dst_base+0(FP), DI")
+	w.op("MOVQ src_base+24(FP), SI")
+	w.op("MOVQ src_len+32(FP), CX")
+	w.label("next")
+	w.op("SUBQ $16, CX")
+	w.op("JLT tail")
+	w.op("VPMOVSXBW (SI), Y0")
+	w.op("VMOVDQU Y0, (DI)")
+	w.op("ADDQ $16, SI")
+	w.op("ADDQ $32, DI")
+	w.op("JMP next")
+	w.label("tail")
+	w.op("VZEROUPPER")
+	w.op("RET")
+}
+
+// twoText starts a function of two slices: DI destination, SI source, CX length.
+func twoText(w *writer, name string, bits int, typ, doc string) {
+	w.text(fmt.Sprintf("%s%d", name, bits), 48, fmt.Sprintf("func %s%d(dst, src []%s)%s", name, bits, typ, doc))
+	w.op("MOVQ dst_base+0(FP), DI")
+	w.op("MOVQ dst_len+8(FP), CX")
+	w.op("MOVQ src_base+24(FP), SI")
+}
+
+func reg(bits, i int) string {
+	if bits == 512 {
+		return fmt.Sprintf("Z%d", i)
+	}
+	return fmt.Sprintf("Y%d", i)
+}
+
+func maxInt8(w *writer, bits int) {
+	twoText(w, "maxInt8", bits, "int8", "")
+	mov := "VMOVDQU8"
+	if bits == 256 {
+		mov = "VMOVDQU"
+	}
+	r0, r1 := reg(bits, 0), reg(bits, 1)
+	loop(w, bits, bits/8, []string{"SI", "DI"}, 1, func(mask string) {
+		load(w, mov, "(SI)", mask, r0)
+		load(w, mov, "(DI)", mask, r1)
+		w.op("VPMAXSB %s, %s, %s", r0, r1, r1)
+		store(w, mov, r1, mask, "(DI)")
+	})
+}
+
+func maxFloat32(w *writer, bits int) {
+	twoText(w, "maxFloat32", bits, "float32", "")
+	r0, r1 := reg(bits, 0), reg(bits, 1)
+	loop(w, bits, bits/32, []string{"SI", "DI"}, 4, func(mask string) {
+		load(w, "VMOVUPS", "(SI)", mask, r0)
+		load(w, "VMOVUPS", "(DI)", mask, r1)
+		w.op("VMAXPS %s, %s, %s", r0, r1, r1)
+		store(w, "VMOVUPS", r1, mask, "(DI)")
+	})
+}
+
+func finish(w *writer, bits int) {
+	w.text(fmt.Sprintf("finish%d", bits), 80, fmt.Sprintf("func finish%d(dst, acc, bias []float32, lo, hi float32)", bits))
+	w.op("MOVQ dst_base+0(FP), DI")
+	w.op("MOVQ dst_len+8(FP), CX")
+	w.op("MOVQ acc_base+24(FP), SI")
+	w.op("MOVQ bias_base+48(FP), DX")
+	w.op("VBROADCASTSS lo+72(FP), %s", reg(bits, 2))
+	w.op("VBROADCASTSS hi+76(FP), %s", reg(bits, 3))
+	r0 := reg(bits, 0)
+	loop(w, bits, bits/32, []string{"SI", "DI", "DX"}, 4, func(mask string) {
+		load(w, "VMOVUPS", "(SI)", mask, r0)
+		load(w, "VMOVUPS", "(DX)", mask, reg(bits, 1))
+		w.op("VADDPS %s, %s, %s", reg(bits, 1), r0, r0)
+		w.op("VMAXPS %s, %s, %s", reg(bits, 2), r0, r0)
+		w.op("VMINPS %s, %s, %s", reg(bits, 3), r0, r0)
+		store(w, "VMOVUPS", r0, mask, "(DI)")
+	})
+}
+
+func scale(w *writer, bits int) {
+	w.text(fmt.Sprintf("scale%d", bits), 96, fmt.Sprintf("func scale%d(dst, src, m, a []float32)", bits))
+	w.op("MOVQ dst_base+0(FP), DI")
+	w.op("MOVQ dst_len+8(FP), CX")
+	w.op("MOVQ src_base+24(FP), SI")
+	w.op("MOVQ m_base+48(FP), DX")
+	w.op("MOVQ a_base+72(FP), BX")
+	r0 := reg(bits, 0)
+	loop(w, bits, bits/32, []string{"SI", "DI", "DX", "BX"}, 4, func(mask string) {
+		load(w, "VMOVUPS", "(SI)", mask, r0)
+		load(w, "VMOVUPS", "(DX)", mask, reg(bits, 1))
+		load(w, "VMOVUPS", "(BX)", mask, reg(bits, 2))
+		w.op("VFMADD213PS %s, %s, %s", reg(bits, 2), reg(bits, 1), r0)
+		store(w, "VMOVUPS", r0, mask, "(DI)")
+	})
+}
+
+// elu is expm1 of the definition in Go, for all lanes, and a choice.
+func elu(w *writer, bits int) {
+	twoText(w, "elu", bits, "float32", "")
+	c := func(at, r int) { w.op("VBROADCASTSS exp<>+%d(SB), %s", at, reg(bits, r)) }
+	// 5..15: log2(e), -ln2Hi, -ln2Lo as positive, coefficients, lowest.
+	for i := range 11 {
+		c(4*i, 5+i)
+	}
+	r := func(i int) string { return reg(bits, i) }
+	loop(w, bits, bits/32, []string{"SI", "DI"}, 4, func(mask string) {
+		load(w, "VMOVUPS", "(SI)", mask, r(0))
+		w.op("VMAXPS %s, %s, %s // NaN stays the first operand's", r(0), r(15), r(1))
+		w.op("VMULPS %s, %s, %s", r(5), r(1), r(2))
+		w.op("VCVTPS2DQ %s, %s", r(2), r(3))
+		w.op("VCVTDQ2PS %s, %s", r(3), r(2))
+		w.op("VFNMADD231PS %s, %s, %s", r(6), r(2), r(1))
+		w.op("VFNMADD231PS %s, %s, %s // the remainder", r(7), r(2), r(1))
+		w.op("VMOVAPS %s, %s", r(8), r(2))
+		for i := 9; i <= 13; i++ {
+			w.op("VFMADD213PS %s, %s, %s", r(i), r(1), r(2))
+		}
+		w.op("VMULPS %s, %s, %s", r(1), r(2), r(2))
+		w.op("VFMADD213PS %s, %s, %s // exp of the remainder, less 1", r(1), r(1), r(2))
+		w.op("VPSLLD $23, %s, %s", r(3), r(3))
+		w.op("VPADDD %s, %s, %s // the power of two", r(14), r(3), r(3))
+		w.op("VSUBPS %s, %s, %s", r(14), r(3), r(4))
+		w.op("VFMADD213PS %s, %s, %s", r(4), r(3), r(2))
+		if bits == 512 {
+			w.op("VPXORD %s, %s, %s", r(4), r(4), r(4))
+			w.op("VCMPPS $1, %s, %s, K2", r(4), r(0))
+			w.op("VMOVAPS %s, K2, %s", r(2), r(0))
+		} else {
+			w.op("VXORPS %s, %s, %s", r(4), r(4), r(4))
+			w.op("VCMPPS $1, %s, %s, %s", r(4), r(0), r(4))
+			w.op("VBLENDVPS %s, %s, %s, %s", r(4), r(2), r(0), r(0))
+		}
+		store(w, "VMOVUPS", r(0), mask, "(DI)")
+	})
+}
+
+// depthHead loads the fields of one pixel of a depthwise convolution: DI the
+// struct, R8 activations, R9 weights, R10 sums, CX channels, AX step to the
+// next run, BX to the next tap, DX to the next row of weights.
+func depthHead(w *writer, typ string, size int) {
+	w.op("MOVQ t+0(FP), DI")
+	for _, f := range []struct {
+		name, reg string
+		unit      int
+	}{{"A", "R8", 1}, {"W", "R9", 1}, {"Acc", "R10", 1}, {"Channels", "CX", 1}, {"RunStep", "AX", size}, {"TapStep", "BX", size}, {"Channels", "DX", size}} {
+		w.op("MOVQ Depth%s_%s(DI), %s", typ, f.name, f.reg)
+		if f.unit == 4 {
+			w.op("SHLQ $2, %s", f.reg)
+		}
+	}
+}
+
+// depthLoop writes the loops over groups of 16 channels, runs and taps: SI the
+// activations, R11 the weights, R13 the start of the run.
+func depthLoop(w *writer, typ string, size int, zero, tap, done func()) {
+	w.label("group")
+	zero()
+	w.op("MOVQ R8, R13")
+	w.op("MOVQ R9, R11")
+	w.op("MOVQ Depth%s_Runs(DI), R12", typ)
+	w.label("run")
+	w.op("MOVQ R13, SI")
+	w.op("MOVQ Depth%s_Taps(DI), R15", typ)
+	w.label("tap")
+	tap()
+	w.op("ADDQ BX, SI")
+	w.op("ADDQ DX, R11")
+	w.op("DECQ R15")
+	w.op("JNE tap")
+	w.op("ADDQ AX, R13")
+	w.op("DECQ R12")
+	w.op("JNE run")
+	done()
+	w.op("ADDQ $%d, R8", 16*size)
+	w.op("ADDQ $%d, R9", 16*size)
+	w.op("ADDQ $64, R10")
+	w.op("SUBQ $16, CX")
+	w.op("JGT group")
+	w.op("VZEROUPPER")
+	w.op("RET")
+}
+
+func depth512(w *writer, typ string) {
+	w.text(fmt.Sprintf("depth%s512", typ), 8, fmt.Sprintf("func depth%s512(t *Depth%s)", typ, typ))
+	size := 4
+	if typ == "Int8" {
+		size = 1
+	}
+	depthHead(w, typ, size)
+	depthLoop(w, typ, size, func() { w.op("VPXORD Z0, Z0, Z0") }, func() {
+		if size == 4 {
+			w.op("VMOVUPS (SI), Z1")
+			w.op("VFMADD231PS (R11), Z1, Z0")
+			return
+		}
+		w.op("VPMOVSXBD (SI), Z1")
+		w.op("VPMOVSXBD (R11), Z2")
+		w.op("VPMULLD Z1, Z2, Z1")
+		w.op("VPADDD Z1, Z0, Z0")
+	}, func() { w.op("VMOVUPS Z0, (R10)") })
+}
+
+func depth256(w *writer, typ string) {
+	w.text(fmt.Sprintf("depth%s256", typ), 8, fmt.Sprintf("func depth%s256(t *Depth%s)", typ, typ))
+	size := 4
+	if typ == "Int8" {
+		size = 1
+	}
+	depthHead(w, typ, size)
+	zero := func() {
+		w.op("VPXOR Y0, Y0, Y0")
+		w.op("VPXOR Y1, Y1, Y1")
+	}
+	depthLoop(w, typ, size, zero, func() {
+		if size == 4 {
+			w.op("VMOVUPS (SI), Y2")
+			w.op("VFMADD231PS (R11), Y2, Y0")
+			w.op("VMOVUPS 32(SI), Y3")
+			w.op("VFMADD231PS 32(R11), Y3, Y1")
+			return
+		}
+		for i := range 2 {
+			w.op("VPMOVSXBD %d(SI), Y2", 8*i)
+			w.op("VPMOVSXBD %d(R11), Y3", 8*i)
+			w.op("VPMULLD Y2, Y3, Y2")
+			w.op("VPADDD Y2, Y%d, Y%d", i, i)
+		}
+	}, func() {
+		w.op("VMOVUPS Y0, (R10)")
+		w.op("VMOVUPS Y1, 32(R10)")
+	})
+}

@@ -1,0 +1,234 @@
+package kernel
+
+import "math"
+
+// Go is the set in Go, which runs everywhere and defines all others.
+var Go = &Set{
+	Name: "go",
+	Int8: Int8{
+		Pack: Pack{MR: 2, NR: 4, Panel: 4, Group: 1, Round: 1, Align: 4},
+		Elem: 1,
+		Load: func(dst, src []int8) { copy(dst, src) },
+		Tile: tileInt8,
+	},
+	Float32: Float32{
+		Pack: Pack{MR: 2, NR: 4, Panel: 4, Group: 1, Round: 1, Align: 4},
+		Tile: tileFloat32,
+	},
+	Requant:      requant,
+	Affine:       affine,
+	Lookup:       lookup,
+	MaxInt8:      maxInt8,
+	DepthInt8:    depthInt8,
+	Finish:       finish,
+	Scale:        scale,
+	Elu:          elu,
+	MaxFloat32:   maxFloat32,
+	DepthFloat32: depthFloat32,
+}
+
+func tileInt8(t *TileInt8, pixels, _ int) {
+	if pixels == 2 {
+		tile2Int8(t)
+		return
+	}
+	var s0, s1, s2, s3 int32
+	w := t.W
+	for r := range t.Runs {
+		for _, v := range t.A[r*t.RunStep:][:t.RunLen] {
+			a := int32(v)
+			q := w[:4:4]
+			s0 += a * int32(q[0])
+			s1 += a * int32(q[1])
+			s2 += a * int32(q[2])
+			s3 += a * int32(q[3])
+			w = w[4:]
+		}
+	}
+	acc := t.Acc[:4]
+	acc[0], acc[1], acc[2], acc[3] = s0, s1, s2, s3
+}
+
+func tile2Int8(t *TileInt8) {
+	var s0, s1, s2, s3, u0, u1, u2, u3 int32
+	w := t.W
+	for r := range t.Runs {
+		x := t.A[r*t.RunStep:][:t.RunLen]
+		y := t.A[t.AStep+r*t.RunStep:][:len(x)]
+		for k, v := range x {
+			a, b := int32(v), int32(y[k])
+			q := w[:4:4]
+			w0, w1, w2, w3 := int32(q[0]), int32(q[1]), int32(q[2]), int32(q[3])
+			s0 += a * w0
+			s1 += a * w1
+			s2 += a * w2
+			s3 += a * w3
+			u0 += b * w0
+			u1 += b * w1
+			u2 += b * w2
+			u3 += b * w3
+			w = w[4:]
+		}
+	}
+	acc := t.Acc[:4]
+	acc[0], acc[1], acc[2], acc[3] = s0, s1, s2, s3
+	acc = t.Acc[t.AccStep:][:4]
+	acc[0], acc[1], acc[2], acc[3] = u0, u1, u2, u3
+}
+
+func tileFloat32(t *TileFloat32, pixels, _ int) {
+	if pixels == 2 {
+		tile2Float32(t)
+		return
+	}
+	var s0, s1, s2, s3 float32
+	w := t.W
+	for r := range t.Runs {
+		for _, a := range t.A[r*t.RunStep:][:t.RunLen] {
+			q := w[:4:4]
+			s0 += a * q[0]
+			s1 += a * q[1]
+			s2 += a * q[2]
+			s3 += a * q[3]
+			w = w[4:]
+		}
+	}
+	acc := t.Acc[:4]
+	acc[0], acc[1], acc[2], acc[3] = s0, s1, s2, s3
+}
+
+func tile2Float32(t *TileFloat32) {
+	var s0, s1, s2, s3, u0, u1, u2, u3 float32
+	w := t.W
+	for r := range t.Runs {
+		x := t.A[r*t.RunStep:][:t.RunLen]
+		y := t.A[t.AStep+r*t.RunStep:][:len(x)]
+		for k, a := range x {
+			b := y[k]
+			q := w[:4:4]
+			w0, w1, w2, w3 := q[0], q[1], q[2], q[3]
+			s0 += a * w0
+			s1 += a * w1
+			s2 += a * w2
+			s3 += a * w3
+			u0 += b * w0
+			u1 += b * w1
+			u2 += b * w2
+			u3 += b * w3
+			w = w[4:]
+		}
+	}
+	acc := t.Acc[:4]
+	acc[0], acc[1], acc[2], acc[3] = s0, s1, s2, s3
+	acc = t.Acc[t.AccStep:][:4]
+	acc[0], acc[1], acc[2], acc[3] = u0, u1, u2, u3
+}
+
+func requant(dst []int8, acc []int32, e *Epilogue) {
+	for c := range dst {
+		dst[c] = e.apply(acc[c], c)
+	}
+}
+
+func affine(dst, src []int8, w []int32, e *Epilogue) {
+	for c := range dst {
+		dst[c] = e.apply(int32(src[c])*w[c], c)
+	}
+}
+
+func lookup(dst, src []int8, table *[256]int8) {
+	src = src[:len(dst)]
+	for i := range dst {
+		dst[i] = table[uint8(src[i])]
+	}
+}
+
+func maxInt8(dst, src []int8) {
+	src = src[:len(dst)]
+	for i := range dst {
+		dst[i] = max(dst[i], src[i])
+	}
+}
+
+func depthInt8(t *DepthInt8) {
+	acc := t.Acc[:t.Channels]
+	clear(acc)
+	w := t.W
+	for r := range t.Runs {
+		for k := range t.Taps {
+			a := t.A[r*t.RunStep+k*t.TapStep:][:len(acc)]
+			q := w[:len(acc)]
+			for c := range acc {
+				acc[c] += int32(a[c]) * int32(q[c])
+			}
+			w = w[len(acc):]
+		}
+	}
+}
+
+func finish(dst, acc, bias []float32, lo, hi float32) {
+	acc, bias = acc[:len(dst)], bias[:len(dst)]
+	for c := range dst {
+		dst[c] = min(max(acc[c]+bias[c], lo), hi)
+	}
+}
+
+func scale(dst, src, m, a []float32) {
+	src, m, a = src[:len(dst)], m[:len(dst)], a[:len(dst)]
+	for i := range dst {
+		dst[i] = src[i]*m[i] + a[i]
+	}
+}
+
+func elu(dst, src []float32) {
+	src = src[:len(dst)]
+	for i, v := range src {
+		if v < 0 {
+			v = expm1(v)
+		}
+		dst[i] = v
+	}
+}
+
+// expm1 returns exp(x)-1 for x <= 0, within two units in the last place of
+// float32: exp(x) = 2^n * exp(r) with |r| <= ln(2)/2, and exp(r)-1 by its
+// Taylor series, whose terms end where float32 does.
+func expm1(x float32) float32 {
+	if x < -17.5 { // exp(x) is below half a unit of 1
+		return -1
+	}
+	n := float32(math.Floor(float64(x)*math.Log2E + 0.5))
+	r := (x - n*ln2Hi) - n*ln2Lo
+	p := ((((((1.0/5040)*r+1.0/720)*r+1.0/120)*r+1.0/24)*r+1.0/6)*r+1.0/2)*r*r + r
+	s := math.Float32frombits(uint32(127+int32(n)) << 23)
+	return s*p + (s - 1)
+}
+
+// ln(2) in two parts; n*ln2Hi is exact for the n that occur.
+const (
+	ln2Hi = 0.693145751953125
+	ln2Lo = 1.42860677e-6
+)
+
+func maxFloat32(dst, src []float32) {
+	src = src[:len(dst)]
+	for i := range dst {
+		dst[i] = max(dst[i], src[i])
+	}
+}
+
+func depthFloat32(t *DepthFloat32) {
+	acc := t.Acc[:t.Channels]
+	clear(acc)
+	w := t.W
+	for r := range t.Runs {
+		for k := range t.Taps {
+			a := t.A[r*t.RunStep+k*t.TapStep:][:len(acc)]
+			q := w[:len(acc)]
+			for c := range acc {
+				acc[c] += a[c] * q[c]
+			}
+			w = w[len(acc):]
+		}
+	}
+}

@@ -1,0 +1,94 @@
+//go:build !noasm
+
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+//go:generate go run ./gen
+
+// Sets returns the sets that this CPU runs, the fastest first.
+func Sets() []*Set {
+	sets := []*Set{Go}
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasBMI2 {
+		sets = append([]*Set{avx2}, sets...)
+		if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VNNI && cpu.X86.HasAVX512VBMI {
+			sets = append([]*Set{avx512}, sets...)
+		}
+	}
+	return sets
+}
+
+// avx2 multiplies 16-bit integers, because the instructions for 8 bits
+// saturate their sums.
+var avx2 = &Set{
+	Name: "avx2",
+	Int8: Int8{
+		Pack: Pack{MR: 6, NR: 16, Panel: 16, Group: 2, Round: 2, Align: 16},
+		Elem: 2,
+		Load: func(dst, src []int8) {
+			widen256(dst, src)
+			n := len(src) &^ 15
+			for i, v := range src[n:] {
+				dst[2*(n+i)], dst[2*(n+i)+1] = v, v>>7
+			}
+		},
+		Tile: func(t *TileInt8, pixels, _ int) { tilesInt8256[pixels](t) },
+	},
+	Float32: Float32{
+		Pack: Pack{MR: 6, NR: 16, Panel: 16, Group: 1, Round: 1, Align: 16},
+		Tile: func(t *TileFloat32, pixels, _ int) { tilesFloat32256[pixels](t) },
+	},
+	Requant: requant256,
+	Affine:  affine256,
+	Lookup:  lookup,
+	MaxInt8: func(dst, src []int8) {
+		maxInt8256(dst, src)
+		n := len(dst) &^ 31
+		maxInt8(dst[n:], src[n:])
+	},
+	DepthInt8: depthInt8256,
+	Finish:    finish256,
+	Scale: func(dst, src, m, a []float32) {
+		scale256(dst, src, m, a)
+		n := len(dst) &^ 7
+		scale(dst[n:], src[n:], m[n:], a[n:])
+	},
+	Elu: func(dst, src []float32) {
+		elu256(dst, src)
+		n := len(dst) &^ 7
+		elu(dst[n:], src[n:])
+	},
+	MaxFloat32: func(dst, src []float32) {
+		maxFloat32256(dst, src)
+		n := len(dst) &^ 7
+		maxFloat32(dst[n:], src[n:])
+	},
+	DepthFloat32: depthFloat32256,
+}
+
+// avx512 has an instruction for sums of four products of unsigned and signed
+// bytes (VNNI): activations get 128 added, which the bias takes back.
+var avx512 = &Set{
+	Name: "avx512-vnni",
+	Int8: Int8{
+		Pack:   Pack{MR: 14, NR: 32, Panel: 16, Group: 4, Round: 4, Align: 16},
+		Elem:   1,
+		Offset: 128,
+		Load:   flip512,
+		Tile:   func(t *TileInt8, pixels, channels int) { tilesInt8512[channels>>5][pixels](t) },
+	},
+	Float32: Float32{
+		Pack: Pack{MR: 14, NR: 32, Panel: 16, Group: 1, Round: 1, Align: 16},
+		Tile: func(t *TileFloat32, pixels, channels int) { tilesFloat32512[channels>>5][pixels](t) },
+	},
+	Requant:      requant512,
+	Affine:       affine512,
+	Lookup:       lookup512,
+	MaxInt8:      maxInt8512,
+	DepthInt8:    depthInt8512,
+	Finish:       finish512,
+	Scale:        scale512,
+	Elu:          elu512,
+	MaxFloat32:   maxFloat32512,
+	DepthFloat32: depthFloat32512,
+}

@@ -1,0 +1,347 @@
+package portable
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"mien/quant/graph"
+	"mien/runtime/portable/internal/kernel"
+)
+
+// Options of a network. The zero value is one thread and the fastest kernels
+// that this CPU has.
+type Options struct {
+	// Threads share the work of one inference; 0 means 1.
+	Threads int
+	// Keep plans a network whose every tensor can be read after Run: nothing is
+	// fused and no memory is used twice.
+	Keep bool
+	// Kernels names the set of kernels to use; "" means the fastest.
+	Kernels string
+}
+
+// Network is a graph made ready to run: checked, its weights packed, its
+// operators fused, its memory laid out. It is never changed again, so any
+// number of sessions share it.
+type Network struct {
+	graph   *graph.Graph
+	set     *kernel.Set
+	threads int
+	slots   []slot // one for each tensor
+	steps   []step
+	floats  int // size of the arena of float32 values
+	ints    int // size of the arena of int8 values
+	scratch scratch
+}
+
+// slot says where the value of a tensor is: in a constant, or in the arena of
+// its type from offset on.
+type slot struct {
+	size    int
+	offset  int // -1: not stored, because it was fused away
+	int8s   []int8
+	float32 []float32
+}
+
+// step is one unit of work. Its parts can run at the same time.
+type step interface {
+	run(w *worker, part, parts int)
+	needs(parts int) scratch
+	base() *node
+}
+
+// node is what the planner knows about a step.
+type node struct {
+	reads []int // tensors
+	out   int   // tensor
+	then  chain // passes over each piece of output once it is written
+}
+
+func (n *node) base() *node               { return n }
+func (n *node) needs(int) scratch         { return scratch{} }
+func share(n, part, parts int) (int, int) { return n * part / parts, n * (part + 1) / parts }
+
+// Limits that keep a hostile file from asking for more memory than a board has.
+const (
+	maxElems = 1 << 24 // of one tensor
+	maxArena = 1 << 25 // elements of all tensors that live at one time
+	maxNodes = 1 << 14
+)
+
+// Load checks g and plans it. It does not keep g's slices of weights, and
+// leaves g as it is.
+func Load(g *graph.Graph, o Options) (*Network, error) {
+	set, err := kernels(o.Kernels)
+	if err != nil {
+		return nil, err
+	}
+	if o.Threads < 0 {
+		return nil, fmt.Errorf("portable: %d threads (want at least 1, or 0 for 1)", o.Threads)
+	}
+	p := &planner{Options: o, set: set, tensors: slices.Clone(g.Tensors)}
+	if err := p.check(g); err != nil {
+		return nil, fmt.Errorf("portable: %w", err)
+	}
+	for i, op := range g.Ops {
+		if err := p.add(op); err != nil {
+			return nil, fmt.Errorf("portable: operator %d (%s): %w", i, opName(op), err)
+		}
+	}
+	n := &Network{graph: g, set: set, threads: max(o.Threads, 1), slots: p.slots(), steps: p.steps}
+	if err := n.layOut(p, o.Keep); err != nil {
+		return nil, fmt.Errorf("portable: %w", err)
+	}
+	for _, s := range n.steps {
+		n.scratch.grow(s.needs(n.threads))
+	}
+	return n, nil
+}
+
+// Kernels names the sets of kernels that this CPU runs, the fastest first.
+func Kernels() []string {
+	var names []string
+	for _, s := range kernel.Sets() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func kernels(name string) (*kernel.Set, error) {
+	for _, s := range kernel.Sets() {
+		if name == "" || s.Name == name {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("portable: no kernels %q on this CPU (there are %v)", name, Kernels())
+}
+
+// planner turns the operators of a graph into steps.
+type planner struct {
+	Options
+	set     *kernel.Set
+	tensors []*graph.Tensor // as in the graph, but for folded constants
+	uses    []int           // readers of each tensor; an output of the graph has one more
+	alias   []int           // the tensor whose memory a reshaped tensor shares, or itself
+	maker   []int           // index of the step that writes a tensor, or -1
+	steps   []step
+}
+
+// check proves what everything else relies on: indices are in range, sizes are
+// sane, data is complete, and a tensor is written once, before it is read.
+func (p *planner) check(g *graph.Graph) error {
+	if len(g.Tensors) > maxNodes || len(g.Ops) > maxNodes {
+		return fmt.Errorf("%d tensors and %d operators (at most %d of each are run)", len(g.Tensors), len(g.Ops), maxNodes)
+	}
+	p.uses, p.alias, p.maker = make([]int, len(g.Tensors)), make([]int, len(g.Tensors)), make([]int, len(g.Tensors))
+	known := make([]bool, len(g.Tensors))
+	for i, t := range g.Tensors {
+		p.alias[i], p.maker[i] = i, -1
+		if t == nil {
+			return fmt.Errorf("tensor %d is missing", i)
+		}
+		if err := checkTensor(t); err != nil {
+			return fmt.Errorf("tensor %d %q: %w", i, t.Name, err)
+		}
+		known[i] = t.Const()
+	}
+	inRange := func(i int) bool { return i >= 0 && i < len(g.Tensors) }
+	for _, i := range g.Inputs {
+		if !inRange(i) || known[i] {
+			return fmt.Errorf("input tensor %d is missing, constant or there twice", i)
+		}
+		known[i] = true
+	}
+	for k, op := range g.Ops {
+		if op == nil {
+			return fmt.Errorf("operator %d is missing", k)
+		}
+		for _, i := range op.Inputs {
+			if i != -1 && !(inRange(i) && known[i]) {
+				return fmt.Errorf("operator %d (%s) reads tensor %d, which has no value yet", k, opName(op), i)
+			}
+			if i != -1 {
+				p.uses[i]++
+			}
+		}
+		for _, i := range op.Outputs {
+			if !inRange(i) || known[i] {
+				return fmt.Errorf("operator %d (%s) writes tensor %d, which is missing or has a value already", k, opName(op), i)
+			}
+			known[i] = true
+		}
+	}
+	for _, i := range g.Outputs {
+		if !inRange(i) || !known[i] || g.Tensors[i].Const() {
+			return fmt.Errorf("output tensor %d is never computed", i)
+		}
+		p.uses[i]++
+	}
+	return nil
+}
+
+func checkTensor(t *graph.Tensor) error {
+	n := 1
+	for _, d := range t.Shape {
+		if d < 0 || d > maxElems || n*d > maxElems {
+			return fmt.Errorf("shape %v is empty, negative or above %d elements", t.Shape, maxElems)
+		}
+		n *= d
+	}
+	if t.Const() {
+		if size := t.Type.Size(); size != 0 && len(t.Data) != n*size {
+			return fmt.Errorf("%d bytes of data for %v %v", len(t.Data), t.Type, t.Shape)
+		}
+	} else if n == 0 {
+		return fmt.Errorf("shape %v is empty", t.Shape)
+	}
+	if q := t.Quant; q != nil {
+		if len(q.Zero) != 0 && len(q.Zero) != len(q.Scale) {
+			return fmt.Errorf("%d scales but %d zero points", len(q.Scale), len(q.Zero))
+		}
+		for _, s := range q.Scale {
+			if !(s > 0) || math.IsInf(float64(s), 0) {
+				return fmt.Errorf("scale %v is not above 0", s)
+			}
+		}
+	}
+	return nil
+}
+
+// add turns one operator into a step, a pass of an earlier step, or a constant.
+func (p *planner) add(op *graph.Op) error {
+	plan, ok := operators[op.Kind]
+	if !ok {
+		return errors.New("the portable engine does not run this operator")
+	}
+	if len(op.Outputs) != 1 {
+		return fmt.Errorf("%d outputs, want 1", len(op.Outputs))
+	}
+	if len(op.Inputs) < plan.min || len(op.Inputs) > plan.max {
+		return fmt.Errorf("%d inputs, want %d to %d", len(op.Inputs), plan.min, plan.max)
+	}
+	for i, in := range op.Inputs {
+		if in == -1 && i < plan.min {
+			return fmt.Errorf("input %d is absent", i)
+		}
+	}
+	return plan.build(p, op)
+}
+
+// push adds a step that writes a tensor.
+func (p *planner) push(s step) {
+	n := s.base()
+	p.maker[n.out] = len(p.steps)
+	p.steps = append(p.steps, s)
+}
+
+// pass adds an elementwise operator: to the step that computes its input where
+// nothing else reads that, else as a step of its own.
+func (p *planner) pass(in, out int, c chain) error {
+	a, b := p.tensors[in], p.tensors[out]
+	if !slices.Equal(a.Shape, b.Shape) {
+		return fmt.Errorf("output %v, want the input's shape %v", b.Shape, a.Shape)
+	}
+	k := p.maker[in]
+	if k >= 0 && p.uses[in] == 1 && !p.Keep && a.Type == b.Type && p.alias[in] == in {
+		n := p.steps[k].base()
+		n.then.add(c)
+		n.out = out
+		p.maker[out] = k
+		return nil
+	}
+	p.push(&each{node: node{reads: []int{in}, out: out, then: c}, pixels: pixels(b), channels: channels(b)})
+	return nil
+}
+
+// slots returns where constants are; everything else is placed by layOut.
+func (p *planner) slots() []slot {
+	s := make([]slot, len(p.tensors))
+	for i, t := range p.tensors {
+		s[i] = slot{size: t.Elems(), offset: -1}
+		if t.Const() {
+			switch t.Type {
+			case graph.Int8:
+				s[i].int8s = int8s(t)
+			case graph.Float32:
+				s[i].float32 = float32s(t)
+			}
+		}
+	}
+	return s
+}
+
+// channels returns the last dimension of a tensor.
+func channels(t *graph.Tensor) int {
+	if len(t.Shape) == 0 {
+		return 1
+	}
+	return t.Shape[len(t.Shape)-1]
+}
+
+func pixels(t *graph.Tensor) int { return t.Elems() / max(channels(t), 1) }
+
+// quantOf returns the quantisation of an int8 tensor that has one scale.
+func quantOf(t *graph.Tensor) (affine, error) {
+	if t.Type != graph.Int8 {
+		return affine{}, fmt.Errorf("%q is %v, want int8", t.Name, t.Type)
+	}
+	if t.Quant == nil || len(t.Quant.Scale) != 1 {
+		return affine{}, fmt.Errorf("%q is int8 but has not one scale", t.Name)
+	}
+	a := affine{scale: t.Quant.Scale[0]}
+	if len(t.Quant.Zero) == 1 {
+		z := t.Quant.Zero[0]
+		if z < -128 || z > 127 {
+			return affine{}, fmt.Errorf("%q has zero point %d (int8 goes from -128 to 127)", t.Name, z)
+		}
+		a.zero = int32(z)
+	}
+	return a, nil
+}
+
+func int8s(t *graph.Tensor) []int8 {
+	out := make([]int8, len(t.Data))
+	for i, b := range t.Data {
+		out[i] = int8(b)
+	}
+	return out
+}
+
+func int32s(t *graph.Tensor) []int32 {
+	out := make([]int32, len(t.Data)/4)
+	for i := range out {
+		out[i] = int32(binary.LittleEndian.Uint32(t.Data[4*i:]))
+	}
+	return out
+}
+
+func float32s(t *graph.Tensor) []float32 {
+	out := make([]float32, len(t.Data)/4)
+	for i := range out {
+		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+	}
+	return out
+}
+
+var kindNames = map[graph.Kind]string{
+	graph.Add: "ADD", graph.AveragePool2D: "AVERAGE_POOL_2D", graph.Concatenation: "CONCATENATION",
+	graph.Conv2D: "CONV_2D", graph.DepthwiseConv2D: "DEPTHWISE_CONV_2D", graph.Dequantize: "DEQUANTIZE",
+	graph.FullyConnected: "FULLY_CONNECTED", graph.Logistic: "LOGISTIC", graph.MaxPool2D: "MAX_POOL_2D",
+	graph.Mul: "MUL", graph.Relu: "RELU", graph.Relu6: "RELU6", graph.Reshape: "RESHAPE",
+	graph.Softmax: "SOFTMAX", graph.Custom: "CUSTOM", graph.Pad: "PAD", graph.Mean: "MEAN",
+	graph.Elu: "ELU", graph.Quantize: "QUANTIZE", graph.HardSwish: "HARD_SWISH",
+}
+
+func opName(op *graph.Op) string {
+	name, ok := kindNames[op.Kind]
+	if !ok {
+		name = fmt.Sprintf("builtin operator %d", op.Kind)
+	}
+	if op.Custom != "" {
+		name += " " + op.Custom
+	}
+	return name
+}

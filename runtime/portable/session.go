@@ -1,0 +1,155 @@
+package portable
+
+import (
+	"fmt"
+	"sync"
+
+	"mien/quant/graph"
+	"mien/runtime/portable/internal/kernel"
+)
+
+// Session is the memory of one inference at a time. One goroutine uses it;
+// Close ends the threads that it holds.
+type Session struct {
+	net     *Network
+	floats  []float32
+	ints    []int8
+	workers []*worker // the first is the caller's own goroutine
+	step    step      // that all workers are at
+	done    sync.WaitGroup
+}
+
+// scratch counts the elements of the memory that one worker needs for itself.
+type scratch struct{ band, cols, acc, row, bandF, colsF, accF, rowF int }
+
+func (s *scratch) grow(t scratch) {
+	*s = scratch{
+		max(s.band, t.band), max(s.cols, t.cols), max(s.acc, t.acc), max(s.row, t.row),
+		max(s.bandF, t.bandF), max(s.colsF, t.colsF), max(s.accF, t.accF), max(s.rowF, t.rowF),
+	}
+}
+
+// slack is how far behind the end of a buffer a kernel may read.
+const slack = 256
+
+// worker is one thread of a session and its scratch memory.
+type worker struct {
+	*Session
+	set                *kernel.Set
+	wake               chan struct{} // nil for the caller's own
+	band, cols, row    []int8
+	acc                []int32
+	bandF, colsF, rowF []float32
+	accF               []float32
+	tile               kernel.TileInt8
+	tileF              kernel.TileFloat32
+	depth              kernel.DepthInt8
+	depthF             kernel.DepthFloat32
+	part               kernel.Epilogue // of some channels
+}
+
+// NewSession returns a session with zeroed memory.
+func (n *Network) NewSession() *Session {
+	s := &Session{net: n, floats: make([]float32, n.floats+slack), ints: make([]int8, n.ints+slack)}
+	c := n.scratch
+	for k := range n.threads {
+		w := &worker{
+			Session: s, set: n.set,
+			band: make([]int8, c.band+slack), cols: make([]int8, c.cols+slack), row: make([]int8, c.row+slack),
+			acc:   make([]int32, c.acc+slack),
+			bandF: make([]float32, c.bandF+slack), colsF: make([]float32, c.colsF+slack), rowF: make([]float32, c.rowF+slack),
+			accF: make([]float32, c.accF+slack),
+		}
+		s.workers = append(s.workers, w)
+		if k > 0 {
+			w.wake = make(chan struct{}, 1)
+			go w.serve(k)
+		}
+	}
+	return s
+}
+
+func (w *worker) serve(part int) {
+	for range w.wake {
+		w.step.run(w, part, len(w.workers))
+		w.done.Done()
+	}
+}
+
+// Run computes the outputs from the inputs. It allocates nothing.
+func (s *Session) Run() {
+	for _, s.step = range s.net.steps {
+		s.done.Add(len(s.workers) - 1)
+		for _, w := range s.workers[1:] {
+			w.wake <- struct{}{}
+		}
+		s.step.run(s.workers[0], 0, len(s.workers))
+		s.done.Wait()
+	}
+}
+
+// Close ends the threads of the session, which cannot be used any more.
+func (s *Session) Close() error {
+	for _, w := range s.workers[1:] {
+		close(w.wake)
+	}
+	s.workers = s.workers[:1]
+	return nil
+}
+
+// Int8 returns the values of an int8 tensor: an input, to fill in before Run;
+// an output; or, with Options.Keep, any tensor after Run. It is nil for a
+// tensor of another type and for one that is not kept.
+func (s *Session) Int8(tensor int) []int8 {
+	n := &s.net.slots[tensor]
+	if s.net.graph.Tensors[tensor].Type != graph.Int8 || n.int8s == nil && n.offset < 0 {
+		return nil
+	}
+	return s.i8(tensor)
+}
+
+// Float32 is Int8 for a float32 tensor.
+func (s *Session) Float32(tensor int) []float32 {
+	n := &s.net.slots[tensor]
+	if s.net.graph.Tensors[tensor].Type != graph.Float32 || n.float32 == nil && n.offset < 0 {
+		return nil
+	}
+	return s.f32(tensor)
+}
+
+// Real appends the real values of a tensor to dst, whatever its type: an int8
+// tensor's come from its scale and zero point.
+func (s *Session) Real(dst []float32, tensor int) ([]float32, error) {
+	t := s.net.graph.Tensors[tensor]
+	if v := s.Float32(tensor); v != nil {
+		return append(dst, v...), nil
+	}
+	v := s.Int8(tensor)
+	if v == nil {
+		return dst, fmt.Errorf("portable: tensor %d %q (%v) is not kept (set Options.Keep)", tensor, t.Name, t.Type)
+	}
+	q, err := quantOf(t)
+	if err != nil {
+		return dst, fmt.Errorf("portable: tensor %d: %w", tensor, err)
+	}
+	for _, x := range v {
+		dst = append(dst, q.real(x))
+	}
+	return dst, nil
+}
+
+func (s *Session) i8(tensor int) []int8 {
+	n := &s.net.slots[tensor]
+	if n.int8s != nil {
+		return n.int8s
+	}
+	return s.ints[n.offset:][:n.size]
+}
+
+func (s *Session) f32(tensor int) []float32 {
+	n := &s.net.slots[tensor]
+	if n.float32 != nil {
+		return n.float32
+	}
+	return s.floats[n.offset:][:n.size]
+}
