@@ -2,6 +2,7 @@
 # build/ and bin/; deleting both is always safe.
 
 BOARD ?= rpi4
+BOARDS := $(patsubst boards/%.json,%,$(wildcard boards/*.json))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 SHELL := bash
@@ -14,14 +15,13 @@ export CGO_CFLAGS := -O2 -g -I$(CURDIR)/build/tflite/include
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION)
 
-# Compiler for a board: cgo wants one per architecture, and the board's own
-# glibc may be older than this machine's.
+# How this machine runs arm64 programs.
 ARM64_QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(CURDIR)/build/tflite/linux_arm64
 
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9\/_-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  BOARD is one of: $(patsubst boards/%.go,%,$(filter-out boards/board%.go boards/detect%.go boards/doc.go %_test.go,$(wildcard boards/*.go)))" | sed 's/: $$/: rpi4/'
+	@echo "  BOARD is one of: $(BOARDS)"
 
 # --- set-up ---------------------------------------------------------------
 
@@ -56,6 +56,13 @@ bin/mien: setup ## the workstation tool: train, quantise, prove, deploy
 .PHONY: bin/miend
 bin/miend: setup ## the firmware, for this workstation
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/miend ./device/cmd/miend
+
+# The glibc floor is that of the oldest system that a board has: see zig.sh.
+.PHONY: firmware
+firmware: setup ## build/BOARD/miend with the library beside it, for BOARD=rpi4 and so on
+	@[ -f boards/$(BOARD).json ] || { echo "make firmware: no board $(BOARD); there are $(BOARDS)" >&2; exit 1; }
+	@tools/setup/need.sh jq:jq
+	@tools/setup/firmware.sh $(BOARD) $(VERSION)
 
 .PHONY: demo
 demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a face

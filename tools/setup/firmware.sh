@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Builds the firmware for one board: firmware.sh BOARD VERSION leaves
+# build/BOARD/miend and the TensorFlow Lite library beside it.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+board=$1 version=$2
+out=build/$board
+arch=$(jq -er .arch "boards/$board.json")
+tags=tflite,board
+
+case $arch in
+arm64)
+    tools/setup/zig.sh
+    # The cross compiler of the board, unless this machine is one.
+    [ "$(uname -m)" = aarch64 ] || export CC=$PWD/build/zig/cc
+    ;;
+amd64) ;;
+*) echo "firmware.sh: boards/$board.json: arch $arch has no TensorFlow Lite library" >&2; exit 1 ;;
+esac
+mkdir -p "$out"
+CGO_ENABLED=1 GOOS=linux GOARCH=$arch CGO_CFLAGS="-O2 -I$PWD/build/tflite/include" \
+    go build -tags "$tags" -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$version" -o "$out/miend" ./device/cmd/miend
+cp "build/tflite/linux_$arch/libtensorflowlite_c.so" "$out/"
+ls -l "$out/miend"
