@@ -349,7 +349,7 @@ func (t *Tracker) smooth(h *State, p []float32, temperature, keep float32) bool 
 		keep, h.scored = 0, true
 	}
 	for k, v := range fresh {
-		h.P[k] = keep*h.P[k] + (1-keep)*v
+		h.P[k] = min(keep*h.P[k]+(1-keep)*v, 1) // rounding may overshoot
 	}
 	return true
 }

@@ -1,0 +1,320 @@
+package status
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// tab is a tab of a headless Chromium of its own.
+type tab struct {
+	testing.TB
+	ctx        context.Context
+	mu         sync.Mutex
+	complaints []string // of the page: errors, warnings, requests to elsewhere
+}
+
+func browser(t testing.TB) *tab {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("these tests drive a real browser: apt-get install chromium")
+	}
+	alloc, cancel := chromedp.NewExecAllocator(context.Background(), chromedp.ExecPath(path), chromedp.UserDataDir(scratch(t)),
+		chromedp.Headless, chromedp.DisableGPU, chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true))
+	t.Cleanup(cancel)
+	b := &tab{TB: t}
+	ctx, cancelTab := chromedp.NewContext(alloc, chromedp.WithListener(b.listen))
+	t.Cleanup(cancelTab)
+	b.ctx = ctx
+	b.do(call(log.Enable, cdp.Empty{}), call(network.Enable, network.EnableParams{}))
+	return b
+}
+
+// scratch is a folder that is removed when the browser has let go of it.
+func scratch(t testing.TB) string {
+	dir, err := os.MkdirTemp("", "mien-chromium")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 50 {
+			if os.RemoveAll(dir) == nil {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	return dir
+}
+
+func (b *tab) listen(ev any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := ev.(type) {
+	case *runtime.EventExceptionThrown:
+		b.complaints = append(b.complaints, e.ExceptionDetails.Text)
+	case *log.EventEntryAdded:
+		if e.Entry.Level == log.EntryLevelError || e.Entry.Level == log.EntryLevelWarning {
+			b.complaints = append(b.complaints, e.Entry.Text+" "+e.Entry.URL)
+		}
+	case *network.EventRequestWillBeSent:
+		if u := e.Request.URL; !strings.HasPrefix(u, "http://127.0.0.1:") && !strings.HasPrefix(u, "data:") {
+			b.complaints = append(b.complaints, "the page asked for "+u)
+		}
+	}
+}
+
+// quiet fails the test for every complaint that does not contain except.
+func (b *tab) quiet(except string) {
+	b.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.complaints {
+		if except == "" || !strings.Contains(c, except) {
+			b.Error(c)
+		}
+	}
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func call[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, c, params)
+		return err
+	})
+}
+
+func eval[T any](b *tab, js string) T {
+	b.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](js))
+	if err != nil {
+		b.Fatalf("%.60s: %v", js, err)
+	}
+	return v
+}
+
+// wait waits until js is true. chromedp's own Poll compiles strings in the
+// page, which the page's policy forbids.
+func (b *tab) wait(js string) {
+	b.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if eval[bool](b, js) {
+			return
+		}
+	}
+	b.Fatalf("never true: %s; the page says %s; complaints %q", js, eval[string](b, "document.body.innerText"), b.complaints)
+}
+
+func (b *tab) open(url string, width, height int64, phone, dark bool) {
+	b.Helper()
+	scheme := "light"
+	if dark {
+		scheme = "dark"
+	}
+	b.do(chromedp.EmulateViewport(width, height, func(p *emulation.SetDeviceMetricsOverrideParams, _ *emulation.SetTouchEmulationEnabledParams) {
+		if p.Mobile = phone; phone {
+			p.DeviceScaleFactor = 2
+		}
+	}), call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}),
+		chromedp.Navigate(url))
+}
+
+// shoot keeps a screenshot of the whole page where MIEN_SCREENSHOTS says, for
+// a person to look at.
+func (b *tab) shoot(name string) {
+	b.Helper()
+	dir := os.Getenv("MIEN_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// ready is true once the page shows what a person came for.
+const ready = `document.querySelectorAll(".person").length > 0 && document.querySelector("#state-text").textContent === "Ready" &&
+	document.querySelector(".mood").textContent.length > 1 && document.querySelectorAll("#lines tbody tr").length > 0`
+
+func TestPageInChromium(t *testing.T) {
+	b := browser(t)
+	for _, view := range []struct {
+		name          string
+		width, height int64
+		dark, phone   bool
+		people        int
+	}{
+		{"light", 1280, 900, false, false, 2},
+		{"dark", 1280, 900, true, false, 3},
+		{"phone", 390, 844, false, true, 1},
+		{"phone-dark", 390, 844, true, true, 2},
+		{"empty", 1280, 900, false, false, 0},
+	} {
+		sc := newScene()
+		sc.people = view.people
+		_, url := start(t, Options{Preview: view.name == "dark"}, sc)
+		b.open(url, view.width, view.height, view.phone, view.dark)
+		if view.people > 0 {
+			b.wait(ready)
+		}
+		time.Sleep(1500 * time.Millisecond) // bars and fades come to rest
+		for _, p := range eval[[]string](b, audit) {
+			t.Errorf("%s: %s", view.name, p)
+		}
+		if wide := eval[float64](b, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
+			t.Errorf("%s: the page is %v pixels wider than the screen", view.name, wide)
+		}
+		b.shoot(view.name)
+		if notice := eval[bool](b, `!document.querySelector("#preview-notice").hidden`); notice != (view.name == "dark") {
+			t.Errorf("%s: preview notice shown: %v", view.name, notice)
+		}
+		if n := eval[int](b, `document.querySelectorAll(".person").length`); n != view.people {
+			t.Errorf("%s: %d people on the page, %d in view", view.name, n, view.people)
+		}
+	}
+	b.quiet("")
+}
+
+// audit returns what somebody with a keyboard, a screen reader or weak eyes
+// would stumble over: text with a contrast below 4.5:1 (WCAG 2.2, 1.4.3),
+// controls without a name or too small to hit, headings that skip a level,
+// regions without a name, pictures without a text.
+const audit = `(() => {
+  const out = [], seen = new Set();
+  const visible = e => e.checkVisibility({opacityProperty: true, visibilityProperty: true}) && !e.closest(".hidden, .skip, [aria-hidden=true]");
+  const canvas = document.createElement("canvas"); canvas.width = canvas.height = 1;
+  const g = canvas.getContext("2d", {willReadFrequently: true});
+  const rgb = c => { g.clearRect(0, 0, 1, 1); g.fillStyle = c; g.fillRect(0, 0, 1, 1); return [...g.getImageData(0, 0, 1, 1).data]; };
+  const light = c => { const [r, gr, b] = c.map(v => { v /= 255; return v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * gr + .0722 * b; };
+  const ground = e => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c[3] > 250) return c.slice(0, 3); } return [255, 255, 255]; };
+  for (const e of document.querySelectorAll("body *")) {
+    if (!visible(e) || e.closest("svg")) continue;
+    if (![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
+    const [a, b] = [light(rgb(getComputedStyle(e).color).slice(0, 3)), light(ground(e))];
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    const key = e.tagName + e.className + ratio.toFixed(1);
+    if (ratio < 4.5 && !seen.has(key)) { seen.add(key); out.push("contrast " + ratio.toFixed(2) + ": " + e.outerHTML.slice(0, 90)); }
+  }
+  for (const e of document.querySelectorAll("button, a, input, [tabindex]")) {
+    if (!visible(e)) continue;
+    if (!(e.getAttribute("aria-label") || e.textContent.trim() || e.getAttribute("aria-labelledby") || e.labels && e.labels.length)) out.push("no name: " + e.outerHTML.slice(0, 80));
+    const box = e.getBoundingClientRect();
+    if (e.tagName === "BUTTON" && (box.height < 24 || box.width < 24)) out.push("too small to hit: " + e.outerHTML.slice(0, 80));
+  }
+  let level = 0;
+  for (const h of document.querySelectorAll("main h2, main h3, h1")) { const l = +h.tagName[1]; if (l > level + 1) out.push("heading skips to " + h.outerHTML); level = l; }
+  for (const s of document.querySelectorAll("section")) if (!document.getElementById(s.getAttribute("aria-labelledby"))) out.push("section without a name: " + s.className);
+  for (const i of document.querySelectorAll("img")) if (!i.hasAttribute("alt")) out.push("picture without a text: " + i.src);
+  for (const tag of ["header", "main", "footer"]) if (document.querySelectorAll("body > " + tag).length !== 1) out.push("one " + tag + " is wanted");
+  if (!document.documentElement.lang) out.push("no language");
+  return out;
+})()`
+
+// Everything can be reached and worked with the keyboard alone, and the eye
+// sees where the focus is.
+func TestPageByKeyboard(t *testing.T) {
+	b := browser(t)
+	_, url := start(t, Options{Preview: true}, newScene())
+	b.open(url, 1280, 900, false, false)
+	b.wait(ready)
+	var order []string
+	for range 5 {
+		b.do(chromedp.KeyEvent("\t"))
+		order = append(order, eval[string](b, `(() => { const e = document.activeElement, s = getComputedStyle(e);
+			return (e.id || e.className || e.tagName) + (parseFloat(s.outlineWidth) >= 2 && s.outlineStyle !== "none" ? "" : " without a visible focus"); })()`))
+	}
+	if got, want := strings.Join(order, ", "), "skip, theme, look, log, A"; got != want {
+		t.Errorf("tab goes to %s; want %s", got, want)
+	}
+	b.do(chromedp.Focus(chromedp.CSS("#theme")), chromedp.KeyEvent("\r"), chromedp.KeyEvent("\r"))
+	if got := eval[string](b, `document.documentElement.dataset.theme`); got != "dark" {
+		t.Errorf("theme %q after two presses", got)
+	}
+	b.do(chromedp.Focus(chromedp.CSS("#look")), chromedp.KeyEvent(" "))
+	b.wait(`!document.querySelector("#picture").hidden`)
+	if !eval[bool](b, `document.querySelector("#look").getAttribute("aria-pressed") === "true"`) {
+		t.Error("the button does not say that it is pressed")
+	}
+	b.shoot("preview")
+	b.quiet("preview.jpg") // 503 until the first picture is there
+}
+
+// The page says when the device is not ready and why, and when it is again.
+func TestPageShowsFaults(t *testing.T) {
+	b := browser(t)
+	sc := newScene()
+	sc.ready.Store(false)
+	_, url := start(t, Options{}, sc)
+	b.open(url, 1280, 900, false, false)
+	b.wait(`document.querySelector("#state-text").textContent === "Not ready"`)
+	if fault := eval[string](b, `document.querySelector("#fault").innerText`); !strings.Contains(fault, "/dev/video0") {
+		t.Errorf("the page says %q", fault)
+	}
+	b.shoot("fault")
+	sc.ready.Store(true)
+	b.wait(ready)
+	b.quiet("")
+}
+
+// Without the token the page shows nothing but the question for it.
+func TestPageAsksForToken(t *testing.T) {
+	b := browser(t)
+	_, url := start(t, Options{Token: "0123456789abcdef"}, newScene())
+	b.open(url, 390, 844, true, false)
+	b.wait(`document.querySelector("#login").open`)
+	b.shoot("login")
+	b.do(chromedp.SendKeys(chromedp.CSS("#token"), "wrong\r"))
+	b.wait(`document.querySelector("#login-error").textContent === "That is not the token."`)
+	if n := eval[int](b, `document.querySelectorAll(".person").length`); n != 0 {
+		t.Errorf("%d people shown without the token", n)
+	}
+	eval[string](b, `document.querySelector("#token").value = ""`)
+	b.do(chromedp.SendKeys(chromedp.CSS("#token"), "0123456789abcdef\r"))
+	b.wait(ready)
+	if got := eval[string](b, `document.cookie`); got != "" {
+		t.Errorf("a script can read the cookie %q", got)
+	}
+}
+
+// A screen reader is told a summary when it has changed, not every frame.
+func TestPageSpeaksSeldom(t *testing.T) {
+	b := browser(t)
+	sc := newScene()
+	_, url := start(t, Options{}, sc)
+	b.open(url, 1280, 900, false, false)
+	b.wait(ready)
+	eval[int](b, `window.said = []; new MutationObserver(() => said.push(document.querySelector("#spoken").textContent)).observe(
+		document.querySelector("#spoken"), {childList: true, characterData: true, subtree: true}); 1`)
+	sc.calm.Store(true)
+	b.wait(`said.length > 0`)
+	time.Sleep(time.Second)
+	if said := eval[[]string](b, `said`); len(said) != 1 || said[0] != "Face 1 happy" {
+		t.Errorf("said %q", said)
+	}
+}

@@ -1,0 +1,315 @@
+package status
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"mien/device"
+)
+
+// Sizes of the buffers. What does not fit pushes out the oldest.
+const (
+	inboxSize  = 256 // news from the pipeline that have not been encoded yet
+	clientSize = 64  // messages that one watcher has not read yet
+)
+
+// message is one server-sent event, encoded once for all watchers.
+type message struct {
+	id   uint64
+	kind string
+	data []byte
+}
+
+// hub takes news from the pipeline and hands them to the watchers. The
+// pipeline's side is a copy under a lock that nobody holds for long; encoding
+// and handing on happen in run.
+type hub struct {
+	o       *Options
+	every   time.Duration // between two readings
+	started time.Time
+	numbers map[string]int // of the pin that carries a GPIO line
+	wake    chan struct{}
+	scratch device.Reading // the reading that run has in hand
+
+	in struct {
+		sync.Mutex
+		reading device.Reading
+		fresh   bool
+		stages  device.Latency // sums since start
+		frames  uint64
+		news    ring[news]
+	}
+	out struct {
+		sync.Mutex
+		id                    uint64
+		info, reading, status message // the last of each, for those who come later
+		faces                 int
+		clients               map[*client]struct{}
+		lost                  uint64 // messages that slow watchers missed
+		unencodable           uint64
+	}
+}
+
+type news struct {
+	kind string
+	what any
+}
+
+func newHub(o *Options) *hub {
+	h := &hub{o: o, every: time.Duration(float64(time.Second) / max(o.Rate, 0.1)), started: time.Now(),
+		numbers: map[string]int{}, wake: make(chan struct{}, 1)}
+	for _, p := range o.Info.Header {
+		h.numbers[p.Name] = p.Number
+	}
+	h.in.news.items = make([]news, inboxSize)
+	h.out.clients = map[*client]struct{}{}
+	info := o.Info
+	h.out.info = h.encode("info", &info)
+	h.out.reading = h.encode("reading", &device.Reading{})
+	h.out.status = h.encode("status", &Status{Time: h.started, Health: device.Health{Reason: "starting", Started: h.started, Preview: o.Preview}})
+	return h
+}
+
+// take copies a reading from the pipeline.
+func (h *hub) take(r *device.Reading) {
+	h.in.Lock()
+	r.CopyInto(&h.in.reading)
+	h.in.fresh = true
+	h.in.frames++
+	s, l := &h.in.stages, &r.Latency
+	s.Wait, s.Detect, s.Align, s.Predict = s.Wait+l.Wait, s.Detect+l.Detect, s.Align+l.Align, s.Predict+l.Predict
+	s.Track, s.Signal, s.Total = s.Track+l.Track, s.Signal+l.Signal, s.Total+l.Total
+	h.in.Unlock()
+	h.nudge()
+}
+
+// look asks how the device is.
+func (h *hub) look() *Status {
+	now := time.Now()
+	s := &Status{Time: now, Uptime: now.Sub(h.started).Seconds(), Health: h.health()}
+	if h.o.Lines != nil {
+		for _, l := range h.o.Lines() {
+			s.Lines = append(s.Lines, Line{l, h.numbers[l.Pin]})
+		}
+	}
+	if h.o.Outbox != nil {
+		o := h.o.Outbox()
+		s.Outbox = &o
+	}
+	return s
+}
+
+func (h *hub) health() device.Health {
+	if h.o.Health == nil {
+		return device.Health{Reason: "nobody has said how the device is", Started: h.started, Preview: h.o.Preview}
+	}
+	d := h.o.Health()
+	d.Preview = h.o.Preview
+	return d
+}
+
+func (h *hub) event(kind string, what any) {
+	h.in.Lock()
+	h.in.news.push(news{kind, what})
+	h.in.Unlock()
+	h.nudge()
+}
+
+func (h *hub) nudge() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run hands news on until ctx ends: events at once, readings at their rate,
+// the status every second.
+func (h *hub) run(ctx context.Context) {
+	var next time.Time // when the next reading may go
+	timer := time.NewTimer(h.every)
+	defer timer.Stop()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	h.report()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-second.C:
+			h.report()
+			continue
+		case <-h.wake:
+		case <-timer.C:
+		}
+		now := time.Now()
+		switch sent, held := h.pass(!now.Before(next)); {
+		case sent:
+			next = now.Add(h.every)
+		case held:
+			timer.Reset(next.Sub(now))
+		}
+	}
+}
+
+func (h *hub) report() {
+	h.send(h.encode("status", h.look()))
+}
+
+// pass empties the inbox; a reading goes out only if one is due, and is held
+// back otherwise.
+func (h *hub) pass(due bool) (sent, held bool) {
+	for {
+		h.in.Lock()
+		n, ok := h.in.news.pop()
+		h.in.Unlock()
+		if !ok {
+			break
+		}
+		h.send(h.encode(n.kind, n.what))
+	}
+	h.in.Lock()
+	fresh := h.in.fresh
+	if fresh && due {
+		h.in.reading, h.scratch = h.scratch, h.in.reading
+		h.in.fresh = false
+	}
+	h.in.Unlock()
+	if !fresh || !due {
+		return false, fresh
+	}
+	m := h.encode("reading", &h.scratch)
+	h.out.Lock()
+	h.out.faces = len(h.scratch.Faces)
+	h.out.Unlock()
+	h.send(m)
+	return true, false
+}
+
+func (h *hub) encode(kind string, what any) message {
+	b, err := encode(what)
+	if err != nil { // a NaN from a broken model: counted, and the watchers go without
+		h.out.Lock()
+		h.out.unencodable++
+		h.out.Unlock()
+		return message{}
+	}
+	return message{kind: kind, data: b}
+}
+
+func (h *hub) send(m message) {
+	if m.data == nil {
+		return
+	}
+	h.out.Lock()
+	defer h.out.Unlock()
+	h.out.id++
+	m.id = h.out.id
+	switch m.kind {
+	case "reading":
+		h.out.reading = m
+	case "status":
+		h.out.status = m
+	}
+	for c := range h.out.clients {
+		if c.push(m) {
+			h.out.lost++
+		}
+	}
+}
+
+// latest returns the last of each kind as JSON.
+func (h *hub) latest() (info, reading, status []byte) {
+	h.out.Lock()
+	defer h.out.Unlock()
+	return h.out.info.data, h.out.reading.data, h.out.status.data
+}
+
+// join adds a watcher, who first gets the state of things. It returns nil
+// when there are as many as are allowed.
+func (h *hub) join() *client {
+	h.out.Lock()
+	defer h.out.Unlock()
+	if len(h.out.clients) >= h.o.MaxStreams {
+		return nil
+	}
+	c := &client{wake: make(chan struct{}, 1)}
+	c.waiting.items = make([]message, clientSize)
+	for _, m := range []message{h.out.info, h.out.status, h.out.reading} {
+		m.id = h.out.id
+		c.push(m)
+	}
+	h.out.clients[c] = struct{}{}
+	return c
+}
+
+func (h *hub) leave(c *client) {
+	h.out.Lock()
+	delete(h.out.clients, c)
+	h.out.Unlock()
+}
+
+// client is one watcher's buffer.
+type client struct {
+	mu      sync.Mutex
+	waiting ring[message]
+	lost    uint64
+	wake    chan struct{}
+}
+
+func (c *client) push(m message) (lost bool) {
+	c.mu.Lock()
+	lost = c.waiting.push(m)
+	if lost {
+		c.lost++
+	}
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	return lost
+}
+
+// take moves what waits to dst, and says how many were lost before it.
+func (c *client) take(dst []message) (_ []message, lost uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		m, ok := c.waiting.pop()
+		if !ok {
+			break
+		}
+		dst = append(dst, m)
+	}
+	lost, c.lost = c.lost, 0
+	return dst, lost
+}
+
+// ring is a queue of fixed size; what is pushed into a full one pushes out
+// the oldest.
+type ring[T any] struct {
+	items   []T
+	head, n int
+}
+
+func (r *ring[T]) push(v T) (lost bool) {
+	if lost = r.n == len(r.items); lost {
+		r.head = (r.head + 1) % len(r.items)
+		r.n--
+	}
+	r.items[(r.head+r.n)%len(r.items)] = v
+	r.n++
+	return lost
+}
+
+func (r *ring[T]) pop() (v T, ok bool) {
+	if r.n == 0 {
+		return v, false
+	}
+	var none T
+	v, r.items[r.head] = r.items[r.head], none
+	r.head = (r.head + 1) % len(r.items)
+	r.n--
+	return v, true
+}

@@ -1,0 +1,93 @@
+package status
+
+import (
+	"bytes"
+	"image"
+	"image/jpeg"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// preview holds at most one picture, half the camera's size or less, for as
+// long as somebody looks. Nothing is held when nobody does.
+type preview struct {
+	wanted atomic.Int64 // Unix nanoseconds until which somebody looks
+	mu     sync.Mutex
+	img    image.Gray
+	taken  time.Time
+}
+
+// How wide a preview is at most, how often one is kept, and how long a look
+// lasts.
+const (
+	previewWidth = 480
+	previewEvery = 180 * time.Millisecond
+	previewLook  = 3 * time.Second
+)
+
+// Frame offers a camera picture. Unless the preview is enabled and somebody
+// looks at it just now, that costs a comparison; otherwise a few of the
+// pictures are copied, made smaller. img is the caller's again on return.
+func (s *Server) Frame(img *image.Gray) {
+	if !s.o.Preview {
+		return
+	}
+	now := time.Now()
+	p := &s.preview
+	if now.UnixNano() > p.wanted.Load() || !p.mu.TryLock() {
+		return
+	}
+	defer p.mu.Unlock()
+	if now.Sub(p.taken) < previewEvery {
+		return
+	}
+	p.taken = now
+	shrink(&p.img, img)
+}
+
+// shrink makes dst a picture of src that is a whole number of times smaller,
+// by leaving pixels out: it is for looking at, and has to be cheap.
+func shrink(dst, src *image.Gray) {
+	step := (src.Rect.Dx() + previewWidth - 1) / previewWidth
+	step = max(step, 1)
+	w, h := src.Rect.Dx()/step, src.Rect.Dy()/step
+	if cap(dst.Pix) < w*h {
+		dst.Pix = make([]byte, w*h)
+	}
+	dst.Pix, dst.Stride, dst.Rect = dst.Pix[:w*h], w, image.Rect(0, 0, w, h)
+	for y := range h {
+		row := src.Pix[y*step*src.Stride:]
+		out := dst.Pix[y*w : (y+1)*w]
+		for x := range out {
+			out[x] = row[x*step]
+		}
+	}
+}
+
+func (s *Server) picture(w http.ResponseWriter, _ *http.Request) {
+	if !s.o.Preview {
+		refuse(w, http.StatusNotFound, "preview", "the preview is off; it has to be switched on in the configuration")
+		return
+	}
+	p := &s.preview
+	p.wanted.Store(time.Now().Add(previewLook).UnixNano())
+	var b bytes.Buffer
+	p.mu.Lock()
+	fresh := time.Since(p.taken) < previewLook && len(p.img.Pix) > 0
+	var err error
+	if fresh {
+		err = jpeg.Encode(&b, &p.img, &jpeg.Options{Quality: 70})
+	} else {
+		clear(p.img.Pix) // an old picture is nobody's business
+	}
+	p.mu.Unlock()
+	if !fresh || err != nil {
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, "preview", "no picture yet; ask again in a moment")
+		return
+	}
+	w.Header().Set("Content-Type", "image/jpeg")
+	w.Write(b.Bytes())
+}

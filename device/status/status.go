@@ -1,0 +1,174 @@
+// Package status shows what the device sees, thinks and does: a page for
+// people, an HTTP API for programs, metrics for Prometheus. It only ever
+// listens; nothing that its clients do, or fail to do, holds up the pipeline.
+package status
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"mien/device"
+	"mien/device/signal"
+)
+
+// Options say where to listen and what to show. The zero value serves an empty
+// page on loopback.
+type Options struct {
+	// Addr is host:port, or :port for every network; "127.0.0.1:8080" if
+	// empty. A name or an address that is not loopback needs a Token.
+	Addr string
+	// Token is what clients have to show, as "Authorization: Bearer TOKEN" or
+	// typed into the page. At least 16 characters. If set it is asked for on
+	// loopback too.
+	Token string
+	// Hosts are further names by which clients may call the device, beside its
+	// addresses and localhost: a page of another site can point a name of its
+	// own at this device, and that name is refused.
+	Hosts []string
+	Info  Info
+	// Health, Lines and Outbox are asked once a second, and Health on each
+	// /healthz. Nil leaves its part of the page empty.
+	Health func() device.Health
+	Lines  func() []signal.Line
+	Outbox func() Outbox
+	// Rate is how many readings a second are sent to watchers (10).
+	Rate float64
+	// MaxStreams is how many may watch at once (128), MaxConns how many
+	// connections are held at all (MaxStreams + 64).
+	MaxStreams, MaxConns int
+	// Requests a second that one address may make (20, in bursts of 60).
+	Requests float64
+	// Preview allows the camera's picture, handed over with Frame, to be
+	// looked at. The page says so whether or not anyone looks.
+	Preview bool
+	// Consent is called with the answer when somebody gives or withdraws
+	// consent on the page; nil if the device is not set to ask.
+	Consent func(given bool)
+	// Collectors are further metrics to serve.
+	Collectors []prometheus.Collector
+}
+
+func (o Options) defaults() Options {
+	if o.Addr == "" {
+		o.Addr = "127.0.0.1:8080"
+	}
+	if o.Rate == 0 {
+		o.Rate = 10
+	}
+	if o.MaxStreams == 0 {
+		o.MaxStreams = 128
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = o.MaxStreams + 64
+	}
+	if o.Requests == 0 {
+		o.Requests = 20
+	}
+	return o
+}
+
+// minToken is the shortest token: 16 hexadecimal digits are 64 bits.
+const minToken = 16
+
+func (o *Options) check() (local bool, err error) {
+	host, _, err := net.SplitHostPort(o.Addr)
+	if err != nil {
+		return false, fmt.Errorf("status: address %q: %w (want host:port, for instance 127.0.0.1:8080)", o.Addr, err)
+	}
+	if o.Token != "" && len(o.Token) < minToken {
+		return false, fmt.Errorf("status: the token has %d characters, at least %d are needed (head -c16 /dev/urandom | xxd -p makes one)", len(o.Token), minToken)
+	}
+	ip := net.ParseIP(host)
+	local = host == "localhost" || ip != nil && ip.IsLoopback()
+	if !local && o.Token == "" {
+		return false, fmt.Errorf("status: %q can be reached from other machines: set a token, or listen on 127.0.0.1", o.Addr)
+	}
+	if o.Rate < 0 || o.Requests < 0 || o.MaxStreams < 0 || o.MaxConns < 0 {
+		return false, errors.New("status: rates and limits cannot be below zero")
+	}
+	return local, nil
+}
+
+// Server serves the page and the API. It is a device.Observer: its methods
+// return at once, whatever its clients do.
+type Server struct {
+	o       Options
+	hub     *hub
+	auth    *guard
+	metrics *metrics
+	preview preview
+	handler http.Handler
+}
+
+// New checks the options and prepares everything short of listening.
+func New(o Options) (*Server, error) {
+	o = o.defaults()
+	local, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, hub: newHub(&o), auth: newGuard(o, local)}
+	if s.metrics, err = newMetrics(s.hub, o.Collectors); err != nil {
+		return nil, err
+	}
+	s.handler = s.routes()
+	return s, nil
+}
+
+// Handler is everything the server serves, checks of host and token included.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Listen opens the address of the options. It fails at once when the address
+// is taken, so that the program can say so before anything else starts.
+func (s *Server) Listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", s.o.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("status: %w", err)
+	}
+	return limitListener(l, s.o.MaxConns), nil
+}
+
+// Serve answers on l until ctx ends, then closes it and every connection. It
+// returns nil after that, and an error when l fails by itself.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	hs := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		IdleTimeout:       30 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          silent,
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go s.hub.run(ctx)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		hs.Close() // streams never end by themselves: there is nothing to wait for
+	}()
+	err := hs.Serve(l)
+	cancel()
+	<-stopped
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("status: %w", err)
+}
+
+// Reading implements device.Observer. Of many in a row watchers see Rate a
+// second; it allocates nothing in steady use.
+func (s *Server) Reading(r *device.Reading) { s.hub.take(r) }
+
+// Track implements device.Observer.
+func (s *Server) Track(t *device.Track) { s.hub.event("track", t.Clone()) }
+
+// Transition implements device.Observer.
+func (s *Server) Transition(t signal.Transition) { s.hub.event("transition", &t) }

@@ -1,0 +1,116 @@
+package status
+
+import (
+	_ "embed"
+	"encoding/json"
+	"time"
+
+	"mien/device"
+	"mien/device/signal"
+)
+
+// Schema is the JSON Schema (draft 2020-12) of everything the API answers,
+// under $defs. A test holds it and the Go types together.
+//
+//go:embed schema.json
+var Schema []byte
+
+// Info is what stays the same while the device runs.
+type Info struct {
+	Name    string `json:"name"` // of the device
+	Version string `json:"version"`
+	Board   string `json:"board"`
+	Heads   []Head `json:"heads"`  // of the model, in file-format order
+	Header  []Pin  `json:"header"` // the board's pin header, by number; empty when unknown
+}
+
+// Head is one question that the model can answer.
+type Head struct {
+	Name    string   `json:"name"`
+	Labels  []string `json:"labels"`
+	Enabled bool     `json:"enabled"`
+}
+
+// Pin is one pin of the board's header.
+type Pin struct {
+	Number int    `json:"number"`
+	Name   string `json:"name"` // of the GPIO line, for those that are one
+	Kind   string `json:"kind"` // power, ground, gpio or other
+}
+
+// Status is how the device is, told once a second.
+type Status struct {
+	Time   time.Time     `json:"time"`
+	Uptime float64       `json:"uptime"` // seconds
+	Health device.Health `json:"health"`
+	Lines  []Line        `json:"lines"`
+	Outbox *Outbox       `json:"outbox"` // null without MQTT
+}
+
+// Line is an output line with its place on the header.
+type Line struct {
+	signal.Line
+	Number int `json:"number"` // of the pin, 0 when it has none
+}
+
+// Outbox is how MQTT does.
+type Outbox struct {
+	Connected bool   `json:"connected"`
+	Queued    int    `json:"queued"` // messages waiting
+	Sent      uint64 `json:"sent"`   // acknowledged by the broker since start
+	Lost      uint64 `json:"lost"`   // dropped since start because the queue was full
+}
+
+// encode writes v as JSON that keeps to the schema: a list that is nil in Go
+// is an empty list there. Lists are filled in place.
+func encode(v any) ([]byte, error) {
+	switch p := v.(type) {
+	case *device.Reading:
+		fill(&p.Faces)
+		for i := range p.Faces {
+			fill(&p.Faces[i].Heads)
+		}
+	case *device.Track:
+		fill(&p.Face.Heads)
+	case *Status:
+		fill(&p.Lines)
+		fill(&p.Health.Heads)
+	case *Info:
+		fill(&p.Heads)
+		fill(&p.Header)
+		for i := range p.Heads {
+			fill(&p.Heads[i].Labels)
+		}
+	}
+	return json.Marshal(v)
+}
+
+func fill[T any](s *[]T) {
+	if *s == nil {
+		*s = []T{}
+	}
+}
+
+// PiHeader returns the 40 pins that every Raspberry Pi since the B+ has, named
+// as the kernel names the lines
+// (https://www.raspberrypi.com/documentation/computers/raspberry-pi.html#gpio).
+func PiHeader() []Pin {
+	names := [...]string{"3V3", "5V", "GPIO2", "5V", "GPIO3", "GND", "GPIO4", "GPIO14", "GND", "GPIO15",
+		"GPIO17", "GPIO18", "GPIO27", "GND", "GPIO22", "GPIO23", "3V3", "GPIO24", "GPIO10", "GND",
+		"GPIO9", "GPIO25", "GPIO11", "GPIO8", "GND", "GPIO7", "ID_SDA", "ID_SCL", "GPIO5", "GND",
+		"GPIO6", "GPIO12", "GPIO13", "GND", "GPIO19", "GPIO16", "GPIO26", "GPIO20", "GND", "GPIO21"}
+	pins := make([]Pin, len(names))
+	for i, n := range names {
+		kind := "gpio"
+		switch n {
+		case "3V3", "5V":
+			kind = "power"
+		case "GND":
+			kind = "ground"
+		case "ID_SDA", "ID_SCL":
+			kind = "other"
+		}
+		pins[i] = Pin{i + 1, n, kind}
+	}
+	return pins
+}

@@ -1,0 +1,433 @@
+// The status page. It draws what the device's event stream tells, and keeps
+// no history beyond what is on the screen.
+"use strict";
+
+const $ = id => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
+
+// el makes an element: el("p", {class: "x"}, "text", child).
+function el(name, attrs, ...children) {
+  const e = document.createElement(name);
+  for (const k in attrs) e.setAttribute(k, attrs[k]);
+  e.append(...children);
+  return e;
+}
+function svg(name, attrs) {
+  const e = document.createElementNS(SVG, name);
+  for (const k in attrs) e.setAttribute(k, attrs[k]);
+  return e;
+}
+// say changes a text only when it differs, so that nothing is drawn in vain.
+function say(e, text) { if (e.textContent !== text) e.textContent = text; }
+function set(e, name, value) { if (e.getAttribute(name) !== value) e.setAttribute(name, value); }
+const percent = p => Math.round(p * 100) + " %";
+const clamp = p => Math.min(1, Math.max(0, p || 0));
+
+let info = {heads: [], header: [], name: "", version: ""};
+let lastNews = 0;
+
+// ---- the face that shows how a face looks -------------------------------
+
+// For each emotion: curve of the mouth, how open and how wide it is, slope of
+// the brows (inner ends up), their height, how open the eyes are. The drawing
+// is the mean of these, weighted by the model's scores.
+const LOOKS = {
+  surprise: [0.0, 1.0, 0.50, 0.15, 1.0, 1.35],
+  fear:     [-0.35, 0.45, 0.75, 0.8, 0.8, 1.25],
+  disgust:  [-0.65, 0.1, 0.7, -0.45, -0.35, 0.55],
+  happy:    [1.0, 0.3, 1.0, 0.1, 0.35, 0.8],
+  sad:      [-0.9, 0.0, 0.7, 0.95, 0.1, 0.75],
+  angry:    [-0.6, 0.15, 0.8, -1.0, -0.6, 0.8],
+  neutral:  [0.05, 0.0, 0.7, 0.0, 0.0, 1.0],
+};
+
+function newLook() {
+  const root = svg("svg", {class: "look", viewBox: "0 0 100 100", "aria-hidden": "true"});
+  const part = (name, attrs) => root.appendChild(svg(name, attrs));
+  part("circle", {class: "skin", cx: 50, cy: 50, r: 46});
+  root.parts = {
+    browL: part("path", {class: "ink"}), browR: part("path", {class: "ink"}),
+    eyeL: part("ellipse", {class: "eye", cx: 33, cy: 44, rx: 4.6}), eyeR: part("ellipse", {class: "eye", cx: 67, cy: 44, rx: 4.6}),
+    mouth: part("path", {class: "ink mouth"}),
+  };
+  return root;
+}
+
+function drawLook(root, scores) {
+  const v = [0, 0, 0, 0, 0, 0];
+  let sum = 0;
+  for (const k in scores) if (LOOKS[k]) { LOOKS[k].forEach((x, i) => v[i] += x * scores[k]); sum += scores[k]; }
+  const [curve, open, wide, slope, high, eyes] = sum > 0 ? v.map(x => x / sum) : LOOKS.neutral;
+  const p = root.parts, n = x => x.toFixed(1);
+  const y = 31 - 5 * high, d = 5 * slope, w = 9 + 10 * wide, my = 68 - 2 * curve, bend = 15 * curve;
+  p.browL.setAttribute("d", `M24 ${n(y + d)}Q33 ${n(y - 3)} 41 ${n(y - d)}`);
+  p.browR.setAttribute("d", `M76 ${n(y + d)}Q67 ${n(y - 3)} 59 ${n(y - d)}`);
+  p.eyeL.setAttribute("ry", n(5.6 * eyes));
+  p.eyeR.setAttribute("ry", n(5.6 * eyes));
+  p.mouth.setAttribute("d", `M${n(50 - w)} ${n(my - bend / 2)}Q50 ${n(my + bend - 11 * open)} ${n(50 + w)} ${n(my - bend / 2)}Q50 ${n(my + bend + 17 * open)} ${n(50 - w)} ${n(my - bend / 2)}Z`);
+}
+
+// ---- people ---------------------------------------------------------------
+
+const headOf = (face, name) => face.heads.find(h => h.head === name);
+const answer = head => head.uncertain ? "uncertain" : head.label;
+
+const people = new Map(); // by id
+const tone = label => LOOKS[label] ? `var(--${label})` : "var(--neutral)";
+const enabled = () => info.heads.filter(h => h.enabled);
+
+function newPerson(id) {
+  const look = newLook();
+  const label = el("span"), sure = el("small"), who = el("p", {class: "who"}), bars = el("dl", {class: "bars"}), others = el("dl", {class: "others"});
+  const card = el("article", {class: "person", "aria-label": "Face " + id}, look,
+    el("div", {class: "says"}, el("p", {class: "mood"}, label, " ", sure), who), bars, others);
+  const p = {card, look, label, sure, who, bars: new Map(), others: new Map()};
+  const [first, rest] = splitHeads();
+  if (first) for (const l of first.labels) {
+    const dt = el("dt", {}, l), fill = el("i"), pc = el("span", {class: "pc"});
+    fill.style.setProperty("--tone", first.name === "emotion" ? tone(l) : "var(--accent)");
+    bars.append(dt, el("dd", {}, el("div", {class: "bar", "aria-hidden": "true"}, fill), pc));
+    p.bars.set(l, {dt, fill, pc});
+  } else bars.hidden = true;
+  for (const h of rest) {
+    const dd = el("dd"), ticks = el("div", {class: "ticks", "aria-hidden": "true"}, ...h.labels.map(l => el("i", {title: l})));
+    others.append(el("div", {class: "other"}, el("div", {class: "row"}, el("dt", {}, h.name), dd), ticks));
+    p.others.set(h.name, {dd, ticks});
+  }
+  others.hidden = rest.length === 0;
+  return p;
+}
+
+// splitHeads returns the head that a card shows large, and the others.
+function splitHeads() {
+  const heads = enabled();
+  const first = heads.find(h => h.name === "emotion") || heads[0];
+  return [first, heads.filter(h => h !== first)];
+}
+
+function drawPerson(p, face, now) {
+  const [first, rest] = splitHeads();
+  const head = first && headOf(face, first.name);
+  const label = head ? answer(head) : "face " + face.id;
+  p.card.classList.toggle("uncertain", label === "uncertain");
+  p.card.style.setProperty("--tone", first && first.name === "emotion" ? tone(label) : "var(--accent)");
+  say(p.label, label);
+  say(p.sure, head && label !== "uncertain" ? percent(head.confidence) : "");
+  drawLook(p.look, first && first.name === "emotion" && head ? head.probs : null);
+  const quality = face.problem === "fine" || face.problem === "unclear" ? "" : face.problem;
+  const text = `Face ${face.id} · ${span((now - p.since) / 1000)}`;
+  if (p.who.dataset.text !== text + quality) {
+    p.who.dataset.text = text + quality;
+    p.who.replaceChildren(text, ...(quality ? [" · ", el("span", {class: "why"}, quality)] : []));
+  }
+  for (const [l, b] of p.bars) {
+    const v = clamp(head && head.probs[l]);
+    b.fill.style.transform = `scaleX(${v.toFixed(3)})`;
+    b.dt.classList.toggle("top-label", l === label);
+    say(b.pc, percent(v));
+  }
+  for (const h of rest) {
+    const o = p.others.get(h.name), r = headOf(face, h.name);
+    if (!o) continue;
+    const t = r ? answer(r) + " " : "–", s = r && !r.uncertain ? percent(r.confidence) : "";
+    if (o.dd.dataset.text !== t + s) { o.dd.dataset.text = t + s; o.dd.replaceChildren(t, el("small", {}, s)); }
+    h.labels.forEach((l, i) => o.ticks.children[i].style.setProperty("--v", clamp(r && r.probs[l]).toFixed(2)));
+  }
+}
+
+function onReading(r) {
+  const now = Date.parse(r.time), seen = new Set();
+  for (const face of r.faces) {
+    seen.add(face.id);
+    let p = people.get(face.id);
+    if (!p) { people.set(face.id, p = newPerson(face.id)); p.since = now; $("people").append(p.card); }
+    drawPerson(p, face, now);
+  }
+  for (const [id, p] of people) if (!seen.has(id)) { p.card.remove(); people.delete(id); }
+  $("empty").hidden = r.faces.length > 0;
+  say($("count"), r.faces.length === 0 ? "" : r.faces.length === 1 ? "1 face" : r.faces.length + " faces");
+  drawMap(r);
+  drawLatency(r.latency_ms);
+  announce(r);
+}
+
+// ---- where ------------------------------------------------------------------
+
+let mapSize = "";
+function drawMap(r) {
+  const w = r.width, h = r.height, map = $("map");
+  if (!w || !h) return;
+  if (mapSize !== w + "x" + h) {
+    mapSize = w + "x" + h;
+    map.setAttribute("viewBox", `0 0 ${w} ${h}`);
+    map.replaceChildren(...[1, 2].flatMap(i => [
+      svg("path", {class: "grid", d: `M${w * i / 3} 0V${h}`}), svg("path", {class: "grid", d: `M0 ${h * i / 3}H${w}`})]), svg("g", {}));
+  }
+  const g = map.lastChild;
+  while (g.children.length > r.faces.length) g.lastChild.remove();
+  while (g.children.length < r.faces.length) {
+    const one = svg("g", {});
+    one.append(svg("rect", {class: "box"}), svg("text", {class: "tag"}));
+    g.append(one);
+  }
+  r.faces.forEach((f, i) => {
+    const [box, tag] = g.children[i].children, {x, y, w: bw, h: bh} = f.box;
+    set(box, "x", "" + x); set(box, "y", "" + y); set(box, "width", "" + bw); set(box, "height", "" + bh); set(box, "rx", "" + bw * .12);
+    const emotion = headOf(f, "emotion");
+    g.children[i].style.setProperty("--tone", emotion ? tone(answer(emotion)) : "var(--accent)");
+    set(tag, "x", "" + (x + bw * .08)); set(tag, "y", "" + (y + bh * .26)); set(tag, "font-size", "" + Math.max(w / 22, bw * .2));
+    say(tag, "" + f.id);
+  });
+}
+
+let looking = false, picture = 0;
+function nextPicture() {
+  if (!looking) return;
+  const img = $("picture");
+  const again = () => setTimeout(nextPicture, document.hidden ? 2000 : 250);
+  img.onload = () => { img.hidden = false; again(); };
+  img.onerror = () => { img.hidden = true; again(); };
+  img.src = "v1/preview.jpg?n=" + picture++;
+}
+$("look").addEventListener("click", () => {
+  looking = !looking;
+  $("look").setAttribute("aria-pressed", looking);
+  say($("look"), looking ? "Hide the picture" : "Show the picture");
+  if (looking) nextPicture(); else { $("picture").hidden = true; $("picture").removeAttribute("src"); }
+});
+
+// ---- status -------------------------------------------------------------------
+
+const STATES = {starting: "Starting", running: "Ready", blind: "Waiting for consent", fault: "Not ready", lost: "No connection"};
+const rates = [];
+
+function showState(state, detail) {
+  set($("state"), "data-state", state);
+  say($("state-text"), STATES[state]);
+  $("fault").hidden = !detail;
+  say($("fault"), detail || "");
+  document.body.classList.toggle("lost", state === "lost");
+}
+
+let model = "";
+function onStatus(s) {
+  const h = s.health;
+  const state = h.ready ? "running" : h.consent === "awaited" ? "blind" : h.frames === 0 && s.uptime < 10 ? "starting" : "fault";
+  showState(state, state === "fault" ? h.reason : "");
+  $("preview-notice").hidden = $("look").hidden = !h.preview;
+  if (!h.preview && looking) $("look").click();
+  say($("fps"), h.fps.toFixed(h.fps < 9.95 ? 1 : 0));
+  rates.push(h.fps);
+  if (rates.length > 60) rates.shift();
+  drawSpark();
+  say($("temperature"), h.celsius ? h.celsius.toFixed(0) + " °C" : "unknown");
+  say($("frames"), h.frames.toLocaleString("en"));
+  say($("dropped"), h.dropped.toLocaleString("en"));
+  say($("uptime"), span(s.uptime));
+  $("throttled").hidden = !h.throttled;
+  say($("throttled"), h.throttled ? "Held down: " + h.throttled : "");
+  $("outbox-fact").hidden = !s.outbox;
+  if (s.outbox) say($("outbox"), s.outbox.queued >= 20 ? s.outbox.queued.toLocaleString("en") + " waiting" : s.outbox.connected ? "connected" : "not connected");
+  drawLines(s.lines);
+  const asks = h.consent === "given" || h.consent === "awaited", given = h.consent === "given";
+  $("consent").hidden = !asks;
+  if (asks) {
+    say($("consent-text"), given ? "Consent is given: faces are being read." : "Without consent nothing is read: the device is blind.");
+    say($("consent-button"), given ? "Withdraw consent" : "Give consent");
+    $("consent-button").dataset.given = !given;
+  }
+  model = [h.model, h.engine].filter(x => x).join(" · ");
+  about();
+}
+
+function drawSpark() {
+  const top = Math.max(1, ...rates) * 1.15, n = Math.max(rates.length - 1, 1);
+  const points = rates.map((v, i) => `${(120 * i / n).toFixed(1)} ${(36 - 36 * v / top).toFixed(1)}`);
+  if (points.length === 1) points.push("120 " + points[0].split(" ")[1]);
+  const line = "M" + points.join("L");
+  $("spark").querySelector(".line").setAttribute("d", line);
+  $("spark").querySelector(".area").setAttribute("d", line + "L120 36L0 36Z");
+}
+
+// The breakdown is smoothed here: single frames jump about.
+const STAGES = ["wait", "detect", "align", "predict", "track", "signal"];
+const smooth = {};
+function drawLatency(ms) {
+  if (!ms.total) return;
+  for (const k in ms) smooth[k] = k in smooth ? smooth[k] + .2 * (ms[k] - smooth[k]) : ms[k];
+  if (!$("stack").children.length) {
+    const mark = i => { const e = el("i"); e.style.background = `var(--s${i})`; return e; };
+    $("stack").append(...STAGES.map((s, i) => mark(i)));
+    $("legend").append(...STAGES.map((s, i) => el("div", {}, el("dt", {}, mark(i), s), el("dd"))));
+  }
+  say($("total"), smooth.total.toFixed(1) + " ms");
+  STAGES.forEach((k, i) => {
+    $("stack").children[i].style.flexGrow = smooth[k].toFixed(2);
+    say($("legend").children[i].lastChild, smooth[k].toFixed(1) + " ms");
+  });
+}
+
+// ---- pins ------------------------------------------------------------------------
+
+function drawHeader() {
+  const cells = [];
+  for (let i = 0; i + 1 < info.header.length; i += 2) {
+    const [a, b] = [info.header[i], info.header[i + 1]];
+    cells.push(el("span", {class: "l", id: "label" + a.number}, a.name), el("b", {class: a.kind + (a.number === 1 ? " one" : ""), id: "pin" + a.number}),
+      el("b", {class: b.kind, id: "pin" + b.number}), el("span", {id: "label" + b.number}, b.name));
+  }
+  $("header").replaceChildren(...cells);
+}
+
+function drawLines(lines) {
+  const body = $("lines").tBodies[0];
+  const key = lines.map(l => [l.line, l.pin, l.number].join("/")).join();
+  if (body.dataset.key !== key) {
+    body.dataset.key = key;
+    body.replaceChildren(...lines.map(l => el("tr", {}, el("th", {scope: "row"}, l.line),
+      el("td", {}, l.number ? "" + l.number : "–", el("small", {}, l.pin)), el("td", {}, el("span", {class: "level"})))));
+    drawHeader();
+    for (const l of lines) {
+      const label = $("label" + l.number);
+      if (!label) continue;
+      label.textContent = l.line;
+      label.classList.add("used");
+      $("pin" + l.number).classList.add("used");
+    }
+    $("no-lines").hidden = lines.length > 0;
+    $("lines").hidden = lines.length === 0;
+  }
+  lines.forEach((l, i) => drawLine(l, body.rows[i]));
+  const on = lines.filter(l => l.active).length;
+  say($("pin-count"), lines.length ? `${on} of ${lines.length} active` : "");
+}
+
+let pins = new Map(); // line -> [row, pin]
+function drawLine(l, row) {
+  const level = row.cells[2].firstChild;
+  pins.set(l.line, [row, l]);
+  level.classList.toggle("on", l.active);
+  say(level, l.active ? "active" : "idle");
+  level.title = "the wire is " + (l.level ? "high" : "low");
+  for (const id of ["pin", "label"]) { const e = $(id + l.number); if (e) e.classList.toggle("on", l.active); }
+}
+
+// ---- lately ------------------------------------------------------------------------
+
+const told = new Map(); // face id -> last labels
+function log(when, text) {
+  const list = $("log");
+  $("no-log").hidden = true;
+  const t = new Date(when);
+  list.prepend(el("li", {}, el("time", {datetime: when}, t.toTimeString().slice(0, 8)), el("span", {}, text)));
+  while (list.children.length > 40) list.lastChild.remove();
+}
+
+function onTrack(t) {
+  const id = t.face.id;
+  if (t.kind === "end") { told.delete(id); log(t.time, `Face ${id} left`); return; }
+  if (t.kind === "begin") { told.set(id, {}); log(t.time, `Face ${id} came into view`); }
+  const before = told.get(id) || {};
+  for (const h of enabled()) {
+    const head = headOf(t.face, h.name);
+    if (!head) continue;
+    const now = answer(head);
+    if (before[h.name] !== now && !(t.kind === "begin" && head.uncertain)) log(t.time, `Face ${id}: ${h.name} ${now}`);
+    before[h.name] = now;
+  }
+  told.set(id, before);
+}
+
+function onLine(t) {
+  const known = pins.get(t.line);
+  if (known) { Object.assign(known[1], {active: t.active, level: t.level}); drawLine(known[1], known[0]); }
+  if (t.line !== "heartbeat" && t.line !== "strobe") log(t.time, `${t.line} ${t.active ? "active" : "idle"}${t.reason ? ": " + t.reason : ""}`);
+}
+
+// ---- spoken words ---------------------------------------------------------------------
+
+// A screen reader hears a summary when it has changed, at most every 5 s.
+let spokenAt = 0, spoken = "";
+function announce(r) {
+  const [first] = splitHeads();
+  const text = r.faces.length === 0 ? "Nobody in view" :
+    r.faces.map(f => `Face ${f.id}${first && headOf(f, first.name) ? " " + answer(headOf(f, first.name)) : ""}`).join(", ");
+  const now = performance.now();
+  if (text === spoken || now - spokenAt < 5000) return;
+  spoken = text;
+  spokenAt = now;
+  say($("spoken"), text);
+}
+
+// ---- the stream ----------------------------------------------------------------------
+
+function span(s) {
+  s = Math.max(0, Math.floor(s));
+  if (s < 60) return s + " s";
+  if (s < 3600) return Math.floor(s / 60) + " min";
+  if (s < 86400) return Math.floor(s / 3600) + " h " + Math.floor(s % 3600 / 60) + " min";
+  return Math.floor(s / 86400) + " d " + Math.floor(s % 86400 / 3600) + " h";
+}
+
+function onInfo(i) {
+  if (JSON.stringify(i) === JSON.stringify(info)) return;
+  info = i;
+  document.title = i.name ? i.name + " · mien" : "mien";
+  say($("device"), i.name);
+  const list = on => i.heads.filter(h => h.enabled === on).map(h => h.name).join(", ");
+  $("heads").replaceChildren("Read from faces: ", el("strong", {}, list(true) || "nothing"), list(false) ? ". Switched off: " : ".", el("strong", {}, list(false)), list(false) ? "." : "");
+  about();
+  for (const [id, p] of people) { p.card.remove(); people.delete(id); }
+  drawHeader();
+  delete $("lines").tBodies[0].dataset.key;
+}
+
+function about() { say($("about"), [("mien " + info.version).trim(), info.board, model].filter(x => x).join(" · ")); }
+
+let source;
+function connect() {
+  if (source) source.close();
+  source = new EventSource("v1/events");
+  const on = (kind, f) => source.addEventListener(kind, e => { lastNews = performance.now(); f(JSON.parse(e.data)); });
+  on("info", onInfo); on("status", onStatus); on("reading", onReading); on("track", onTrack); on("transition", onLine); on("lost", () => {});
+  source.onerror = () => { if (source.readyState === EventSource.CLOSED) check(); };
+}
+
+// check finds out why the stream was refused: a token is wanted, or the
+// device is gone. An event stream does not say.
+async function check() {
+  let code = 0;
+  try { code = (await fetch("v1/info")).status; } catch { /* not reachable */ }
+  if (code === 401) { if (!$("login").open) $("login").showModal(); return; }
+  setTimeout(connect, 2000);
+}
+
+$("login-form").addEventListener("submit", async e => {
+  e.preventDefault();
+  const r = await fetch("v1/session", {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({token: $("token").value})}).catch(() => null);
+  if (r && r.ok) { $("token").value = ""; say($("login-error"), ""); $("login").close(); connect(); return; }
+  say($("login-error"), !r ? "The device does not answer." : r.status === 429 ? "Too many wrong tokens. Wait a moment." : "That is not the token.");
+});
+$("login").addEventListener("cancel", e => e.preventDefault());
+$("consent-button").addEventListener("click", () => fetch("v1/consent", {method: "PUT", headers: {"Content-Type": "application/json"},
+  body: JSON.stringify({given: $("consent-button").dataset.given === "true"})}));
+
+setInterval(() => { if (lastNews && performance.now() - lastNews > 4000) showState("lost", ""); }, 1000);
+
+// ---- colours ----------------------------------------------------------------------------
+
+const THEMES = {"": ["Auto", "as the system"], light: ["Light", "light"], dark: ["Dark", "dark"]};
+function theme(t) {
+  if (t) document.documentElement.dataset.theme = t; else delete document.documentElement.dataset.theme;
+  say($("theme-text"), THEMES[t][0]);
+  $("theme").setAttribute("aria-label", "Colours: " + THEMES[t][1]);
+  try { localStorage.setItem("theme", t); } catch { /* private browsing */ }
+}
+$("theme").addEventListener("click", () => {
+  const order = Object.keys(THEMES);
+  theme(order[(order.indexOf(document.documentElement.dataset.theme || "") + 1) % order.length]);
+});
+let kept = "";
+try { kept = localStorage.getItem("theme") || ""; } catch { /* private browsing */ }
+theme(THEMES[kept] ? kept : "");
+connect();
