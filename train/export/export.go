@@ -1,0 +1,452 @@
+// Package export turns a trained network into a graph: float32, NHWC, with the
+// layers that inference does not need gone and nothing else changed in what it
+// computes.
+//
+// Batch norm right after a convolution folds into it. Elsewhere it is an
+// operator of its own, a 1x1 depthwise convolution: folded into the
+// convolution that follows, its shift would be missing wherever that one pads
+// with zeros. Only two rewrites move it, and both are exact: past a max pool
+// when all its scales are positive (the pool then picks the same pixels, and
+// there are fewer of them left), and from a vector into the dense layers that
+// read it (which do not pad).
+package export
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"mien/quant/graph"
+	"mien/runtime/model"
+	"mien/train/arch"
+)
+
+// epsilon of batch norm, as in training (Keras's default).
+const epsilon = 1e-3
+
+// Graph returns the network with the given weights, by parameter name, as
+// train/nn and checkpoints have them. The graph has one input, model.InputName,
+// and an output for each of the heads, in the order of the file format; no
+// heads means all that the network has. Nothing of another head is in the
+// graph.
+func Graph(net arch.Net, weights map[string][]float32, heads []string) (*graph.Graph, error) {
+	wanted, err := choose(net, heads)
+	if err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	b := &builder{net: net, weights: weights, named: map[string]*value{}, g: &graph.Graph{Name: net.Name}}
+	in := b.tensor(model.InputName, 1, model.Side, model.Side, 1)
+	b.g.Inputs = []int{in}
+	top, err := b.body(&value{at: in, c: 1, h: model.Side, w: model.Side})
+	if err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	for _, h := range wanted {
+		if err := b.head(h, top); err != nil {
+			return nil, fmt.Errorf("export: head %s: %w", h.Name, err)
+		}
+	}
+	if err := b.g.Check(); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	return b.g, nil
+}
+
+func choose(net arch.Net, names []string) ([]model.Head, error) {
+	for _, n := range names {
+		if !slices.ContainsFunc(net.Heads, func(h model.Head) bool { return h.Name == n }) {
+			var have []string
+			for _, h := range net.Heads {
+				have = append(have, h.Name)
+			}
+			return nil, fmt.Errorf("network %s has no head %q (it has %s)", net.Name, n, strings.Join(have, ", "))
+		}
+	}
+	var out []model.Head
+	for _, h := range net.Heads {
+		if len(names) == 0 || slices.Contains(names, h.Name) {
+			out = append(out, h)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("network %s has no heads", net.Name)
+	}
+	return out, nil
+}
+
+// value is what a layer computes: a tensor, and a batch norm that has not
+// become an operator yet.
+type value struct {
+	at      int
+	h, w, c int // a vector has h = w = 1
+	vector  bool
+	norm    *affine
+}
+
+// affine is x*scale + shift, per channel.
+type affine struct {
+	name         string
+	scale, shift []float32
+}
+
+func (a *affine) positive() bool {
+	return !slices.ContainsFunc(a.scale, func(s float32) bool { return !(s > 0) })
+}
+
+type builder struct {
+	net     arch.Net
+	weights map[string][]float32
+	g       *graph.Graph
+	named   map[string]*value
+}
+
+func (b *builder) body(in *value) (*value, error) {
+	b.named["input"] = in
+	last := in
+	for i := 0; i < len(b.net.Body); i++ {
+		l := b.net.Body[i]
+		from := last
+		if l.Input != "" {
+			var ok bool
+			if from, ok = b.named[l.Input]; !ok {
+				return nil, fmt.Errorf("layer %s reads %q, which is not before it", l.Name, l.Input)
+			}
+		}
+		out, used, err := b.layer(i, l, from)
+		if err != nil {
+			return nil, fmt.Errorf("layer %d (%s %s): %w", i+1, l.Op, l.Name, err)
+		}
+		i += used
+		b.named[l.Name], b.named[b.net.Body[i].Name] = out, out
+		last = out
+	}
+	return last, nil
+}
+
+// fusable says whether layer i reads layer i-1 and nothing else does, so that
+// the two can become one.
+func (b *builder) fusable(i int, ops ...arch.Op) bool {
+	if i >= len(b.net.Body) || !slices.Contains(ops, b.net.Body[i].Op) {
+		return false
+	}
+	before := b.net.Body[i-1].Name
+	if in := b.net.Body[i].Input; in != "" && in != before {
+		return false
+	}
+	for k, l := range b.net.Body {
+		if before != "" && (l.Input == before && k != i || l.With == before) {
+			return false
+		}
+	}
+	return true
+}
+
+// layer emits layer i and returns how many of the layers after it went into
+// the same operator.
+func (b *builder) layer(i int, l arch.Layer, in *value) (*value, int, error) {
+	switch l.Op {
+	case arch.Dropout:
+		return in, 0, nil
+	case arch.BatchNorm:
+		return b.batchNorm(l, in)
+	case arch.MaxPool:
+		return b.maxPool(l, in), 0, nil
+	case arch.Flatten:
+		return &value{at: b.real(in), h: in.h, w: in.w, c: in.c, vector: true}, 0, nil
+	}
+	switch l.Op {
+	case arch.Conv, arch.Depthwise:
+		return b.convolution(i, l, in)
+	case arch.Dense:
+		act, used := b.activation(i + 1)
+		out, err := b.dense(l.Name, in, l.Out, act)
+		return out, used, err
+	case arch.Add:
+		return b.add(i, l, in)
+	case arch.ELU:
+		return b.unary(graph.Elu, l.Name, in), 0, nil
+	case arch.ReLU:
+		return b.unary(graph.Relu, l.Name, in), 0, nil
+	case arch.ReLU6:
+		return b.unary(graph.Relu6, l.Name, in), 0, nil
+	case arch.Mean:
+		return b.mean(l, in), 0, nil
+	}
+	return nil, 0, fmt.Errorf("no operator for it")
+}
+
+// activation says which activation layer i is, if it can be fused.
+func (b *builder) activation(i int) (graph.Activation, int) {
+	switch {
+	case b.fusable(i, arch.ReLU):
+		return graph.ReluAct, 1
+	case b.fusable(i, arch.ReLU6):
+		return graph.Relu6Act, 1
+	}
+	return graph.None, 0
+}
+
+func (b *builder) batchNorm(l arch.Layer, in *value) (*value, int, error) {
+	a, err := b.affine(l.Name, in.c)
+	if err != nil {
+		return nil, 0, err
+	}
+	if in.vector && in.h*in.w != 1 {
+		return nil, 0, fmt.Errorf("a batch norm of a flattened picture is not supported")
+	}
+	out := *in
+	out.at, out.norm = b.real(in), a
+	return &out, 0, nil
+}
+
+func (b *builder) affine(name string, c int) (*affine, error) {
+	var p [4][]float32
+	for k, part := range []string{".weight", ".bias", ".running_mean", ".running_var"} {
+		var err error
+		if p[k], err = b.weight(name+part, c); err != nil {
+			return nil, err
+		}
+	}
+	a := &affine{name: name, scale: make([]float32, c), shift: make([]float32, c)}
+	for k := range c {
+		s := float64(p[0][k]) / math.Sqrt(float64(p[3][k])+epsilon)
+		a.scale[k] = float32(s)
+		a.shift[k] = float32(float64(p[1][k]) - float64(p[2][k])*s)
+	}
+	return a, nil
+}
+
+// real returns the tensor of v with its batch norm applied, as a 1x1 depthwise
+// convolution of a picture, as MUL and ADD of a vector.
+func (b *builder) real(v *value) int {
+	if v.norm == nil {
+		return v.at
+	}
+	a := v.norm
+	if v.vector {
+		scaled := b.tensor(a.name+"/scaled", 1, v.c)
+		b.op(graph.Mul, graph.ArithOptions{}, scaled, v.at, b.constant(a.name+"/scale", a.scale, v.c))
+		v.at = b.tensor(a.name, 1, v.c)
+		b.op(graph.Add, graph.ArithOptions{}, v.at, scaled, b.constant(a.name+"/shift", a.shift, v.c))
+	} else {
+		in := v.at
+		v.at = b.tensor(a.name, 1, v.h, v.w, v.c)
+		b.op(graph.DepthwiseConv2D, graph.DepthwiseOptions{StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Multiplier: 1},
+			v.at, in, b.constant(a.name+"/scale", a.scale, 1, 1, 1, v.c), b.constant(a.name+"/shift", a.shift, v.c))
+	}
+	v.norm = nil
+	return v.at
+}
+
+func (b *builder) maxPool(l arch.Layer, in *value) *value {
+	norm := in.norm
+	at := in.at
+	if norm != nil && !norm.positive() {
+		at, norm = b.real(in), nil
+	}
+	stride := max(l.Stride, l.Kernel)
+	out := &value{h: (in.h-l.Kernel)/stride + 1, w: (in.w-l.Kernel)/stride + 1, c: in.c, norm: norm}
+	out.at = b.tensor(l.Name, 1, out.h, out.w, out.c)
+	b.op(graph.MaxPool2D, graph.PoolOptions{Padding: graph.Valid, StrideH: stride, StrideW: stride,
+		FilterH: l.Kernel, FilterW: l.Kernel}, out.at, at)
+	return out
+}
+
+func (b *builder) convolution(i int, l arch.Layer, in *value) (*value, int, error) {
+	from := b.real(in)
+	oc, ic := l.Out, in.c
+	if l.Op == arch.Depthwise {
+		oc, ic = in.c, 1
+	}
+	w, err := b.weight(l.Name+".weight", oc*ic*l.Kernel*l.Kernel)
+	if err != nil {
+		return nil, 0, err
+	}
+	bias := make([]float32, oc)
+	if !l.NoBias {
+		if bias, err = b.weight(l.Name+".bias", oc); err != nil {
+			return nil, 0, err
+		}
+	}
+	used := 0
+	if b.fusable(i+1, arch.BatchNorm) {
+		a, err := b.affine(b.net.Body[i+1].Name, oc)
+		if err != nil {
+			return nil, 0, err
+		}
+		w, bias = fold(w, bias, a)
+		used++
+	}
+	act, more := b.activation(i + 1 + used)
+	used += more
+	stride := max(l.Stride, 1)
+	out := &value{h: (in.h + stride - 1) / stride, w: (in.w + stride - 1) / stride, c: oc}
+	out.at = b.tensor(l.Name, 1, out.h, out.w, oc)
+	k := l.Kernel
+	if l.Op == arch.Depthwise {
+		b.op(graph.DepthwiseConv2D, graph.DepthwiseOptions{StrideH: stride, StrideW: stride, DilationH: 1, DilationW: 1,
+			Multiplier: 1, Activation: act}, out.at, from,
+			b.constant(l.Name+"/weight", permute(w, oc, k*k), 1, k, k, oc), b.constant(l.Name+"/bias", bias, oc))
+		return out, used, nil
+	}
+	ohwi := make([]float32, 0, len(w))
+	for o := range oc {
+		ohwi = append(ohwi, permute(w[o*ic*k*k:(o+1)*ic*k*k], ic, k*k)...)
+	}
+	b.op(graph.Conv2D, graph.ConvOptions{StrideH: stride, StrideW: stride, DilationH: 1, DilationW: 1, Activation: act},
+		out.at, from, b.constant(l.Name+"/weight", ohwi, oc, k, k, ic), b.constant(l.Name+"/bias", bias, oc))
+	return out, used, nil
+}
+
+// fold puts a batch norm that follows a convolution into it.
+func fold(w, bias []float32, a *affine) (fw, fb []float32) {
+	fw, fb = make([]float32, len(w)), make([]float32, len(bias))
+	per := len(w) / len(bias)
+	for o := range bias {
+		for k := range per {
+			fw[o*per+k] = w[o*per+k] * a.scale[o]
+		}
+		fb[o] = bias[o]*a.scale[o] + a.shift[o]
+	}
+	return fw, fb
+}
+
+// permute turns [a, b] into [b, a].
+func permute(v []float32, a, b int) []float32 {
+	out := make([]float32, len(v))
+	for i := range a {
+		for k := range b {
+			out[k*a+i] = v[i*b+k]
+		}
+	}
+	return out
+}
+
+// dense emits a dense layer. FULLY_CONNECTED flattens a picture by itself, in
+// NHWC order, while the weights are in NCHW order; the batch norm of a vector
+// goes into the weights.
+func (b *builder) dense(name string, in *value, out int, act graph.Activation) (*value, error) {
+	n := in.h * in.w * in.c
+	w, err := b.weight(name+".weight", out*n)
+	if err != nil {
+		return nil, err
+	}
+	bias, err := b.weight(name+".bias", out)
+	if err != nil {
+		return nil, err
+	}
+	from := in.at
+	if in.norm != nil && in.h*in.w == 1 && in.vector {
+		w, bias = foldInput(w, bias, in.norm)
+	} else {
+		from = b.real(in)
+	}
+	nhwc := make([]float32, 0, len(w))
+	for o := range out {
+		nhwc = append(nhwc, permute(w[o*n:(o+1)*n], in.c, in.h*in.w)...)
+	}
+	v := &value{h: 1, w: 1, c: out, vector: true}
+	at := name
+	if slices.ContainsFunc(b.net.Heads, func(h model.Head) bool { return h.Name == name }) {
+		at += "/logits"
+	}
+	v.at = b.tensor(at, 1, out)
+	b.op(graph.FullyConnected, graph.FullyConnectedOptions{Activation: act}, v.at, from,
+		b.constant(name+"/weight", nhwc, out, n), b.constant(name+"/bias", bias, out))
+	return v, nil
+}
+
+// foldInput puts a batch norm into the dense layer that reads it.
+func foldInput(w, bias []float32, a *affine) (fw, fb []float32) {
+	n := len(a.scale)
+	fw, fb = make([]float32, len(w)), make([]float32, len(bias))
+	for o := range bias {
+		sum := float64(bias[o])
+		for k := range n {
+			fw[o*n+k] = w[o*n+k] * a.scale[k]
+			sum += float64(w[o*n+k]) * float64(a.shift[k])
+		}
+		fb[o] = float32(sum)
+	}
+	return fw, fb
+}
+
+func (b *builder) add(i int, l arch.Layer, in *value) (*value, int, error) {
+	with, ok := b.named[l.With]
+	if !ok {
+		return nil, 0, fmt.Errorf("adds %q, which is not before it", l.With)
+	}
+	if with.h != in.h || with.w != in.w || with.c != in.c || with.vector != in.vector {
+		return nil, 0, fmt.Errorf("adds %dx%dx%d and %dx%dx%d", in.h, in.w, in.c, with.h, with.w, with.c)
+	}
+	act, used := b.activation(i + 1)
+	x, y := b.real(in), b.real(with)
+	out := *in
+	out.at = b.tensor(l.Name, b.g.Tensors[x].Shape...)
+	b.op(graph.Add, graph.ArithOptions{Activation: act}, out.at, x, y)
+	return &out, used, nil
+}
+
+func (b *builder) unary(kind graph.Kind, name string, in *value) *value {
+	from := b.real(in)
+	out := *in
+	out.at = b.tensor(name, b.g.Tensors[from].Shape...)
+	b.op(kind, nil, out.at, from)
+	return &out
+}
+
+func (b *builder) mean(l arch.Layer, in *value) *value {
+	from := b.real(in)
+	axes := &graph.Tensor{Name: l.Name + "/axes", Type: graph.Int32, Shape: []int{2},
+		Data: binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 1), 2)}
+	b.g.Tensors = append(b.g.Tensors, axes)
+	at := len(b.g.Tensors) - 1
+	out := &value{h: 1, w: 1, c: in.c, vector: true}
+	out.at = b.tensor(l.Name, 1, in.c)
+	b.op(graph.Mean, graph.ReduceOptions{}, out.at, from, at)
+	return out
+}
+
+func (b *builder) head(h model.Head, top *value) error {
+	logits, err := b.dense(h.Name, top, len(h.Labels), graph.None)
+	if err != nil {
+		return err
+	}
+	out := b.tensor(h.Name, 1, len(h.Labels))
+	b.op(graph.Softmax, graph.SoftmaxOptions{Beta: 1}, out, logits.at)
+	b.g.Outputs = append(b.g.Outputs, out)
+	return nil
+}
+
+// weight returns a parameter of n values.
+func (b *builder) weight(name string, n int) ([]float32, error) {
+	w, ok := b.weights[name]
+	if !ok {
+		return nil, fmt.Errorf("the weights lack %q", name)
+	}
+	if len(w) != n {
+		return nil, fmt.Errorf("%q has %d values, want %d", name, len(w), n)
+	}
+	return w, nil
+}
+
+func (b *builder) tensor(name string, shape ...int) int {
+	b.g.Tensors = append(b.g.Tensors, &graph.Tensor{Name: name, Shape: slices.Clone(shape)})
+	return len(b.g.Tensors) - 1
+}
+
+func (b *builder) constant(name string, v []float32, shape ...int) int {
+	at := b.tensor(name, shape...)
+	data := make([]byte, 0, 4*len(v))
+	for _, f := range v {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(f))
+	}
+	b.g.Tensors[at].Data = data
+	return at
+}
+
+func (b *builder) op(kind graph.Kind, options graph.Options, out int, in ...int) {
+	b.g.Ops = append(b.g.Ops, &graph.Op{Kind: kind, Version: 1, Inputs: in, Outputs: []int{out}, Options: options})
+}
