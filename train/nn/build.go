@@ -12,6 +12,7 @@ type builder struct {
 	net   *Net
 	named map[string]int // the output of a layer, by its index in outs
 	outs  []output
+	mem   arena
 }
 
 // output is what a layer wrote, and what its readers read: the same tensor
@@ -178,6 +179,9 @@ func (b *builder) convolution(l arch.Layer, in *tensor, stride int) (*tensor, []
 	}
 	out := newTensor(n.batch, g.h, g.w, l.Out)
 	w, bias := b.weights(l, l.Out, in.c, l.Kernel, l.Kernel)
+	if f, ok := winogradFor(g, in, l.Out); ok {
+		return out, []layer{newWinograd(f, g, n.batch, in, out, w, bias, n.work, &b.mem)}, nil
+	}
 	return out, []layer{newConv(g, in, out, w, bias, n.work)}, nil
 }
 

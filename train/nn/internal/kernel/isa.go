@@ -9,10 +9,13 @@ type isa struct {
 	lanes int // floats in a vector
 	tiles [][2]gemmTile
 
+	transforms [][matrixCount]transform // by Filters
+
 	elu       func(n int, x *float32)
 	eluGrad   func(n int, g, y *float32)
 	clamp     func(n int, x *float32, limit float32)
 	clampGrad func(n int, g, y *float32, limit float32)
+	add       func(n int, y, x *float32)
 	adam      func(n int, p, g, m, v *float32, invBeta1, beta2, invBeta2, step, root, eps, keep float32)
 
 	sumRows     func(n, v int, x, sum *float32)

@@ -298,3 +298,20 @@ func AddWhere(dx, dy []float32, arg []uint8, t uint8) {
 		}
 	}
 }
+
+// Add is y[i] += x[i].
+func Add(y, x []float32) {
+	x = x[:len(y)]
+	n := len(y) / cpu.lanes
+	if n > 0 {
+		cpu.add(n, &y[0], &x[0])
+	}
+	addGo(y[n*cpu.lanes:], x[n*cpu.lanes:])
+}
+
+func addGo(y, x []float32) {
+	x = x[:len(y)]
+	for i, v := range x {
+		y[i] += v
+	}
+}

@@ -116,6 +116,7 @@ var kernels = []struct {
 	{"ClampGrad", 2, 0, func(x [][]float32) { ClampGrad(x[0], x[1], 0.6) }, func(x [][]float32) { clampGradGo(x[0], x[1], 0.6) }, 0},
 	{"Adam", 4, 0, func(x [][]float32) { square(x[3]); Adam(x[0], x[1], x[2], x[3], step) },
 		func(x [][]float32) { square(x[3]); adamGo(x[0], x[1], x[2], x[3], step) }, 1e-6},
+	{"Add", 2, 0, func(x [][]float32) { Add(x[0], x[1]) }, func(x [][]float32) { addGo(x[0], x[1]) }, 0},
 	{"SumRows", 1, 1, func(x [][]float32) { SumRows(x[1], x[0]) }, func(x [][]float32) { sumRowsGo(x[1], x[0]) }, 1e-6},
 	{"AddRow", 1, 1, func(x [][]float32) { AddRow(x[0], x[1]) }, func(x [][]float32) { addRowGo(x[0], x[1]) }, 0},
 	{"Moments", 1, 3, func(x [][]float32) { Moments(x[1], x[2], x[0], x[3]) }, func(x [][]float32) { momentsGo(x[1], x[2], x[0], x[3]) }, 1e-5},
@@ -186,4 +187,26 @@ func BenchmarkGemm(b *testing.B) {
 			b.ReportMetric(2*float64(m*n*k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOPS")
 		})
 	}
+}
+
+// TestTransforms holds every pass against the matrix, on scattered views.
+func TestTransforms(t *testing.T) {
+	onEachSet(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(7, 8))
+		for _, f := range Filters {
+			for k, m := range f.Matrices() {
+				for _, c := range []int{3, 8, 16, 48} {
+					cols := 1 + rng.IntN(9)
+					srcCol, dstCol := c+rng.IntN(4), c+rng.IntN(4)
+					srcRow, dstRow := cols*srcCol+rng.IntN(4), cols*dstCol+rng.IntN(4)
+					src := random(rng, (len(m[0])-1)*srcRow+(cols-1)*srcCol+c)
+					dst := random(rng, (len(m)-1)*dstRow+(cols-1)*dstCol+c)
+					want := dst.clone()
+					f.Transform(k, cols, c, View{dst.v, dstRow, dstCol}, View{src.v, srcRow, srcCol})
+					transformGo(matrices[f.index][k], cols, c, View{want.v, dstRow, dstCol}, View{src.v, srcRow, srcCol})
+					dst.check(t, fmt.Sprintf("F(%d,%d) %s %dx%d", f.M, f.R, MatrixNames[k], cols, c), want.v, 1e-5)
+				}
+			}
+		}
+	})
 }

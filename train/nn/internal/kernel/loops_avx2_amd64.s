@@ -113,6 +113,23 @@ loop:
 	VZEROUPPER
 	RET
 
+// Add over n vectors: y, x.
+TEXT ·addAVX2(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), R9
+	MOVQ p0+8(FP), AX
+	MOVQ p1+16(FP), BX
+	XORQ R8, R8
+
+loop:
+	VMOVUPS (AX)(R8*1), Y0
+	VADDPS (BX)(R8*1), Y0, Y0
+	VMOVUPS Y0, (AX)(R8*1)
+	ADDQ $32, R8
+	DECQ R9
+	JNZ loop
+	VZEROUPPER
+	RET
+
 // Adam over n vectors: p, g, m, v.
 TEXT ·adamAVX2(SB), NOSPLIT, $0-68
 	MOVQ n+0(FP), R9

@@ -109,3 +109,117 @@ func affine2AVX512(n, v int, p0, p1, p2, p3, p4 *float32)
 
 //go:noescape
 func affine2AVX2(n, v int, p0, p1, p2, p3, p4 *float32)
+
+//go:noescape
+func f43BTAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f43BTAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f43BAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f43BAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f43ATAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f43ATAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f43AAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f43AAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f43GAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f43GAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f43GTAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f43GTAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53BTAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53BTAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53BAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53BAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53ATAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53ATAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53AAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53AAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53GAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53GAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53GTAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f53GTAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45BTAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45BTAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45BAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45BAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45ATAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45ATAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45AAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45AAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45GAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45GAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45GTAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f45GTAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func addAVX512(n int, p0, p1 *float32)
+
+//go:noescape
+func addAVX2(n int, p0, p1 *float32)

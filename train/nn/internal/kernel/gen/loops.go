@@ -74,6 +74,11 @@ func loops(s isa) string {
 	elu(w)
 	eluGrad(w)
 	clamp(w)
+	flat(w, "add", "Add over n vectors: y, x.", 2, nil, nothing, func() {
+		w.op("VMOVUPS %s, V0", at(0))
+		w.op("VADDPS %s, V0, V0", at(1))
+		w.op("VMOVUPS V0, %s", at(0))
+	})
 	adam(w)
 	rowKernels(w)
 	return w.String()

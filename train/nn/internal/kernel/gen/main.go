@@ -25,6 +25,7 @@ func files() map[string]string {
 		suffix := strings.ToLower(isa.name)
 		all["gemm_"+suffix+"_amd64.s"] = gemm(isa)
 		all["loops_"+suffix+"_amd64.s"] = loops(isa)
+		all["transform_"+suffix+"_amd64.s"] = transforms(isa)
 	}
 	return all
 }
