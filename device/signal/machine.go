@@ -20,7 +20,8 @@ type Machine struct {
 	o       Options
 	lines   []line
 	labels  []line // is_<label>; head and label say which
-	emotion int    // the head that the code lines show, or -1
+	heads   []model.Head
+	emotion int // the head that the code lines show, or -1
 
 	now         time.Time
 	frame, read time.Time // the last of each
@@ -66,7 +67,7 @@ func New(heads []model.Head, o Options) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{o: o, emotion: -1, answer: make([]int, len(heads)), fault: "not started"}
+	m := &Machine{o: o, heads: heads, emotion: -1, answer: make([]int, len(heads)), fault: "not started"}
 	add := func(to *[]line, name string, head, label int) {
 		w, ok := wires[name]
 		*to = append(*to, line{name: name, pin: w.Pin, low: w.Low, wired: ok, head: head, label: label})
@@ -297,6 +298,10 @@ func (m *Machine) forget() {
 	if m.raw {
 		m.raw, m.rawSince = false, m.now
 	}
+	m.forgetAnswer()
+}
+
+func (m *Machine) forgetAnswer() {
 	for i := range m.answer {
 		m.answer[i] = -1
 	}
@@ -323,9 +328,7 @@ func (m *Machine) setFace(live bool) {
 	}
 	m.reason(live, on, "face present", "face gone")
 	if m.set(f, on, m.o.MinHold) && !f.active {
-		for i := range m.answer {
-			m.answer[i] = -1
-		}
+		m.forgetAnswer()
 	}
 }
 
@@ -407,4 +410,28 @@ func (l *line) level() int {
 		return 1
 	}
 	return 0
+}
+
+// Adopt takes over the state of old, which serves no more: lines that both
+// have stand as they stood, a label line that is new is inactive.
+func (m *Machine) Adopt(old *Machine) {
+	m.now, m.frame, m.read, m.fault, m.closed = old.now, old.frame, old.read, old.fault, old.closed
+	m.raw, m.rawSince, m.code, m.coded, m.owed = old.raw, old.rawSince, old.code, old.coded, old.owed
+	for i := range m.lines {
+		m.lines[i].active, m.lines[i].since = old.lines[i].active, old.lines[i].since
+	}
+	for i := range m.labels {
+		for k := range old.labels {
+			if m.labels[i].name == old.labels[k].name {
+				m.labels[i].active, m.labels[i].since = old.labels[k].active, old.labels[k].since
+			}
+		}
+	}
+	for i := range m.heads {
+		for k := range old.heads {
+			if m.heads[i].Name == old.heads[k].Name {
+				m.answer[i] = old.answer[k]
+			}
+		}
+	}
 }

@@ -1,0 +1,281 @@
+package device
+
+import (
+	"fmt"
+	"image"
+	"time"
+
+	"mien/camera"
+	"mien/device/signal"
+	"mien/runtime/face"
+	"mien/runtime/infer"
+	"mien/runtime/model"
+	"mien/runtime/track"
+)
+
+// Faces finds faces; *face.Detector does.
+type Faces interface {
+	Detect(img *image.Gray, faces []face.Face) []face.Face
+}
+
+// Lines is told what the face that drives the header looks like; *Outputs is.
+type Lines interface {
+	Update(now time.Time, s signal.Seen)
+}
+
+// PipelineOptions say what to read. The zero value reads nothing: heads are
+// named one by one, so that none is ever read by accident.
+type PipelineOptions struct {
+	Heads []string // enabled heads; others are never looked at, even when the model has them
+	Track track.Options
+	// Look is called with each frame and its reading, if set: for the preview
+	// and the demo's picture. It must not keep either.
+	Look func(*camera.Frame, *Reading)
+}
+
+// Pipeline makes readings of frames: faces, identities, answers, lines. It
+// serves one goroutine, and in steady use allocates nothing.
+type Pipeline struct {
+	o       PipelineOptions
+	faces   Faces
+	model   infer.Model
+	tracker *track.Tracker
+	lines   Lines
+	to      Observer
+
+	heads   []model.Head // enabled, in file-format order
+	scores  *model.Scores
+	enabled model.Scores // the enabled rows of scores
+	crop    image.Gray
+	found   []face.Face
+	looked  []track.Found
+	tracks  []*track.Track
+	labels  []int
+	reading Reading
+	news    Track
+	room    []FaceReading // memory of reading.Faces and their eyes
+	eyes    []Eyes
+	subject uint64 // id of the track that drives the lines, or 0
+}
+
+// NewPipeline returns a pipeline that reads with m and tells lines and to,
+// either of which may be nil. It fails when the model lacks an enabled head.
+func NewPipeline(faces Faces, m infer.Model, lines Lines, to Observer, o PipelineOptions) (*Pipeline, error) {
+	spec := m.Spec()
+	p := &Pipeline{o: o, faces: faces, model: m, lines: lines, to: to, scores: spec.NewScores()}
+	heads, rows, err := EnabledHeads(spec, o.Heads)
+	if err != nil {
+		return nil, err
+	}
+	p.heads = heads
+	view := model.Spec{Heads: heads}
+	for _, i := range rows {
+		p.enabled.Heads = append(p.enabled.Heads, p.scores.Heads[i])
+		if i < len(spec.Card.Temperature) {
+			view.Card.Temperature = append(view.Card.Temperature, spec.Card.Temperature[i])
+		}
+	}
+	if p.tracker, err = track.New(&view, o.Track); err != nil {
+		return nil, err
+	}
+	p.labels = make([]int, len(heads))
+	p.crop = *image.NewGray(image.Rect(0, 0, model.Side, model.Side))
+	p.news.Face = p.blank()
+	return p, nil
+}
+
+// EnabledHeads returns the heads of spec that are named in enabled, in
+// file-format order, and their positions in spec.
+func EnabledHeads(spec *model.Spec, enabled []string) (heads []model.Head, rows []int, err error) {
+	want := map[string]bool{}
+	for _, name := range enabled {
+		if _, err := model.HeadByName(name); err != nil {
+			return nil, nil, err
+		}
+		if spec.Index(name) < 0 {
+			return nil, nil, fmt.Errorf("device: head %q is enabled, but the model does not contain it", name)
+		}
+		want[name] = true
+	}
+	for i, h := range spec.Heads {
+		if want[h.Name] {
+			heads, rows = append(heads, h), append(rows, i)
+		}
+	}
+	if len(heads) == 0 {
+		return nil, nil, fmt.Errorf("device: no head is enabled: there is nothing to read")
+	}
+	return heads, rows, nil
+}
+
+// Heads returns the enabled heads.
+func (p *Pipeline) Heads() []model.Head { return p.heads }
+
+// Process makes a reading of one frame. Its memory is that of the next.
+func (p *Pipeline) Process(f *camera.Frame) (*Reading, error) {
+	l := &p.reading.Latency
+	*l = Latency{}
+	start := time.Now()
+	if l.Wait = start.Sub(f.Time); l.Wait < 0 {
+		l.Wait = 0
+	}
+	p.detect(f)
+	at := lap(&l.Detect, start)
+	matched := p.tracker.Associate(f.Time, p.looked)
+	at = lap(&l.Track, at)
+	if err := p.judge(f, matched, l); err != nil {
+		return nil, err
+	}
+	at = time.Now()
+	events := p.tracker.Commit()
+	p.describe(f, matched)
+	at = lap(&l.Track, at)
+	if p.lines != nil {
+		p.lines.Update(at, p.seen())
+	}
+	at = lap(&l.Signal, at)
+	l.Total = l.Wait + at.Sub(start)
+	p.tell(events, f.Time)
+	if p.to != nil {
+		p.to.Reading(&p.reading)
+	}
+	if p.o.Look != nil {
+		p.o.Look(f, &p.reading)
+	}
+	return &p.reading, nil
+}
+
+// Forget ends all tracks, for instance when the camera was lost or consent
+// was taken back.
+func (p *Pipeline) Forget(now time.Time) {
+	p.tell(p.tracker.Reset(), now)
+	p.subject = 0
+}
+
+func (p *Pipeline) detect(f *camera.Frame) {
+	p.found = p.faces.Detect(&f.Gray, p.found[:0])
+	p.looked = p.looked[:0]
+	for i := range p.found {
+		x := &p.found[i]
+		p.looked = append(p.looked, track.Found{Box: x.Box, Left: track.Point(x.Left), Right: track.Point(x.Right), Eyes: x.Eyes})
+	}
+}
+
+// judge aligns every face and asks the model about those worth asking.
+func (p *Pipeline) judge(f *camera.Frame, matched []*track.Track, l *Latency) error {
+	for i := range p.found {
+		if matched[i] == nil {
+			continue
+		}
+		at := time.Now()
+		face.Align(&p.crop, &f.Gray, p.found[i])
+		q := track.Measure(p.looked[i], &p.crop)
+		at = lap(&l.Align, at)
+		if p.tracker.Judge(q) == track.Fine {
+			if err := p.model.Predict(&p.crop, p.scores); err != nil {
+				return fmt.Errorf("device: frame %d, face at %v: %w", f.Seq, p.found[i].Box, err)
+			}
+			at = lap(&l.Predict, at)
+		}
+		p.tracker.Score(i, q, &p.enabled)
+		lap(&l.Track, at)
+	}
+	return nil
+}
+
+// describe fills in the reading.
+func (p *Pipeline) describe(f *camera.Frame, matched []*track.Track) {
+	r := &p.reading
+	r.Time, r.Seq, r.Width, r.Height = f.Time, f.Seq, f.Rect.Dx(), f.Rect.Dy()
+	p.tracks = p.tracker.Tracks(p.tracks[:0])
+	for len(p.room) < len(p.tracks) {
+		p.room, p.eyes = append(p.room, p.blank()), append(p.eyes, Eyes{})
+	}
+	r.Faces = p.room[:len(p.tracks)]
+	for i, tr := range p.tracks {
+		p.fill(&r.Faces[i], tr)
+		for k := range matched {
+			if matched[k] == tr {
+				p.sighted(&r.Faces[i], &p.found[k], &p.eyes[i])
+			}
+		}
+	}
+}
+
+// blank is a face with room for every answer.
+func (p *Pipeline) blank() FaceReading {
+	out := FaceReading{Heads: make([]HeadReading, len(p.heads))}
+	for i, h := range p.heads {
+		out.Heads[i].Name = h.Name
+		out.Heads[i].Probs = make(Probs, len(h.Labels))
+		for k, l := range h.Labels {
+			out.Heads[i].Probs[k].Label = l
+		}
+	}
+	return out
+}
+
+func (p *Pipeline) fill(dst *FaceReading, tr *track.Track) {
+	dst.ID, dst.Box, dst.Eyes, dst.Score, dst.Problem = tr.ID, BoxOf(tr.Box), nil, 0, tr.Problem.String()
+	for i := range tr.Heads {
+		s, h := &tr.Heads[i], &dst.Heads[i]
+		h.Label, h.Confidence, h.Uncertain = "", s.Confidence, s.Label == track.Uncertain
+		if !h.Uncertain {
+			h.Label = p.heads[i].Labels[s.Label]
+		}
+		for k, v := range s.P {
+			h.Probs[k].P = v
+		}
+	}
+}
+
+// sighted adds what the detector saw in this very frame.
+func (p *Pipeline) sighted(dst *FaceReading, f *face.Face, eyes *Eyes) {
+	dst.Score = f.Score
+	if f.Eyes {
+		*eyes = Eyes{{f.Left.X, f.Left.Y}, {f.Right.X, f.Right.Y}}
+		dst.Eyes = eyes
+	}
+}
+
+// seen picks the face that drives the lines: the one that did so far, until
+// it is gone; then the largest.
+func (p *Pipeline) seen() signal.Seen {
+	var who *track.Track
+	for _, tr := range p.tracks {
+		if tr.ID == p.subject {
+			who = tr
+			break
+		}
+		if who == nil || tr.Box.Dx() > who.Box.Dx() {
+			who = tr
+		}
+	}
+	if who == nil {
+		p.subject = 0
+		return signal.Seen{}
+	}
+	p.subject = who.ID
+	for i := range p.labels {
+		p.labels[i] = who.Heads[i].Label
+	}
+	return signal.Seen{Face: true, Labels: p.labels}
+}
+
+func (p *Pipeline) tell(events []track.Event, now time.Time) {
+	if p.to == nil {
+		return
+	}
+	for _, e := range events {
+		p.news.Kind, p.news.Time = TrackKind(e.Kind.String()), now
+		p.fill(&p.news.Face, e.Track)
+		p.to.Track(&p.news)
+	}
+}
+
+// lap adds the time since at to d and returns the time.
+func lap(d *time.Duration, at time.Time) time.Time {
+	now := time.Now()
+	*d += now.Sub(at)
+	return now
+}
