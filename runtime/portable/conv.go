@@ -128,11 +128,7 @@ func (c *conv) runInt8(w *worker, b, y0, y1, c0, c1 int) {
 func (c *conv) finishInt8(w *worker, out []int8, c0, c1 int) {
 	e := c.epilogue
 	if c0 > 0 {
-		part := kernel.Epilogue{
-			Bias: e.Bias[c0:], Mult: e.Mult[c0:], Left: e.Left[c0:], Right: e.Right[c0:],
-			Zero: e.Zero, Lo: e.Lo, Hi: e.Hi,
-		}
-		w.part = part
+		w.part = e.From(c0)
 		e = &w.part
 	}
 	for x := range c.ow {

@@ -128,6 +128,7 @@ func (p *planner) depthwiseInt8(op *graph.Op, n node, g window, multiplier int, 
 		for c, v := range f.w {
 			w[c] = int32(v)
 		}
+		p.extra.grow(scratch{row: width})
 		return p.pass(n.reads[0], n.out, chain{int8s: []passInt8{&affineInt8{g.oc, w, e}}})
 	}
 	d := &depthwise{node: n, window: g, multiplier: multiplier, width: width, load: repeat[int8](multiplier), epilogue: e}

@@ -82,8 +82,15 @@ type affineInt8 struct {
 }
 
 func (a *affineInt8) apply(w *worker, dst, src []int8, c0 int) {
-	if c0 != 0 || len(dst)%a.channels != 0 || a.channels%w.set.Int8.Align != 0 {
-		a.slow(dst, src, c0)
+	if c0 != 0 || len(dst)%a.channels != 0 {
+		a.piece(w, dst, src, c0)
+		return
+	}
+	if n := len(a.w); n != a.channels { // the kernel writes more than a pixel
+		for i := 0; i < len(dst); i += a.channels {
+			w.set.Affine(w.row[:n], src[i:], a.w, a.epilogue)
+			copy(dst[i:][:a.channels], w.row)
+		}
 		return
 	}
 	for i := 0; i < len(dst); i += a.channels {
@@ -91,15 +98,10 @@ func (a *affineInt8) apply(w *worker, dst, src []int8, c0 int) {
 	}
 }
 
-// slow takes pieces that the kernel does not: part of a pixel, odd channels.
-func (a *affineInt8) slow(dst, src []int8, c0 int) {
-	e := *a.epilogue
-	for len(dst) > 0 {
-		n := min(len(dst), a.channels-c0)
-		e.Bias, e.Mult, e.Left, e.Right = a.epilogue.Bias[c0:], a.epilogue.Mult[c0:], a.epilogue.Left[c0:], a.epilogue.Right[c0:]
-		kernel.Go.Affine(dst[:n], src[:n], a.w[c0:], &e)
-		dst, src, c0 = dst[n:], src[n:], 0
-	}
+// piece takes some channels of one pixel.
+func (a *affineInt8) piece(w *worker, dst, src []int8, c0 int) {
+	w.part = a.epilogue.From(c0)
+	kernel.Go.Affine(dst, src, a.w[c0:], &w.part)
 }
 
 // clampFloat32 is a fused or separate ReLU.

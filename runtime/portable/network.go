@@ -87,13 +87,14 @@ func Load(g *graph.Graph, o Options) (*Network, error) {
 	}
 	for i, op := range g.Ops {
 		if err := p.add(op); err != nil {
-			return nil, fmt.Errorf("portable: operator %d (%s): %w", i, opName(op), err)
+			return nil, fmt.Errorf("portable: operator %d (%s): %w", i, op.Name(), err)
 		}
 	}
 	n := &Network{graph: g, set: set, threads: max(o.Threads, 1), slots: p.slots(), steps: p.steps}
 	if err := n.layOut(p, o.Keep); err != nil {
 		return nil, fmt.Errorf("portable: %w", err)
 	}
+	n.scratch = p.extra
 	for _, s := range n.steps {
 		n.scratch.grow(s.needs(n.threads))
 	}
@@ -127,11 +128,15 @@ type planner struct {
 	alias   []int           // the tensor whose memory a reshaped tensor shares, or itself
 	maker   []int           // index of the step that writes a tensor, or -1
 	steps   []step
+	extra   scratch // of passes
 }
 
 // check proves what everything else relies on: indices are in range, sizes are
 // sane, data is complete, and a tensor is written once, before it is read.
 func (p *planner) check(g *graph.Graph) error {
+	if len(g.Unkept) > 0 {
+		return fmt.Errorf("the file holds what the portable engine does not run: %s", g.Unkept[0])
+	}
 	if len(g.Tensors) > maxNodes || len(g.Ops) > maxNodes {
 		return fmt.Errorf("%d tensors and %d operators (at most %d of each are run)", len(g.Tensors), len(g.Ops), maxNodes)
 	}
@@ -160,7 +165,7 @@ func (p *planner) check(g *graph.Graph) error {
 		}
 		for _, i := range op.Inputs {
 			if i != -1 && !(inRange(i) && known[i]) {
-				return fmt.Errorf("operator %d (%s) reads tensor %d, which has no value yet", k, opName(op), i)
+				return fmt.Errorf("operator %d (%s) reads tensor %d, which has no value yet", k, op.Name(), i)
 			}
 			if i != -1 {
 				p.uses[i]++
@@ -168,7 +173,7 @@ func (p *planner) check(g *graph.Graph) error {
 		}
 		for _, i := range op.Outputs {
 			if !inRange(i) || known[i] {
-				return fmt.Errorf("operator %d (%s) writes tensor %d, which is missing or has a value already", k, opName(op), i)
+				return fmt.Errorf("operator %d (%s) writes tensor %d, which is missing or has a value already", k, op.Name(), i)
 			}
 			known[i] = true
 		}
@@ -303,7 +308,7 @@ func quantOf(t *graph.Tensor) (affine, error) {
 }
 
 func int8s(t *graph.Tensor) []int8 {
-	out := make([]int8, len(t.Data))
+	out := make([]int8, len(t.Data), len(t.Data)+slack) // kernels read past the end
 	for i, b := range t.Data {
 		out[i] = int8(b)
 	}
@@ -324,24 +329,4 @@ func float32s(t *graph.Tensor) []float32 {
 		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
 	}
 	return out
-}
-
-var kindNames = map[graph.Kind]string{
-	graph.Add: "ADD", graph.AveragePool2D: "AVERAGE_POOL_2D", graph.Concatenation: "CONCATENATION",
-	graph.Conv2D: "CONV_2D", graph.DepthwiseConv2D: "DEPTHWISE_CONV_2D", graph.Dequantize: "DEQUANTIZE",
-	graph.FullyConnected: "FULLY_CONNECTED", graph.Logistic: "LOGISTIC", graph.MaxPool2D: "MAX_POOL_2D",
-	graph.Mul: "MUL", graph.Relu: "RELU", graph.Relu6: "RELU6", graph.Reshape: "RESHAPE",
-	graph.Softmax: "SOFTMAX", graph.Custom: "CUSTOM", graph.Pad: "PAD", graph.Mean: "MEAN",
-	graph.Elu: "ELU", graph.Quantize: "QUANTIZE", graph.HardSwish: "HARD_SWISH",
-}
-
-func opName(op *graph.Op) string {
-	name, ok := kindNames[op.Kind]
-	if !ok {
-		name = fmt.Sprintf("builtin operator %d", op.Kind)
-	}
-	if op.Custom != "" {
-		name += " " + op.Custom
-	}
-	return name
 }

@@ -137,6 +137,11 @@ type Epilogue struct {
 	Zero, Lo, Hi            int32
 }
 
+// From returns the epilogue of the channels from c on.
+func (e *Epilogue) From(c int) Epilogue {
+	return Epilogue{e.Bias[c:], e.Mult[c:], e.Left[c:], e.Right[c:], e.Zero, e.Lo, e.Hi}
+}
+
 func (e *Epilogue) apply(acc int32, c int) int8 {
 	x := Multiply(acc+e.Bias[c], e.Mult[c], e.Left[c], e.Right[c]) + e.Zero
 	return int8(min(max(x, e.Lo), e.Hi))
