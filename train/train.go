@@ -422,6 +422,9 @@ func (r *run) finish(ctx context.Context, e Epoch) error {
 		return err
 	}
 	for name, h := range m.Heads {
+		if math.IsNaN(h.Loss) || math.IsInf(h.Loss, 0) {
+			return r.diverged("the validation loss of "+name, r.net.NonFinite())
+		}
 		if h.N > 0 {
 			e.Val[name] = HeadSummary{h.N, h.Accuracy, h.Loss}
 		}

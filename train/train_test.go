@@ -1,0 +1,394 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mien/train/checkpoint"
+	"mien/train/data"
+	"mien/train/nn"
+)
+
+// TestMain lets the test binary be the process that a test kills: with
+// MIEN_TEST_CHILD it trains in that folder.
+func TestMain(m *testing.M) {
+	if faces := os.Getenv("MIEN_TEST_CHILD"); faces != "" {
+		os.Exit(child(faces, os.Getenv("MIEN_TEST_OUT"), os.Getenv("MIEN_TEST_RESUME") != ""))
+	}
+	os.Exit(m.Run())
+}
+
+func child(faces, out string, resume bool) int {
+	t := &testing.T{}
+	o := testOptions2(t, faces, out)
+	o.Resume, o.SaveEvery = resume, time.Nanosecond // a save at every step
+	if _, err := Run(context.Background(), o); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func testOptions2(t testing.TB, faces, out string) Options {
+	r := testRecipe(t)
+	return Options{Recipe: r, Sets: loadFaces(t, faces, r), Out: out, Threads: 1, Net: tiny()}
+}
+
+func finalState(t *testing.T, out string) (last, best []byte, log []Epoch) {
+	t.Helper()
+	var err error
+	if last, err = os.ReadFile(filepath.Join(out, LastFile)); err != nil {
+		t.Fatal(err)
+	}
+	if best, err = os.ReadFile(filepath.Join(out, BestFile)); err != nil {
+		t.Fatal(err)
+	}
+	if log, err = ReadLog(filepath.Join(out, LogFile)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range log {
+		log[i].Seconds, log[i].ImagesPerS = 0, 0
+	}
+	return last, best, log
+}
+
+// A run that is killed with SIGKILL again and again, at no chosen instant,
+// ends with the bytes of one that never was.
+func TestKillAndResumeBitForBit(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 20)
+	whole := testOptions2(t, faces, t.TempDir())
+	if _, err := Run(context.Background(), whole); err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	kills := 0
+	for wait := 25 * time.Millisecond; ; wait += 15 * time.Millisecond {
+		_, err := os.Stat(filepath.Join(out, LastFile))
+		if killed := runChild(t, faces, out, err == nil, wait); !killed {
+			break
+		}
+		kills++
+	}
+	if kills < 2 {
+		t.Fatalf("the run was killed %d times only: it is too short to prove anything", kills)
+	}
+	t.Logf("killed %d times", kills)
+	wantLast, wantBest, wantLog := finalState(t, whole.Out)
+	gotLast, gotBest, gotLog := finalState(t, out)
+	if !bytes.Equal(wantLast, gotLast) {
+		t.Error("last.safetensors differs from the uninterrupted run's")
+	}
+	if !bytes.Equal(wantBest, gotBest) {
+		t.Error("best.safetensors differs from the uninterrupted run's")
+	}
+	if d := cmp.Diff(wantLog, gotLog); d != "" {
+		t.Error(d)
+	}
+}
+
+// runChild trains in another process and kills it after a while; it reports
+// whether it was killed before its end.
+func runChild(t *testing.T, faces, out string, resume bool, wait time.Duration) (killed bool) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), "MIEN_TEST_CHILD="+faces, "MIEN_TEST_OUT="+out)
+	if resume {
+		cmd.Env = append(cmd.Env, "MIEN_TEST_RESUME=1")
+	}
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case err = <-done:
+	case <-time.After(wait):
+		cmd.Process.Kill()
+		err = <-done
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() < 0 {
+		return true
+	}
+	if err != nil {
+		t.Fatalf("child: %v: %s", err, stderr.String())
+	}
+	return false
+}
+
+// Ctrl-C, in the middle of an epoch, saves.
+func TestInterruptSaves(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 20)
+	whole := testOptions(t, faces)
+	if _, err := Run(context.Background(), whole); err != nil {
+		t.Fatal(err)
+	}
+	o := testOptions(t, faces)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	o.Progress = func(p Progress) {
+		if p.Epoch == 2 && p.Phase == "train" && p.Done > 8 {
+			stop()
+		}
+	}
+	if _, err := Run(ctx, o); !errors.Is(err, ErrInterrupted) {
+		t.Fatalf("got %v", err)
+	}
+	o.Resume, o.Progress = true, nil
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	wantLast, _, _ := finalState(t, whole.Out)
+	gotLast, _, _ := finalState(t, o.Out)
+	if !bytes.Equal(wantLast, gotLast) {
+		t.Error("last.safetensors differs from the uninterrupted run's")
+	}
+}
+
+func TestLearnsAndKeepsTheBest(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 40)
+	o := testOptions(t, faces, "epochs=8", "mixup=0", "augment.erase=0", "ema=0", "schedule.patience=5")
+	res, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Best < 0.8 || len(res.Log) != 8 {
+		t.Errorf("best accuracy %.3f after %d epochs, want 0.8 of three plain patterns", res.Best, len(res.Log))
+	}
+	f, err := checkpoint.Read(filepath.Join(o.Out, BestFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	net, err := nn.New(tiny(), 32, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := SetWeights(net, f); err != nil {
+		t.Fatal(err)
+	}
+	val, _, err := o.Sets[0].Select(data.Val)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := EvalNet(context.Background(), net, val, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Heads["emotion"].Accuracy; got != res.Best {
+		t.Errorf("best.safetensors has accuracy %v, the run said %v", got, res.Best)
+	}
+	if m.Heads["age"].N != 0 {
+		t.Errorf("age counted %d images that have no label", m.Heads["age"].N)
+	}
+}
+
+// The paper's callbacks, on made-up accuracies.
+func TestPlateau(t *testing.T) {
+	r := &run{recipe: &Recipe{LR: 3e-4, Schedule: Schedule{Kind: "plateau", Factor: 0.2, Patience: 5, MinLR: 1e-6}}, state: state{Scale: 1, Best: -1}}
+	epoch := 0
+	say := func(accuracy float64) Epoch {
+		epoch++
+		e := Epoch{Epoch: epoch}
+		r.judge(&e, accuracy)
+		return e
+	}
+	if e := say(0.5); !e.Best {
+		t.Error("the first epoch is not the best")
+	}
+	var drops []int
+	for range 30 {
+		if e := say(0.5); e.Dropped {
+			drops = append(drops, e.Epoch)
+		}
+		if r.state.Stopped {
+			break
+		}
+	}
+	// 3e-4 x 0.2^4 = 4.8e-7 is the first below 1e-6: four drops.
+	if d := cmp.Diff([]int{6, 11, 16, 21}, drops); d != "" || !r.state.Stopped {
+		t.Errorf("drops %v, stopped %v", drops, r.state.Stopped)
+	}
+	if r.state.BestEpoch != 1 {
+		t.Errorf("best epoch %d", r.state.BestEpoch)
+	}
+}
+
+func TestSchedules(t *testing.T) {
+	at := func(kind string, warmup float64, epoch, images int) float64 {
+		rec := Recipe{LR: 1, Batch: 10, Epochs: 10, Schedule: Schedule{Kind: kind, Warmup: warmup, Factor: 0.2, MinLR: 0.001}}
+		r := &run{recipe: &rec, perEpoch: 100, state: state{Scale: 1, Epoch: epoch, At: images}}
+		return r.rate()
+	}
+	for _, c := range []struct {
+		kind      string
+		warmup    float64
+		epoch, at int
+		lo, hi    float64
+	}{
+		{"plateau", 0, 9, 90, 1, 1}, {"constant", 0, 9, 90, 1, 1},
+		{"constant", 2, 0, 0, 0.05, 0.05}, {"constant", 2, 1, 90, 1, 1},
+		{"cosine", 0, 0, 0, 1, 1}, {"cosine", 0, 5, 0, 0.5, 0.501}, {"cosine", 0, 9, 99, 0.001, 0.002}, {"cosine", 1, 1, 0, 1, 1},
+		{"one-cycle", 0, 0, 0, 0.04, 0.04}, {"one-cycle", 0, 3, 0, 1, 1}, {"one-cycle", 0, 9, 99, 0.001, 0.002},
+	} {
+		if got := at(c.kind, c.warmup, c.epoch, c.at); got < c.lo-1e-9 || got > c.hi+1e-9 {
+			t.Errorf("%s, warm-up %g, epoch %d + %d: rate %g, want %g to %g", c.kind, c.warmup, c.epoch, c.at, got, c.lo, c.hi)
+		}
+	}
+}
+
+func TestDivergedNamesStepAndLayer(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 20)
+	o := testOptions(t, faces, "lr=1e12", "ema=0", "epochs=50")
+	_, err := Run(context.Background(), o)
+	var d *Diverged
+	if !errors.As(err, &d) || d.Layer == "" || d.Step == 0 {
+		t.Fatalf("got %v", err)
+	}
+	f, err := checkpoint.Read(d.Kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range f.Tensors {
+		if !finite(x.Data) {
+			t.Errorf("%s was kept although it is not finite", x.Name)
+		}
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 20)
+	o := testOptions(t, faces, "epochs=1")
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	refuse := func(what string, change func(*Options), words ...string) {
+		t.Helper()
+		x := o
+		change(&x)
+		_, err := Run(context.Background(), x)
+		if err == nil {
+			t.Fatalf("%s was accepted", what)
+		}
+		for _, w := range words {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: %q does not say %q", what, err, w)
+			}
+		}
+	}
+	refuse("a second run in the same folder", func(*Options) {}, o.Out, "--resume")
+	refuse("nothing to resume", func(x *Options) { x.Out, x.Resume = t.TempDir(), true }, "no run to resume")
+	refuse("other images", func(x *Options) {
+		x.Resume = true
+		x.Sets = []*data.Set{{Samples: x.Sets[0].Samples[1:]}}
+	}, "other images", LastFile)
+	refuse("another network", func(x *Options) {
+		x.Resume = true
+		x.Net.Body[0].Out = 5
+	}, "conv1.weight", LastFile)
+	o.Net = tiny()
+	refuse("another network's name", func(x *Options) {
+		x.Resume = true
+		x.Net.Name = "other"
+	}, `"tiny"`, `"other"`)
+	refuse("first weights of another network", func(x *Options) {
+		x.Out, x.From = t.TempDir(), filepath.Join(o.Out, BestFile)
+		x.Net.Name = "other"
+	}, BestFile)
+	refuse("a best as last", func(x *Options) {
+		x.Out, x.Resume = t.TempDir(), true
+		b, err := os.ReadFile(filepath.Join(o.Out, BestFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(x.Out, LastFile), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}, "no state to resume from")
+	refuse("a cut checkpoint", func(x *Options) {
+		x.Out, x.Resume = t.TempDir(), true
+		b, err := os.ReadFile(filepath.Join(o.Out, LastFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(x.Out, LastFile), b[:len(b)-9], 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}, LastFile, "cut short")
+	refuse("a head without labels to monitor", func(x *Options) {
+		x.Out = t.TempDir()
+		x.Recipe.Monitor = "age"
+	}, "age", "monitors")
+	refuse("no images to learn from", func(x *Options) {
+		x.Out = t.TempDir()
+		x.Recipe.Losses = Losses{Age: 1}
+	}, "0 images to learn from")
+}
+
+// From takes weights only: the paper's fine-tuning starts so.
+func TestFrom(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 20)
+	first := testOptions(t, faces, "epochs=2")
+	if _, err := Run(context.Background(), first); err != nil {
+		t.Fatal(err)
+	}
+	second := testOptions(t, faces, "epochs=1", "lr=1e-12", "ema=0")
+	second.From = filepath.Join(first.Out, BestFile)
+	if _, err := Run(context.Background(), second); err != nil {
+		t.Fatal(err)
+	}
+	a, err := checkpoint.Read(second.From)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := checkpoint.Read(filepath.Join(second.Out, LastFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range a.Find("dense.weight").Data {
+		if d := b.Find("dense.weight").Data[i] - v; d > 1e-6 || d < -1e-6 {
+			t.Fatalf("dense.weight[%d] moved by %g at a learning rate of 1e-12", i, d)
+		}
+	}
+}
+
+func TestThreadsDoNotMatter(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 12)
+	var want []byte
+	for _, n := range []int{1, 2, 3} {
+		o := testOptions(t, faces, "epochs=1")
+		o.Threads = n
+		if _, err := Run(context.Background(), o); err != nil {
+			t.Fatal(err)
+		}
+		got, _, _ := finalState(t, o.Out)
+		if want == nil {
+			want = got
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%d threads give other weights than one", n)
+		}
+	}
+}
