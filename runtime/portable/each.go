@@ -86,15 +86,17 @@ func (a *affineInt8) apply(w *worker, dst, src []int8, c0 int) {
 		a.piece(w, dst, src, c0)
 		return
 	}
-	if n := len(a.w); n != a.channels { // the kernel writes more than a pixel
-		for i := 0; i < len(dst); i += a.channels {
+	n := len(a.w) // what the kernel writes, a pixel or more
+	for i := 0; i < len(dst); i += a.channels {
+		switch {
+		case n == a.channels:
+			w.set.Affine(dst[i:][:n], src[i:], a.w, a.epilogue)
+		case i+n <= len(src):
 			w.set.Affine(w.row[:n], src[i:], a.w, a.epilogue)
 			copy(dst[i:][:a.channels], w.row)
+		default:
+			a.piece(w, dst[i:][:a.channels], src[i:], 0)
 		}
-		return
-	}
-	for i := 0; i < len(dst); i += a.channels {
-		w.set.Affine(dst[i:][:a.channels], src[i:], a.w, a.epilogue)
 	}
 }
 

@@ -1,0 +1,367 @@
+// Package optest makes graphs of one operator with random shapes, paddings,
+// strides and scales: what engines are compared on, operator by operator.
+package optest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"mien/quant/graph"
+)
+
+// Kinds are the operators that Random makes.
+func Kinds() []graph.Kind {
+	return []graph.Kind{
+		graph.Add, graph.AveragePool2D, graph.Concatenation, graph.Conv2D, graph.DepthwiseConv2D, graph.Dequantize,
+		graph.Elu, graph.FullyConnected, graph.HardSwish, graph.Logistic, graph.MaxPool2D, graph.Mean, graph.Mul,
+		graph.Pad, graph.Quantize, graph.Relu, graph.Relu6, graph.Reshape, graph.Softmax,
+	}
+}
+
+// Random returns a graph of one operator of that kind whose activations are of
+// type t, float32 or int8. The same r gives the same graph.
+func Random(r *rand.Rand, k graph.Kind, t graph.Type) *graph.Graph {
+	b := &builder{Rand: r, typ: t, g: &graph.Graph{Name: k.String()}}
+	switch k {
+	case graph.Conv2D:
+		b.conv()
+	case graph.DepthwiseConv2D:
+		b.depthwise()
+	case graph.FullyConnected:
+		b.fullyConnected()
+	case graph.MaxPool2D, graph.AveragePool2D:
+		b.pool(k)
+	case graph.Add, graph.Mul:
+		b.arith(k)
+	case graph.Mean:
+		b.mean()
+	case graph.Pad:
+		b.pad()
+	case graph.Reshape:
+		b.reshape()
+	case graph.Concatenation:
+		b.concatenation()
+	case graph.Softmax:
+		b.softmax()
+	case graph.Quantize, graph.Dequantize:
+		b.convert(k)
+	default:
+		b.unary(k)
+	}
+	return b.g
+}
+
+// FillInt8 fills an int8 input with values of the whole range.
+func FillInt8(r *rand.Rand, v []int8) {
+	for i := range v {
+		v[i] = int8(r.IntN(256) - 128)
+	}
+}
+
+// FillFloat32 fills a float32 input with values around 0, few of them large.
+func FillFloat32(r *rand.Rand, v []float32) {
+	for i := range v {
+		v[i] = float32(r.NormFloat64() * 2)
+	}
+}
+
+type builder struct {
+	*rand.Rand
+	typ graph.Type
+	g   *graph.Graph
+}
+
+// between returns a number of [lo, hi].
+func (b *builder) between(lo, hi int) int { return lo + b.IntN(hi-lo+1) }
+
+// quant returns a random quantisation of values between about -range and range.
+func (b *builder) quant(reach float64) *graph.Quant {
+	return &graph.Quant{
+		Scale: []float32{float32(reach / 128 * (0.5 + b.Float64()))},
+		Zero:  []int64{int64(b.between(-128, 127))},
+	}
+}
+
+// value adds a computed tensor; q is used for int8 only.
+func (b *builder) value(name string, q *graph.Quant, shape ...int) int {
+	t := &graph.Tensor{Name: name, Type: b.typ, Shape: shape}
+	if b.typ == graph.Int8 {
+		t.Quant = q
+	}
+	return b.add(t)
+}
+
+func (b *builder) add(t *graph.Tensor) int {
+	b.g.Tensors = append(b.g.Tensors, t)
+	return len(b.g.Tensors) - 1
+}
+
+func (b *builder) int32s(name string, v ...int32) int {
+	t := &graph.Tensor{Name: name, Type: graph.Int32, Shape: []int{len(v)}}
+	t.Data = []byte{}
+	for _, x := range v {
+		t.Data = binary.LittleEndian.AppendUint32(t.Data, uint32(x))
+	}
+	return b.add(t)
+}
+
+func (b *builder) floats(name string, v []float32, shape ...int) int {
+	t := &graph.Tensor{Name: name, Type: graph.Float32, Shape: shape}
+	for _, x := range v {
+		t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(x))
+	}
+	return b.add(t)
+}
+
+// op finishes the graph: its inputs are the computed tensors among in.
+func (b *builder) op(k graph.Kind, float32Version, int8Version int, o graph.Options, out int, in ...int) {
+	version := float32Version
+	if b.typ == graph.Int8 {
+		version = int8Version
+	}
+	b.g.Ops = []*graph.Op{{Kind: k, Version: version, Inputs: in, Outputs: []int{out}, Options: o}}
+	b.g.Outputs = []int{out}
+	for _, i := range in {
+		if !b.g.Tensors[i].Const() && !slices.Contains(b.g.Inputs, i) {
+			b.g.Inputs = append(b.g.Inputs, i)
+		}
+	}
+}
+
+// filter adds weights and a bias. fan is the number of products of one sum; the
+// output's scale is chosen so that sums fill the range, and some clip.
+func (b *builder) filter(in, oc, axis, fan int, perChannel bool, shape ...int) (weights, bias int, out *graph.Quant) {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	if b.typ == graph.Float32 {
+		w, v := make([]float32, n), make([]float32, oc)
+		for i := range w {
+			w[i] = float32(b.NormFloat64() / math.Sqrt(float64(fan)))
+		}
+		for i := range v {
+			v[i] = float32(b.NormFloat64())
+		}
+		return b.floats("weights", w, shape...), b.floats("bias", v, oc), nil
+	}
+	q := &graph.Quant{Axis: axis}
+	for range oc {
+		q.Scale = append(q.Scale, float32((0.2+b.Float64())/100))
+		q.Zero = append(q.Zero, 0)
+	}
+	if !perChannel {
+		q.Scale, q.Zero, q.Axis = q.Scale[:1], q.Zero[:1], 0
+	}
+	w := &graph.Tensor{Name: "weights", Type: graph.Int8, Shape: shape, Quant: q}
+	for range n {
+		w.Data = append(w.Data, byte(int8(b.between(-127, 127))))
+	}
+	input := b.g.Tensors[in].Quant.Scale[0]
+	var v []int32
+	bq := &graph.Quant{}
+	for c := range oc {
+		v = append(v, int32(b.between(-5000, 5000)))
+		if c < len(q.Scale) {
+			bq.Scale, bq.Zero = append(bq.Scale, input*q.Scale[c]), append(bq.Zero, 0)
+		}
+	}
+	weights, bias = b.add(w), b.int32s("bias", v...)
+	b.g.Tensors[bias].Quant = bq
+	deviation := float64(input) * float64(q.Scale[0]) * 73 * 100 * math.Sqrt(float64(fan))
+	return weights, bias, b.quant(2 * deviation)
+}
+
+// side is a side of a picture and what a filter does along it.
+type side struct{ in, k, stride, dilation, out int }
+
+func (b *builder) side(p graph.Padding, k, stride, dilation int) side {
+	reach := (k-1)*dilation + 1
+	s := side{k: k, stride: stride, dilation: dilation}
+	s.in = b.between(1, 14)
+	if p == graph.Valid {
+		s.in += reach - 1
+		s.out = (s.in-reach)/stride + 1
+	} else {
+		s.out = (s.in + stride - 1) / stride
+	}
+	return s
+}
+
+// window draws padding, filter, strides and dilations.
+func (b *builder) window(dilate bool) (p graph.Padding, h, w side) {
+	p = graph.Padding(b.IntN(2))
+	dilation := 1
+	stride := b.between(1, 3)
+	if dilate && b.IntN(5) == 0 {
+		dilation, stride = 2, 1
+	}
+	return p, b.side(p, b.between(1, 5), stride, dilation), b.side(p, b.between(1, 5), stride, dilation)
+}
+
+func (b *builder) activation() graph.Activation {
+	return []graph.Activation{graph.None, graph.None, graph.ReluAct, graph.Relu6Act}[b.IntN(4)]
+}
+
+// channelCounts include those that fill no vector.
+var channelCounts = []int{1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 24, 32, 40, 64}
+
+func (b *builder) channels() int { return channelCounts[b.IntN(len(channelCounts))] }
+
+func (b *builder) conv() {
+	p, h, w := b.window(true)
+	ic, oc := b.channels(), b.channels()
+	n := b.between(1, 2)
+	in := b.value("in", b.quant(3), n, h.in, w.in, ic)
+	weights, bias, q := b.filter(in, oc, 0, h.k*w.k*ic, true, oc, h.k, w.k, ic)
+	out := b.value("out", q, n, h.out, w.out, oc)
+	b.op(graph.Conv2D, 1, 3, graph.ConvOptions{
+		Padding: p, StrideH: h.stride, StrideW: w.stride, DilationH: h.dilation, DilationW: w.dilation, Activation: b.activation(),
+	}, out, in, weights, bias)
+}
+
+func (b *builder) depthwise() {
+	p, h, w := b.window(true)
+	ic, multiplier := b.channels(), 1
+	if b.IntN(4) == 0 {
+		multiplier = 2
+	}
+	if b.IntN(4) == 0 { // a factor and a summand per channel
+		h, w = b.side(p, 1, 1, 1), b.side(p, 1, 1, 1)
+	}
+	oc := ic * multiplier
+	in := b.value("in", b.quant(3), 1, h.in, w.in, ic)
+	weights, bias, q := b.filter(in, oc, 3, h.k*w.k, true, 1, h.k, w.k, oc)
+	out := b.value("out", q, 1, h.out, w.out, oc)
+	b.op(graph.DepthwiseConv2D, 1, 3, graph.DepthwiseOptions{
+		Padding: p, StrideH: h.stride, StrideW: w.stride, DilationH: h.dilation, DilationW: w.dilation,
+		Multiplier: multiplier, Activation: b.activation(),
+	}, out, in, weights, bias)
+}
+
+func (b *builder) fullyConnected() {
+	n, k, oc := b.between(1, 3), b.between(1, 300), b.channels()
+	in := b.value("in", b.quant(3), n, k)
+	weights, bias, q := b.filter(in, oc, 0, k, false, oc, k)
+	out := b.value("out", q, n, oc)
+	b.op(graph.FullyConnected, 1, 4, graph.FullyConnectedOptions{Activation: b.activation()}, out, in, weights, bias)
+}
+
+func (b *builder) pool(k graph.Kind) {
+	p, h, w := b.window(false)
+	c, q := b.channels(), b.quant(3)
+	in := b.value("in", q, 1, h.in, w.in, c)
+	out := b.value("out", q, 1, h.out, w.out, c)
+	b.op(k, 1, 2, graph.PoolOptions{
+		Padding: p, StrideH: h.stride, StrideW: w.stride, FilterH: h.k, FilterW: w.k, Activation: b.activation(),
+	}, out, in)
+}
+
+func (b *builder) shape() []int { return []int{1, b.between(1, 9), b.between(1, 9), b.channels()} }
+
+func (b *builder) arith(k graph.Kind) {
+	shape := b.shape()
+	other := slices.Clone(shape)
+	switch b.IntN(4) {
+	case 0:
+		other = shape[3:]
+	case 1:
+		other[1], other[2] = 1, 1
+	}
+	x, y := b.value("x", b.quant(3), shape...), b.value("y", b.quant(4), other...)
+	reach := 5.0
+	if k == graph.Mul {
+		reach = 10
+	}
+	out := b.value("out", b.quant(reach), shape...)
+	b.op(k, 1, 2, graph.ArithOptions{Activation: b.activation()}, out, x, y)
+}
+
+func (b *builder) mean() {
+	s := b.shape()
+	in := b.value("in", b.quant(3), s...)
+	axes := b.int32s("axes", 1, 2)
+	keep := b.IntN(2) == 0
+	shape := []int{1, s[3]}
+	if keep {
+		shape = []int{1, 1, 1, s[3]}
+	}
+	out := b.value("out", b.quant(1), shape...)
+	b.op(graph.Mean, 1, 2, graph.ReduceOptions{KeepDims: keep}, out, in, axes)
+}
+
+func (b *builder) pad() {
+	s, q := b.shape(), b.quant(3)
+	in := b.value("in", q, s...)
+	v := make([]int32, 8)
+	out := slices.Clone(s)
+	for i := 2; i < 8; i++ {
+		v[i] = int32(b.IntN(4))
+		out[i/2] += int(v[i])
+	}
+	amounts := b.int32s("paddings", v...)
+	b.g.Tensors[amounts].Shape = []int{4, 2}
+	b.op(graph.Pad, 1, 2, nil, b.value("out", q, out...), in, amounts)
+}
+
+func (b *builder) reshape() {
+	s, q := b.shape(), b.quant(3)
+	in := b.value("in", q, s...)
+	flat := []int{1, s[1] * s[2] * s[3]}
+	b.op(graph.Reshape, 1, 1, graph.ReshapeOptions{Shape: flat}, b.value("out", q, flat...), in,
+		b.int32s("shape", int32(flat[0]), int32(flat[1])))
+}
+
+func (b *builder) concatenation() {
+	s, q := b.shape(), b.quant(3)
+	axis, out := b.between(1, 3), slices.Clone(s)
+	out[axis] = 0
+	var in []int
+	for i := range b.between(1, 3) {
+		piece := slices.Clone(s)
+		piece[axis] = b.between(1, 6)
+		out[axis] += piece[axis]
+		in = append(in, b.value(fmt.Sprintf("in%d", i), q, piece...))
+	}
+	b.op(graph.Concatenation, 1, 2, graph.ConcatOptions{Axis: axis - 4*b.IntN(2)}, b.value("out", q, out...), in...)
+}
+
+func (b *builder) softmax() {
+	n, c := b.between(1, 3), b.between(2, 40)
+	in := b.value("in", b.quant(float64(b.between(1, 12))), n, c)
+	out := b.value("out", &graph.Quant{Scale: []float32{1.0 / 256}, Zero: []int64{-128}}, n, c)
+	b.op(graph.Softmax, 1, 2, graph.SoftmaxOptions{Beta: 1}, out, in)
+}
+
+func (b *builder) unary(k graph.Kind) {
+	s := b.shape()
+	in := b.value("in", b.quant(6), s...)
+	q := b.quant(4)
+	if k == graph.Logistic {
+		q = &graph.Quant{Scale: []float32{1.0 / 256}, Zero: []int64{-128}}
+	}
+	version := 2
+	if k == graph.Elu || k == graph.HardSwish {
+		version = 1
+	}
+	b.op(k, 1, version, nil, b.value("out", q, s...), in)
+}
+
+// convert makes QUANTIZE and DEQUANTIZE; typ is that of QUANTIZE's input.
+func (b *builder) convert(k graph.Kind) {
+	s := b.shape()
+	in := b.value("in", b.quant(6), s...)
+	if k == graph.Dequantize {
+		t := b.g.Tensors[in]
+		t.Type, t.Quant = graph.Int8, b.quant(6)
+		b.typ = graph.Float32
+		b.op(k, 2, 2, nil, b.value("out", nil, s...), in)
+		return
+	}
+	to := *b
+	to.typ = graph.Int8
+	b.op(k, 1, 1, nil, to.value("out", b.quant(4), s...), in)
+}
