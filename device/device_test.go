@@ -131,6 +131,13 @@ func (j *journal) lines() (out []string) {
 	return out
 }
 
+// read returns how many readings there are.
+func (j *journal) read() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.readings)
+}
+
 type rig struct {
 	sim    pins.Sim
 	j      journal
@@ -295,25 +302,25 @@ func TestBlindWithoutConsent(t *testing.T) {
 			r.pipe, r.out, device.SupervisorOptions{NeedConsent: true})
 		r.start(t, s)
 		time.Sleep(2 * time.Second)
-		if n := len(r.j.readings); n != 0 || r.sim.Level("P_ready") != 1 || r.sim.Level("P_face") != 1 {
+		if n := r.j.read(); n != 0 || r.sim.Level("P_ready") != 1 || r.sim.Level("P_face") != 1 {
 			t.Errorf("without consent: %d readings, lines %v", n, r.j.lines())
 		}
 		s.Consent(true)
 		time.Sleep(2 * time.Second)
-		if len(r.j.readings) == 0 || r.sim.Level("P_face") != 0 || s.Health().Consent != "given" {
-			t.Errorf("with consent: %d readings, lines %v", len(r.j.readings), r.j.lines())
+		if r.j.read() == 0 || r.sim.Level("P_face") != 0 || s.Health().Consent != "given" {
+			t.Errorf("with consent: %d readings, lines %v", r.j.read(), r.j.lines())
 		}
 		s.Consent(false)
 		time.Sleep(time.Second)
-		n := len(r.j.readings)
+		n := r.j.read()
 		time.Sleep(2 * time.Second)
-		if len(r.j.readings) != n || r.sim.Level("P_face") != 1 {
-			t.Errorf("consent taken back: %d readings more, lines %v", len(r.j.readings)-n, r.j.lines())
+		if r.j.read() != n || r.sim.Level("P_face") != 1 {
+			t.Errorf("consent taken back: %d readings more, lines %v", r.j.read()-n, r.j.lines())
 		}
+		r.stop()
 		if last := r.j.tracks[len(r.j.tracks)-1]; last.Kind != device.End {
 			t.Errorf("last news of the face is %q", last.Kind)
 		}
-		r.stop()
 	})
 }
 
@@ -325,7 +332,7 @@ func TestRateIsHeldDown(t *testing.T) {
 		s.SetRate(5, "under-voltage")
 		r.start(t, s)
 		time.Sleep(10 * time.Second)
-		if n := len(r.j.readings); n < 45 || n > 51 || s.Health().Throttled != "under-voltage" || s.Health().Dropped < 150 {
+		if n := r.j.read(); n < 45 || n > 51 || s.Health().Throttled != "under-voltage" || s.Health().Dropped < 150 {
 			t.Errorf("%d readings in 10 s at 5 a second, health %+v", n, s.Health())
 		}
 		r.stop()

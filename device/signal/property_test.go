@@ -334,7 +334,7 @@ func (b *bench) end(t *testing.T) {
 }
 
 func TestContractOverRandomWorlds(t *testing.T) {
-	const seeds, steps = 24, 25000
+	const seeds, steps = 24, 14500
 	total := 0
 	changes := map[string]int{}
 	for seed := range uint64(seeds) {
