@@ -14,6 +14,7 @@ import (
 // commands is the command line of mien: one field, one file, for each command.
 type commands struct {
 	Train trainCmd `cmd:"" help:"Train a network by a recipe."`
+	Data  dataCmd  `cmd:"" help:"Look at data sets."`
 	Eval  evalCmd  `cmd:"" help:"Measure a model or checkpoint on a data set."`
 }
 
