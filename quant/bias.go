@@ -1,0 +1,108 @@
+package quant
+
+import (
+	"context"
+	"fmt"
+
+	"mien/quant/graph"
+	"mien/runtime/portable"
+)
+
+// biasFaces is how many faces bias correction runs per layer: a channel's mean
+// over that many pictures is known far better than the errors it corrects.
+const biasFaces = 100
+
+// CorrectBias sets the Shift of the plan's biases such that each channel that
+// a layer computes has the mean that it has in the float graph g, of which
+// stats are. It goes layer by layer, as a corrected layer changes what the
+// next one sees (after Nagel et al. 2019, empirical variant). Layers with a
+// fused activation are left alone: their mean is not the bias's to move.
+func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, stats *Stats, o Options) error {
+	faces = spread(faces, biasFaces)
+	var todo []*graph.Op
+	for _, op := range g.Ops {
+		name := g.Tensors[op.Outputs[0]].Name
+		if !weighted(op.Kind) || len(op.Inputs) < 3 || op.Inputs[2] < 0 {
+			continue
+		}
+		tp := p.Tensor(g.Tensors[op.Inputs[2]].Name)
+		if tp == nil || tp.Role != Bias || tp.Type != graph.Int32.String() {
+			continue
+		}
+		if activationOf(op) != graph.None {
+			p.Notes = append(p.Notes, fmt.Sprintf("the bias of %s was not corrected: its activation is fused", name))
+			continue
+		}
+		todo = append(todo, op)
+	}
+	// The means must be of the same faces on both sides.
+	names := make([]string, len(todo))
+	for i, op := range todo {
+		names[i] = g.Tensors[op.Outputs[0]].Name
+	}
+	want, err := channelMeans(ctx, g, names, faces, o)
+	if err != nil {
+		return err
+	}
+	flat := *p
+	flat.Equal = nil // g has been equalised already
+	tick := o.ticker(len(todo))
+	for i, op := range todo {
+		q, err := Apply(g, &flat)
+		if err != nil {
+			return err
+		}
+		got, err := channelMeans(ctx, q, names[i:i+1], faces, o)
+		if err != nil {
+			return err
+		}
+		tp := p.Tensor(g.Tensors[op.Inputs[2]].Name)
+		tp.Shift = make([]float32, len(got[0]))
+		for c := range tp.Shift {
+			tp.Shift[c] = float32(want[i][c] - got[0][c])
+		}
+		tick()
+	}
+	return nil
+}
+
+// spread returns at most n of the faces, evenly spread.
+func spread(faces []Face, n int) []Face {
+	if len(faces) <= n {
+		return faces
+	}
+	out := make([]Face, n)
+	for i := range out {
+		out[i] = faces[i*len(faces)/n]
+	}
+	return out
+}
+
+// channelMeans returns the mean of each channel of the named tensors.
+func channelMeans(ctx context.Context, g *graph.Graph, names []string, faces []Face, o Options) ([][]float64, error) {
+	watch := make([]int, len(names))
+	for i, n := range names {
+		if watch[i] = g.Find(n); watch[i] < 0 {
+			return nil, fmt.Errorf("quant: there is no tensor %s", n)
+		}
+	}
+	sums := newChannelSums(g, watch)
+	err := runFaces(ctx, g, faces, o.threads(len(faces)), func(_ int, s *portable.Session) error {
+		for k, t := range watch {
+			v, err := s.Real(nil, t)
+			if err != nil {
+				return err
+			}
+			sums[k].add(v)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]float64, len(watch))
+	for k := range out {
+		out[k], _ = sums[k].result()
+	}
+	return out, nil
+}

@@ -1,0 +1,490 @@
+package quant
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/goccy/go-yaml"
+
+	"mien/quant/graph"
+)
+
+// Plan says what becomes of every layer and tensor of a float graph. It names
+// tensors as the float graph does. Apply needs nothing else.
+type Plan struct {
+	Recipe  Recipe       `json:"recipe"`
+	Faces   int          `json:"faces,omitempty"` // that it was calibrated with
+	Equal   []Equalised  `json:"equalised,omitempty"`
+	Layers  []LayerPlan  `json:"layers"`
+	Tensors []TensorPlan `json:"tensors"`
+	Notes   []string     `json:"notes,omitempty"`
+}
+
+// LayerPlan says what a layer computes with. A layer is an operator, called as
+// its output is.
+type LayerPlan struct {
+	Name     string `json:"name"`
+	Operator string `json:"operator"`
+	Type     string `json:"type"` // float32, int8 or int16
+}
+
+// Role is what a tensor is for.
+type Role string
+
+// The roles.
+const (
+	Input      Role = "input"
+	Activation Role = "activation"
+	Weight     Role = "weight"
+	Bias       Role = "bias"
+)
+
+// TensorPlan says how a tensor is stored. Scale has one value, or one for each
+// channel along Axis; a stored integer q means scale*(q-zero).
+type TensorPlan struct {
+	Name  string     `json:"name"`
+	Role  Role       `json:"role"`
+	Type  string     `json:"type"`
+	Clip  [2]float64 `json:"clip,omitzero"` // the real range of an activation
+	Scale []float32  `json:"scale,omitempty"`
+	Zero  int64      `json:"zero,omitempty"`
+	Axis  int        `json:"axis,omitempty"`
+	// Rounding marks the weights that are rounded the other way than to the
+	// nearest: a bit for each, deflated, in base64.
+	Rounding string `json:"rounding,omitempty"`
+	// Shift is added to each value of a bias before it is stored.
+	Shift []float32 `json:"shift,omitempty"`
+}
+
+// Tensor returns the plan of the tensor of that name, or nil.
+func (p *Plan) Tensor(name string) *TensorPlan {
+	i := slices.IndexFunc(p.Tensors, func(t TensorPlan) bool { return t.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &p.Tensors[i]
+}
+
+// JSON returns the plan as it is saved.
+func (p *Plan) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(p, "", " ")
+	if err != nil {
+		return nil, fmt.Errorf("quant: plan: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// YAML returns the same as YAML.
+func (p *Plan) YAML() ([]byte, error) {
+	b, err := p.JSON()
+	if err != nil {
+		return nil, err
+	}
+	return yaml.JSONToYAML(b)
+}
+
+// maxPlan bounds what ParsePlan reads.
+const maxPlan = 64 << 20
+
+// ParsePlan reads a plan saved as JSON or YAML.
+func ParsePlan(b []byte) (*Plan, error) {
+	if len(b) > maxPlan {
+		return nil, fmt.Errorf("quant: plan: %d bytes is over the limit of %d", len(b), maxPlan)
+	}
+	if t := bytes.TrimLeft(b, " \t\r\n"); len(t) == 0 || t[0] != '{' {
+		var err error
+		if b, err = yaml.YAMLToJSON(b); err != nil {
+			return nil, fmt.Errorf("quant: plan: %w", err)
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	p := &Plan{}
+	if err := d.Decode(p); err != nil {
+		return nil, fmt.Errorf("quant: plan: %w", err)
+	}
+	if err := p.Recipe.Check(); err != nil {
+		return nil, err
+	}
+	if len(p.Layers) == 0 {
+		return nil, errors.New("quant: the plan has no layers")
+	}
+	return p, nil
+}
+
+// NewPlan decides what becomes of each tensor of the float graph g. Stats come
+// from Calibrate on the same graph, and may be nil where Recipe.Calibrated
+// says so.
+func NewPlan(g *graph.Graph, stats *Stats, r Recipe) (*Plan, error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	if err := plainFloat(g); err != nil {
+		return nil, err
+	}
+	r = r.defaults()
+	p := &planner{g: g, stats: stats, r: r, plan: &Plan{Recipe: r}}
+	if stats != nil {
+		p.plan.Faces = stats.Faces
+	}
+	if err := p.layers(); err != nil {
+		return nil, err
+	}
+	if r.integer() {
+		if stats == nil {
+			return nil, fmt.Errorf("quant: mode %s needs calibration", r.Mode)
+		}
+		if err := p.activations(); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.constants(); err != nil {
+		return nil, err
+	}
+	return p.plan, nil
+}
+
+// plainFloat says why g is not a float graph that can be quantised.
+func plainFloat(g *graph.Graph) error {
+	for _, t := range g.Tensors {
+		if t.Quant != nil || t.Type != graph.Float32 && t.Type != graph.Int32 {
+			return fmt.Errorf("quant: tensor %s is %s already; start from the float32 model", t.Name, t.Type)
+		}
+	}
+	seen := map[string]bool{}
+	for _, t := range g.Tensors {
+		if seen[t.Name] {
+			return fmt.Errorf("quant: two tensors are called %q; a plan goes by names", t.Name)
+		}
+		seen[t.Name] = true
+	}
+	for _, o := range g.Ops {
+		if len(o.Outputs) != 1 {
+			return fmt.Errorf("quant: operator %s has %d outputs", o.Name(), len(o.Outputs))
+		}
+	}
+	return g.Check()
+}
+
+type planner struct {
+	g     *graph.Graph
+	stats *Stats
+	r     Recipe
+	plan  *Plan
+	kinds map[int]graph.Type // what computes each tensor
+}
+
+// Operators that TensorFlow Lite has in integers.
+var (
+	inInt8 = []graph.Kind{graph.Add, graph.AveragePool2D, graph.Concatenation, graph.Conv2D, graph.DepthwiseConv2D,
+		graph.FullyConnected, graph.Logistic, graph.MaxPool2D, graph.Mul, graph.Relu, graph.Relu6, graph.Reshape,
+		graph.Softmax, graph.Pad, graph.Mean, graph.Elu, graph.HardSwish}
+	inInt16 = []graph.Kind{graph.Add, graph.AveragePool2D, graph.Conv2D, graph.DepthwiseConv2D, graph.FullyConnected,
+		graph.MaxPool2D, graph.Mul, graph.Reshape, graph.Softmax}
+)
+
+func (p *planner) layers() error {
+	p.kinds = map[int]graph.Type{}
+	used := map[string]bool{}
+	for _, o := range p.g.Ops {
+		name := p.g.Tensors[o.Outputs[0]].Name
+		t := p.layerType(o, name)
+		p.kinds[o.Outputs[0]] = t
+		p.plan.Layers = append(p.plan.Layers, LayerPlan{name, o.Name(), t.String()})
+		for _, pattern := range slices.Concat(p.r.Float, p.r.Int16) {
+			if matches([]string{pattern}, name) {
+				used[pattern] = true
+			}
+		}
+	}
+	for _, pattern := range slices.Concat(p.r.Float, p.r.Int16) {
+		if !used[pattern] {
+			var names []string
+			for _, l := range p.plan.Layers {
+				names = append(names, l.Name)
+			}
+			return fmt.Errorf("quant: no layer matches %q (there are %v)", pattern, names)
+		}
+	}
+	return nil
+}
+
+func (p *planner) layerType(o *graph.Op, name string) graph.Type {
+	if !p.r.integer() || matches(p.r.Float, name) {
+		return graph.Float32
+	}
+	want, have := graph.Int8, inInt8
+	if p.r.Mode == Int16x8 || matches(p.r.Int16, name) {
+		want, have = graph.Int16, inInt16
+	}
+	if !slices.Contains(have, o.Kind) {
+		p.note("%s (%s) computes in float32: TensorFlow Lite has no %s operator for it", name, o.Name(), want)
+		return graph.Float32
+	}
+	return want
+}
+
+func (p *planner) note(format string, args ...any) {
+	p.plan.Notes = append(p.plan.Notes, fmt.Sprintf(format, args...))
+}
+
+// activations plans the inputs and everything computed, in integers of its
+// layer's type. A tensor of a float layer gets int8 parameters too: integer
+// layers may read it.
+func (p *planner) activations() error {
+	clip := map[int][2]float64{}
+	for i, t := range p.g.Tensors {
+		if t.Const() {
+			continue
+		}
+		s := p.stats.Tensors[t.Name]
+		if s == nil {
+			return fmt.Errorf("quant: the calibration did not see tensor %s", t.Name)
+		}
+		levels := 256
+		if p.typeOf(i) == graph.Int16 {
+			levels = 65536
+		}
+		r := p.r
+		if levels == 65536 && (r.Calibrator == Entropy || r.Calibrator == MSE) {
+			r.Calibrator = MinMax // the histogram is coarser than the levels
+		}
+		lo, hi := rangeOf(s, r, levels)
+		if slices.Contains(p.g.Inputs, i) {
+			lo, hi = 0, 1 // pixels, whatever the faces were
+		}
+		clip[i] = [2]float64{lo, hi}
+	}
+	p.tie(clip)
+	for i, t := range p.g.Tensors {
+		if t.Const() {
+			continue
+		}
+		role := Activation
+		if slices.Contains(p.g.Inputs, i) {
+			role = Input
+		}
+		typ := p.typeOf(i)
+		tp := TensorPlan{Name: t.Name, Role: role, Type: typ.String(), Clip: clip[i]}
+		scale, zero := affineOf(clip[i][0], clip[i][1], typ)
+		if k := p.producer(i); k != nil && (k.Kind == graph.Softmax || k.Kind == graph.Logistic) {
+			tp.Clip = [2]float64{0, 1} // the kernels demand it
+			scale, zero = unitScale(typ)
+		}
+		tp.Scale, tp.Zero = []float32{scale}, zero
+		p.plan.Tensors = append(p.plan.Tensors, tp)
+	}
+	return nil
+}
+
+func (p *planner) producer(tensor int) *graph.Op {
+	for _, o := range p.g.Ops {
+		if o.Outputs[0] == tensor {
+			return o
+		}
+	}
+	return nil
+}
+
+// typeOf is the integer type in which a tensor is stored where it is stored in
+// integers.
+func (p *planner) typeOf(i int) graph.Type {
+	if t, ok := p.kinds[i]; ok && t != graph.Float32 {
+		return t
+	}
+	if p.r.Mode == Int16x8 {
+		return graph.Int16
+	}
+	return graph.Int8
+}
+
+// keepsScale says whether an operator's integer kernel copies values, so that
+// its output has the parameters of its input.
+func keepsScale(k graph.Kind) bool {
+	switch k {
+	case graph.MaxPool2D, graph.AveragePool2D, graph.Reshape, graph.Pad, graph.Concatenation:
+		return true
+	}
+	return false
+}
+
+// tie gives the tensors around copying operators one range: the widest.
+func (p *planner) tie(clip map[int][2]float64) {
+	for range p.g.Ops { // until it has reached the end of the longest chain
+		for _, o := range p.g.Ops {
+			if !keepsScale(o.Kind) {
+				continue
+			}
+			all := o.Outputs
+			for _, i := range o.Inputs {
+				if _, ok := clip[i]; ok {
+					all = append(all[:len(all):len(all)], i)
+				}
+			}
+			if len(all) == 2 {
+				// One input: the copy cannot need more than there is.
+				clip[all[0]] = clip[all[1]]
+				continue
+			}
+			wide := clip[all[0]]
+			for _, i := range all {
+				wide = [2]float64{min(wide[0], clip[i][0]), max(wide[1], clip[i][1])}
+			}
+			for _, i := range all {
+				clip[i] = wide
+			}
+		}
+	}
+}
+
+// constants plans weights and biases.
+func (p *planner) constants() error {
+	done := map[int]bool{}
+	for _, o := range p.g.Ops {
+		for slot, i := range o.Inputs {
+			if i < 0 || done[i] || !p.g.Tensors[i].Const() || p.g.Tensors[i].Type != graph.Float32 {
+				continue
+			}
+			done[i] = true
+			tp, err := p.constant(o, slot)
+			if err != nil {
+				return fmt.Errorf("quant: tensor %s: %w", p.g.Tensors[i].Name, err)
+			}
+			p.plan.Tensors = append(p.plan.Tensors, tp)
+		}
+	}
+	return nil
+}
+
+// dynamicMin is the number of weights from which the dynamic mode quantises
+// them; smaller ones save nothing. It is the converter's threshold too.
+const dynamicMin = 1024
+
+func (p *planner) constant(o *graph.Op, slot int) (TensorPlan, error) {
+	t := p.g.Tensors[o.Inputs[slot]]
+	role := Weight
+	if slot == 2 && weighted(o.Kind) {
+		role = Bias
+	}
+	tp := TensorPlan{Name: t.Name, Role: role, Type: graph.Float32.String()}
+	v := floats(t.Data)
+	for _, x := range v {
+		if x-x != 0 {
+			return tp, errors.New("it holds NaN or infinity")
+		}
+	}
+	layer := p.kinds[o.Outputs[0]]
+	switch {
+	case p.r.Mode == Float16:
+		tp.Type = graph.Float16.String()
+		return tp, nil
+	case p.r.Mode == Dynamic:
+		if role == Weight && len(v) >= dynamicMin && (o.Kind == graph.Conv2D || o.Kind == graph.FullyConnected) {
+			p.weights(&tp, o, v, nil, 0)
+		}
+		return tp, nil
+	case layer == graph.Float32:
+		return tp, nil
+	case role == Bias:
+		tp.Type = graph.Int32.String()
+		if layer == graph.Int16 {
+			tp.Type = graph.Int64.String()
+		}
+		// Its scale follows from the weights and the input.
+		w, in := p.plan.Tensor(p.g.Tensors[o.Inputs[1]].Name), p.plan.Tensor(p.g.Tensors[o.Inputs[0]].Name)
+		if w == nil || in == nil || len(in.Scale) != 1 {
+			return tp, errors.New("its layer's input or weights have no scale")
+		}
+		for _, s := range w.Scale {
+			tp.Scale = append(tp.Scale, s*in.Scale[0])
+		}
+		return tp, nil
+	case weighted(o.Kind):
+		var bias []float32
+		if len(o.Inputs) > 2 && o.Inputs[2] >= 0 {
+			bias = floats(p.g.Tensors[o.Inputs[2]].Data)
+		}
+		in := p.plan.Tensor(p.g.Tensors[o.Inputs[0]].Name)
+		if in == nil || len(in.Scale) != 1 {
+			return tp, errors.New("its layer's input has no scale")
+		}
+		p.weights(&tp, o, v, bias, in.Scale[0])
+		return tp, nil
+	}
+	// The constant side of an addition or multiplication.
+	lo, hi := 0.0, 0.0
+	for _, x := range v {
+		lo, hi = min(lo, float64(x)), max(hi, float64(x))
+	}
+	scale, zero := affineOf(lo, hi, layer)
+	tp.Type, tp.Scale, tp.Zero = layer.String(), []float32{scale}, zero
+	return tp, nil
+}
+
+func weighted(k graph.Kind) bool {
+	return k == graph.Conv2D || k == graph.DepthwiseConv2D || k == graph.FullyConnected
+}
+
+// weights plans int8 weights: symmetric, a scale for each output channel of a
+// convolution, one for all of a dense layer, whose kernels read only one.
+func (p *planner) weights(tp *TensorPlan, o *graph.Op, v, bias []float32, inScale float32) {
+	t := p.g.Tensors[o.Inputs[1]]
+	tp.Type = graph.Int8.String()
+	tp.Axis = channelAxis(o.Kind)
+	n := 1
+	if tp.Axis >= 0 {
+		n = t.Shape[tp.Axis]
+	}
+	peak := peaks(v, t.Shape, tp.Axis, n)
+	for c := range n {
+		s := peak[c] / 127
+		// A bias that is large against its channel's weights must still fit
+		// its 32 bits, with room to add up.
+		if bias != nil {
+			for k, b := range bias {
+				if n == 1 || k == c {
+					s = max(s, max(b, -b)/inScale/(1<<29))
+				}
+			}
+		}
+		if !(s > 1e-30) {
+			s = 1 // nothing but zeros
+		}
+		tp.Scale = append(tp.Scale, s)
+	}
+	tp.Axis = max(tp.Axis, 0)
+}
+
+// channelAxis is the axis of the weights' output channels along which scales
+// may differ, or -1.
+func channelAxis(k graph.Kind) int {
+	switch k {
+	case graph.Conv2D:
+		return 0
+	case graph.DepthwiseConv2D:
+		return 3
+	}
+	return -1
+}
+
+// peaks returns the largest magnitude of each of n slices along axis.
+func peaks(v []float32, shape []int, axis, n int) []float32 {
+	out := make([]float32, n)
+	inner := 1
+	if axis >= 0 {
+		for _, d := range shape[axis+1:] {
+			inner *= d
+		}
+	}
+	for i, x := range v {
+		c := 0
+		if axis >= 0 {
+			c = i / inner % n
+		}
+		out[c] = max(out[c], max(x, -x))
+	}
+	return out
+}

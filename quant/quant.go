@@ -1,0 +1,149 @@
+// Package quant makes a float graph smaller: it looks at what values run
+// through it (Calibrate), decides what becomes of every tensor (NewPlan), and
+// carries that out (Apply). The plan is plain data: it can be read, compared,
+// changed by hand and carried out again, with the same bytes as the result.
+package quant
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Mode is what kind of numbers a file computes with.
+type Mode string
+
+// The modes.
+const (
+	Float32 Mode = "float32" // as trained
+	Float16 Mode = "float16" // weights stored in half precision, computed in float32
+	Dynamic Mode = "dynamic" // int8 weights; activations are quantised while it runs
+	Int8    Mode = "int8"    // integers throughout
+	Int16x8 Mode = "int16x8" // int16 activations, int8 weights
+)
+
+// Modes lists the modes.
+func Modes() []Mode { return []Mode{Float32, Float16, Dynamic, Int8, Int16x8} }
+
+// Calibrator is how the range of an activation is chosen from what was seen.
+type Calibrator string
+
+// The calibrators.
+const (
+	MinMax     Calibrator = "minmax"     // all that was seen
+	Average    Calibrator = "average"    // moving average of each face's minimum and maximum
+	Percentile Calibrator = "percentile" // all but the outermost part
+	MSE        Calibrator = "mse"        // least squared error of the values seen
+	Entropy    Calibrator = "entropy"    // least Kullback-Leibler divergence of their distribution
+)
+
+// Calibrators lists the calibrators.
+func Calibrators() []Calibrator { return []Calibrator{MinMax, Average, Percentile, MSE, Entropy} }
+
+// Recipe is what the user asks for. The zero value is full int8, calibrated by
+// minimum and maximum, with integer input and output.
+type Recipe struct {
+	Mode       Mode       `json:"mode"`
+	Calibrator Calibrator `json:"calibrator,omitempty"`
+	// Percentile is the part of the values that stays inside the range, in
+	// percent; 0 means 99.99.
+	Percentile float64 `json:"percentile,omitempty"`
+	// FloatIO makes input and outputs float32 although the inside is integer.
+	FloatIO bool `json:"float_io,omitempty"`
+	// Float and Int16 name layers (path.Match patterns of what a layer's
+	// output is called) that compute in float32, or with int16 activations.
+	Float []string `json:"float,omitempty"`
+	Int16 []string `json:"int16,omitempty"`
+	// Recovery of accuracy.
+	Equalise    bool `json:"equalise,omitempty"`     // cross-layer equalisation
+	AdaRound    bool `json:"adaround,omitempty"`     // choose each weight's rounding by what comes out
+	CorrectBias bool `json:"correct_bias,omitempty"` // take mean errors out through the biases
+}
+
+// defaults fills in what zero values mean.
+func (r Recipe) defaults() Recipe {
+	if r.Mode == "" {
+		r.Mode = Int8
+	}
+	if r.Calibrator == "" {
+		r.Calibrator = MinMax
+	}
+	if r.Calibrator == Percentile && r.Percentile == 0 {
+		r.Percentile = 99.99
+	}
+	if r.Mode == Int16x8 {
+		r.FloatIO = true // engines take faces as float or int8
+	}
+	return r
+}
+
+// Check says what is wrong with the recipe.
+func (r Recipe) Check() error {
+	r = r.defaults()
+	if !slices.Contains(Modes(), r.Mode) {
+		return fmt.Errorf("quant: no mode %q (there are %v)", r.Mode, Modes())
+	}
+	if !slices.Contains(Calibrators(), r.Calibrator) {
+		return fmt.Errorf("quant: no calibrator %q (there are %v)", r.Calibrator, Calibrators())
+	}
+	if r.Percentile < 0 || r.Percentile > 100 || r.Percentile != 0 && r.Percentile <= 50 {
+		return fmt.Errorf("quant: percentile %g is not between 50 and 100", r.Percentile)
+	}
+	for _, p := range slices.Concat(r.Float, r.Int16) {
+		if _, err := path.Match(p, ""); err != nil {
+			return fmt.Errorf("quant: layer pattern %q: %w", p, err)
+		}
+	}
+	if !r.integer() && (r.CorrectBias || r.AdaRound || r.Equalise || len(r.Float)+len(r.Int16) > 0) && r.Mode != Dynamic {
+		return fmt.Errorf("quant: mode %s leaves values as they are; equalisation, rounding, bias correction and named layers do nothing there", r.Mode)
+	}
+	if r.CorrectBias && (r.Mode != Int8 || len(r.Int16) > 0) {
+		return fmt.Errorf("quant: bias correction measures int8 layers; it does nothing for %s", r)
+	}
+	return nil
+}
+
+// integer says whether activations are quantised ahead of time.
+func (r Recipe) integer() bool { return r.Mode == Int8 || r.Mode == Int16x8 }
+
+// Calibrated says whether the recipe needs faces.
+func (r Recipe) Calibrated() bool { return r.defaults().integer() || r.AdaRound || r.Equalise }
+
+// String says the recipe in words.
+func (r Recipe) String() string {
+	r = r.defaults()
+	var with []string
+	if r.integer() {
+		c := string(r.Calibrator)
+		if r.Calibrator == Percentile {
+			c = fmt.Sprintf("percentile %g", r.Percentile)
+		}
+		with = append(with, "calibrated by "+c)
+		if r.FloatIO {
+			with = append(with, "float input and output")
+		}
+	}
+	for _, o := range []struct {
+		on   bool
+		name string
+	}{{r.Equalise, "equalised"}, {r.AdaRound, "AdaRound"}, {r.CorrectBias, "biases corrected"}} {
+		if o.on {
+			with = append(with, o.name)
+		}
+	}
+	if len(r.Float) > 0 {
+		with = append(with, "float32 in "+strings.Join(r.Float, " "))
+	}
+	if len(r.Int16) > 0 {
+		with = append(with, "int16 in "+strings.Join(r.Int16, " "))
+	}
+	if len(with) == 0 {
+		return string(r.Mode)
+	}
+	return string(r.Mode) + ": " + strings.Join(with, ", ")
+}
+
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { ok, _ := path.Match(p, name); return ok })
+}

@@ -1,0 +1,84 @@
+package quant
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"mien/quant/graph"
+	"mien/quant/tflite"
+	"mien/runtime/infer/infertest"
+	"mien/runtime/model"
+	"mien/runtime/portable"
+)
+
+// testFaces returns pictures that differ much.
+func testFaces(n int) []Face {
+	var out []Face
+	for _, f := range infertest.Faces(n) {
+		out = append(out, Face(f.Pix))
+	}
+	return out
+}
+
+func testGraph() *graph.Graph { return infertest.Network(3, model.Heads()...) }
+
+func build(t *testing.T, g *graph.Graph, r Recipe) *Result {
+	t.Helper()
+	res, err := Build(context.Background(), g, testFaces(24), r, Options{})
+	if err != nil {
+		t.Fatalf("%s: %v", r, err)
+	}
+	return res
+}
+
+func marshal(t *testing.T, g *graph.Graph) []byte {
+	t.Helper()
+	b, err := tflite.Marshal(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// recipes are all that a user can ask for, more or less.
+func recipes() []Recipe {
+	out := []Recipe{{Mode: Float32}, {Mode: Float16}, {Mode: Dynamic}, {Mode: Int16x8}, {Mode: Int8, FloatIO: true},
+		{Mode: Int8, Equalise: true, AdaRound: true, CorrectBias: true}, {Mode: Dynamic, AdaRound: true},
+		{Mode: Int8, Float: []string{"emotion*"}}, {Mode: Int16x8, AdaRound: true, Equalise: true}}
+	for _, c := range Calibrators() {
+		out = append(out, Recipe{Mode: Int8, Calibrator: c})
+	}
+	return out
+}
+
+func TestPlanIsTheWholeResult(t *testing.T) {
+	for _, r := range recipes() {
+		t.Run(r.String(), func(t *testing.T) {
+			g := testGraph()
+			res := build(t, g, r)
+			want := marshal(t, res.Graph)
+			for _, save := range []func() ([]byte, error){res.Plan.JSON, res.Plan.YAML} {
+				b, err := save()
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, err := ParsePlan(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				again, err := Apply(testGraph(), p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(want, marshal(t, again)) {
+					t.Error("the saved plan gives other bytes")
+				}
+			}
+			if other := build(t, testGraph(), r); !bytes.Equal(want, marshal(t, other.Graph)) {
+				t.Error("the same input gives other bytes")
+			}
+			_ = portable.Options{}
+		})
+	}
+}
