@@ -12,6 +12,7 @@ import (
 const (
 	inboxSize  = 256 // news from the pipeline that have not been encoded yet
 	clientSize = 64  // messages that one watcher has not read yet
+	pastSize   = 32  // tracks and transitions that a new watcher is told
 )
 
 // message is one server-sent event, encoded once for all watchers.
@@ -44,6 +45,7 @@ type hub struct {
 		sync.Mutex
 		id                    uint64
 		info, reading, status message // the last of each, for those who come later
+		past                  ring[message]
 		faces                 int
 		clients               map[*client]struct{}
 		lost                  uint64 // messages that slow watchers missed
@@ -63,6 +65,7 @@ func newHub(o *Options) *hub {
 		h.numbers[p.Name] = p.Number
 	}
 	h.in.news.items = make([]news, inboxSize)
+	h.out.past.items = make([]message, pastSize)
 	h.out.clients = map[*client]struct{}{}
 	info := o.Info
 	h.out.info = h.encode("info", &info)
@@ -87,7 +90,11 @@ func (h *hub) take(r *device.Reading) {
 // look asks how the device is.
 func (h *hub) look() *Status {
 	now := time.Now()
-	s := &Status{Time: now, Uptime: now.Sub(h.started).Seconds(), Health: h.health()}
+	s := &Status{Time: now, Health: h.health()}
+	if s.Health.Started.IsZero() {
+		s.Health.Started = h.started
+	}
+	s.Uptime = max(now.Sub(s.Health.Started).Seconds(), 0)
 	if h.o.Lines != nil {
 		for _, l := range h.o.Lines() {
 			s.Lines = append(s.Lines, Line{l, h.numbers[l.Pin]})
@@ -210,6 +217,8 @@ func (h *hub) send(m message) {
 		h.out.reading = m
 	case "status":
 		h.out.status = m
+	default:
+		h.out.past.push(m)
 	}
 	for c := range h.out.clients {
 		if c.push(m) {
@@ -225,9 +234,10 @@ func (h *hub) latest() (info, reading, status []byte) {
 	return h.out.info.data, h.out.reading.data, h.out.status.data
 }
 
-// join adds a watcher, who first gets the state of things. It returns nil
-// when there are as many as are allowed.
-func (h *hub) join() *client {
+// join adds a watcher, who first gets the state of things, and of what
+// happened lately that which came after the message with the id last. It
+// returns nil when there are as many as are allowed.
+func (h *hub) join(last uint64) *client {
 	h.out.Lock()
 	defer h.out.Unlock()
 	if len(h.out.clients) >= h.o.MaxStreams {
@@ -235,10 +245,23 @@ func (h *hub) join() *client {
 	}
 	c := &client{wake: make(chan struct{}, 1)}
 	c.waiting.items = make([]message, clientSize)
-	for _, m := range []message{h.out.info, h.out.status, h.out.reading} {
-		m.id = h.out.id
-		c.push(m)
+	now := h.out.id
+	if last > now {
+		last = 0 // from before a restart
 	}
+	tell := func(m message, id uint64) {
+		if m.id = id; m.data != nil {
+			c.push(m)
+		}
+	}
+	tell(h.out.info, last)
+	for i := range h.out.past.n {
+		if m := h.out.past.items[(h.out.past.head+i)%pastSize]; m.id > last {
+			tell(m, m.id)
+		}
+	}
+	tell(h.out.status, now)
+	tell(h.out.reading, now)
 	h.out.clients[c] = struct{}{}
 	return c
 }

@@ -201,7 +201,8 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 // deadline of its own; a client that reads slowly misses messages and is told
 // how many.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	c := s.hub.join()
+	last, _ := strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 64) // 0 when it is none
+	c := s.hub.join(last)
 	if c == nil {
 		w.Header().Set("Retry-After", "5")
 		refuse(w, http.StatusServiceUnavailable, "streams", fmt.Sprintf("%d are watching already", s.o.MaxStreams))

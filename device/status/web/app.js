@@ -207,6 +207,7 @@ function showState(state, detail) {
   $("fault").hidden = !detail;
   say($("fault"), detail || "");
   document.body.classList.toggle("lost", state === "lost");
+  document.body.classList.toggle("stale", state === "fault" || state === "blind");
 }
 
 let model = "";
@@ -215,6 +216,7 @@ function onStatus(s) {
   const state = h.ready ? "running" : h.consent === "awaited" ? "blind" : h.frames === 0 && s.uptime < 10 ? "starting" : "fault";
   showState(state, state === "fault" ? h.reason : "");
   $("preview-notice").hidden = $("look").hidden = !h.preview;
+  say($("privacy"), h.preview ? "No picture is stored, and none leaves this device except to this page while somebody looks." : "No picture is stored, and none leaves this device.");
   if (!h.preview && looking) $("look").click();
   say($("fps"), h.fps.toFixed(h.fps < 9.95 ? 1 : 0));
   rates.push(h.fps);
@@ -387,6 +389,8 @@ function about() { say($("about"), [("mien " + info.version).trim(), info.board,
 let source;
 function connect() {
   if (source) source.close();
+  $("log").replaceChildren(); // a new stream tells the past again; one that reconnects by itself does not
+  told.clear();
   source = new EventSource("v1/events");
   const on = (kind, f) => source.addEventListener(kind, e => { lastNews = performance.now(); f(JSON.parse(e.data)); });
   on("info", onInfo); on("status", onStatus); on("reading", onReading); on("track", onTrack); on("transition", onLine); on("lost", () => {});
