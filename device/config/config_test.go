@@ -1,0 +1,160 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The sample, an empty file and the code say the same.
+func TestSampleIsTheDefault(t *testing.T) {
+	for name, data := range map[string][]byte{"sample": Sample, "empty": nil, "comment": []byte("# nothing\n"),
+		"nothing said": []byte("camera:\n  width:\n  # height: 3\nsignals:\n  lines:\nheads:\n")} {
+		got, err := Parse(name, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(Default(), got); d != "" {
+			t.Errorf("%s (-default +file)\n%s", name, d)
+		}
+	}
+}
+
+// Every key of the code is in the sample, in its group, with its comment or
+// at least its value.
+func TestSampleHasEveryKey(t *testing.T) {
+	lines := strings.Split(string(Sample), "\n")
+	var walk func(reflect.Type, int)
+	walk = func(typ reflect.Type, depth int) {
+		for i := range typ.NumField() {
+			key := strings.Repeat("  ", depth) + typ.Field(i).Tag.Get("yaml") + ":"
+			found := false
+			for _, l := range lines {
+				found = found || strings.HasPrefix(l, key)
+			}
+			if !found {
+				t.Errorf("the sample lacks %q", key)
+			}
+			if ft := typ.Field(i).Type; ft.Kind() == reflect.Struct {
+				walk(ft, depth+1)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), 0)
+	// The commented lines of the sample are right too.
+	var on []string
+	for _, l := range lines {
+		if strings.HasPrefix(l, "  lines: {}") {
+			l = "  lines:"
+		}
+		if strings.HasPrefix(l, "  #  ") {
+			l = "    " + l[5:]
+		}
+		on = append(on, l)
+	}
+	c, err := Parse("sample", []byte(strings.Join(on, "\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Signals.Lines) != 8 || c.Signals.Lines["face"].Active != "low" || c.Signals.Lines["strobe"].Active != "high" {
+		t.Errorf("lines %+v", c.Signals.Lines)
+	}
+	if o := c.SignalOptions(); len(o.Wires) != 8 || o.Wires[0].Line != "ready" || !o.Wires[2].Low {
+		t.Errorf("wires %+v", o.Wires)
+	}
+}
+
+func TestErrorsHavePlaces(t *testing.T) {
+	for in, want := range map[string]string{
+		"camara:\n  width: 3":                                 `f:1:1: unknown field "camara"`,
+		"camera:\n  widht: 3":                                 `f:2:3: unknown field "widht"`,
+		"camera:\n  width: wide":                              `f:2:10: want a whole number, got "wide"`,
+		"signals:\n  pulse: 5":                                `f:2:10: want a duration such as 200ms or 1.5s, got "5"`,
+		"signals:\n  stall: 2s":                               `f:2:10: signals.stall: is 2s, it has to be between 50ms and 900ms`,
+		"signals:\n  lines:\n    is_70+: {}":                  `f:3:`,
+		"signals:\n  lines:\n    is_bored: {pin: A}":          "signals.lines.is_bored: no such line with the enabled heads; there are ready",
+		"heads: [age]\nsignals: {lines: {is_sad: {pin: A}}}":  "is_sad: no such line",
+		"signals: {lines: {face: {pin: A}, ready: {pin: A}}}": "pin A is given to face already",
+		"signals: {lines: {face: {pin: A, active: on}}}":      `f:1:42: signals.lines.face.active: "on" is none of high, low`,
+		"heads: [emotion, mood]":                              `f:1:18: heads[1]: model: no head "mood"`,
+		"heads: []":                                           `heads: no head is enabled`,
+		"heads: [age, age]":                                   `"age" is there twice`,
+		"camera:\n  source: webcam":                           `f:2:11: camera.source: "webcam" is no camera; want auto`,
+		"a: [":                                                "f:1:",
+		"name: a\nname: b":                                    "f:2:1: ",
+		"consent: gpio":                                       `f:1:10: consent: "gpio" is none of none, http, gpio NAME`,
+		"consent: gpio A\nsignals: {lines: {face: {pin: A}}}": "is the output face already",
+		"leds: {colours: {happy: yellow}}":                    `"yellow" is no colour such as #ffd000`,
+		"answers: {min_confidence: 3}":                        "f:1:10: answers: track: least confidence 3",
+		"faces:\n  min_size: 3":                               "faces: face: smallest size 3 pixels",
+		"status: {token: short}":                              "status.token: 5 characters",
+		"- a\n- b":                                            "f:1:",
+		"name: a\n---\nname: b":                               "several documents",
+		"camera: 5":                                           "f:1:9: ",
+		"health: {slow_rate: .nan}":                           "health.slow_rate: NaN is not between",
+	} {
+		_, err := Parse("f", []byte(in))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", in, err, want)
+		}
+	}
+}
+
+// Several faults are told at once.
+func TestErrorsAreJoined(t *testing.T) {
+	_, err := Parse("f", []byte("camera: {width: 3}\nleds: {count: 0}\n"))
+	if err == nil || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("%v, want two errors", err)
+	}
+	var e *Error
+	if !errors.As(err, &e) || e.Line != 1 {
+		t.Errorf("first error %+v", e)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mien.yaml")
+	if _, err := Load(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("camera: {max_rate: 5}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Load(path); err != nil || c.Camera.MaxRate != 5 || c.Camera.Width != 640 {
+		t.Errorf("%+v, %v", c.Camera, err)
+	}
+}
+
+func TestParseSource(t *testing.T) {
+	for in, want := range map[string]Source{
+		"auto": {Kind: "auto"}, "rpicam": {Kind: "rpicam"}, "/dev/video0": {"v4l2", "/dev/video0"},
+		"v4l2:/dev/video2": {"v4l2", "/dev/video2"}, "replay:a/b.y4m": {"replay", "a/b.y4m"},
+		"http://cam/stream": {"http", "http://cam/stream"},
+	} {
+		if got, err := ParseSource(in); err != nil || got != want {
+			t.Errorf("%q: %+v, %v", in, got, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(Sample))
+	for _, s := range []string{"", "camera: {}", "signals: {lines: {is_70+: {pin: A}}}", "heads: [age]", "&a [*a]", "a: &a {b: *a}",
+		"<<: {}", "camera: !!int 3", "? a", "leds: {colours: {x: ''}}", "signals: {lines: {'': {}}}", "signals: {lines: {\"'.'\": {}}}"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := Parse("f", b)
+		if err != nil {
+			return
+		}
+		if len(c.Heads) == 0 || c.Signals.Stall > 900e6 || c.Camera.Width < 64 {
+			t.Errorf("accepted %+v", c)
+		}
+	})
+}
