@@ -65,8 +65,10 @@ func EvalModel(ctx context.Context, mod infer.Model, samples []data.Sample, prog
 		if err := mod.Predict(face, scores); err != nil {
 			return nil, fmt.Errorf("%s: %w", samples[i].Path, err)
 		}
+		m.Said = append(m.Said, data.None)
 		for k, h := range spec.Heads {
 			if at := headIndex(h.Name); at >= 0 {
+				m.Said[i][at] = likeliest(scores.Heads[k])
 				m.Heads[h.Name].Add(scores.Heads[k], samples[i].Labels[at])
 			}
 		}

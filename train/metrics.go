@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"mien/runtime/model"
+	"mien/train/data"
 )
 
 // HeadMetrics is how a head did on some images.
@@ -19,6 +20,8 @@ type HeadMetrics struct {
 // Metrics is how a model did, by head.
 type Metrics struct {
 	Heads map[string]*HeadMetrics `json:"heads"`
+	// Said holds the likeliest labels of each image, in the order measured.
+	Said []data.Labels `json:"-"`
 }
 
 // NewMetrics returns empty metrics of those heads.
@@ -40,19 +43,25 @@ func (h *HeadMetrics) Add(p []float32, label int8) {
 	if label < 0 {
 		return
 	}
+	best := likeliest(p)
+	h.N++
+	h.Confusion[label][best]++
+	if best == label {
+		h.Accuracy++
+	}
+	// An int8 model says 0 for anything below 1/512.
+	h.Loss -= math.Log(max(float64(p[label]), 1e-7))
+}
+
+// likeliest returns the index of the largest of p.
+func likeliest(p []float32) int8 {
 	best := 0
 	for i, v := range p {
 		if v > p[best] {
 			best = i
 		}
 	}
-	h.N++
-	h.Confusion[label][best]++
-	if best == int(label) {
-		h.Accuracy++
-	}
-	// An int8 model says 0 for anything below 1/512.
-	h.Loss -= math.Log(max(float64(p[label]), 1e-7))
+	return int8(best)
 }
 
 // Finish turns sums into means.

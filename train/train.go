@@ -492,11 +492,15 @@ func predict(ctx context.Context, net *nn.Net, batch int, samples []data.Sample,
 			pixels(x[i*data.Pixels:][:data.Pixels], part[i].Face)
 		}
 		logits := net.Predict(x, len(part))
+		for range part {
+			m.Said = append(m.Said, data.None)
+		}
 		for k, h := range net.Arch.Heads {
 			at, n := headIndex(h.Name), len(h.Labels)
 			for i := range part {
 				p := logits[k][i*n:][:n]
 				Softmax(p)
+				m.Said[lo+i][at] = likeliest(p)
 				m.Heads[h.Name].Add(p, part[i].Labels[at])
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
-	"mien/runtime/infer"
 	"mien/runtime/model"
 	"mien/train"
 	"mien/train/data"
@@ -89,8 +88,6 @@ func (c *evalCmd) open(e env) (measureFunc, error) {
 		return mod.Engine(), m, err
 	}, nil
 }
-
-var _ = infer.Model(nil)
 
 func (r evalReport) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s on %s, split %s, %d images (%s)\n", r.Model, r.Data, r.Split, r.Images, r.Engine)

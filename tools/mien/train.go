@@ -12,6 +12,7 @@ import (
 	"mien/runtime/model"
 	"mien/train"
 	"mien/train/data"
+	"mien/train/report"
 )
 
 type trainCmd struct {
@@ -47,6 +48,36 @@ func (c *trainCmd) Run(e env) error {
 	}
 	fmt.Fprintf(e.stdout, "ended: %s; best validation %s accuracy %.4f in epoch %d\n", res.Reason, recipe.Monitor, res.Best, res.BestEpoch)
 	fmt.Fprintf(e.stdout, "best weights: %s\n", filepath.Join(c.Out, train.BestFile))
+	return c.report(e, recipe, sets, res)
+}
+
+// report measures the best weights on what did not teach them and writes the
+// report.
+func (c *trainCmd) report(e env, recipe train.Recipe, sets []*data.Set, res *train.Result) error {
+	net, err := train.Open(filepath.Join(c.Out, train.BestFile), 32, threads(c.Threads))
+	if err != nil {
+		return err
+	}
+	r := report.Run{Recipe: recipe, Log: res.Log, BestEpoch: res.BestEpoch}
+	for _, s := range sets {
+		for _, split := range []string{data.Val, data.Test, data.Private} {
+			samples, _, err := s.Select(split)
+			if err != nil {
+				continue // the set has no such split
+			}
+			b := newBar(e.stderr, fmt.Sprintf("measuring %s %s", s.Kind, split), "images", len(samples))
+			m, err := train.EvalNet(e.ctx, net, samples, b.set)
+			b.end()
+			if err != nil {
+				return err
+			}
+			r.Measured = append(r.Measured, report.Measured{Data: s.Kind, Split: split, Samples: samples, Metrics: m})
+		}
+	}
+	if err := report.Write(c.Out, r); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "report: %s\n", filepath.Join(c.Out, report.ReportFile))
 	return nil
 }
 

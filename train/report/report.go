@@ -1,0 +1,106 @@
+// Package report writes what a training run gave: curves, confusion
+// matrices and the tables of Saroop et al. 2021 (arXiv 2110.15028).
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"mien/runtime/model"
+	"mien/train"
+	"mien/train/checkpoint"
+	"mien/train/data"
+)
+
+// Files that Write makes beside confusion-<head>.png.
+const (
+	CurvesFile = "curves.png"
+	ReportFile = "report.md"
+)
+
+// Run is a finished training run.
+type Run struct {
+	Recipe    train.Recipe
+	Log       []train.Epoch
+	BestEpoch int
+	Measured  []Measured
+}
+
+// Measured is the best weights on one split of one data set.
+type Measured struct {
+	Data, Split string // fer2013, test
+	Samples     []data.Sample
+	Metrics     *train.Metrics // with Said
+}
+
+// Write puts the report into dir.
+func Write(dir string, r Run) error {
+	if len(r.Log) > 0 {
+		if err := write(dir, CurvesFile, func(w io.Writer) error { return curves(w, r) }); err != nil {
+			return err
+		}
+	}
+	for _, h := range model.Heads() {
+		m := r.together(h, r.finalSplit(h))
+		if m == nil || m.N == 0 {
+			continue
+		}
+		if err := write(dir, confusionFile(h), func(w io.Writer) error { return confusion(w, h, m) }); err != nil {
+			return err
+		}
+	}
+	var b bytes.Buffer
+	r.markdown(&b)
+	return write(dir, ReportFile, func(w io.Writer) error {
+		_, err := w.Write(b.Bytes())
+		return err
+	})
+}
+
+func confusionFile(h model.Head) string { return "confusion-" + h.Name + ".png" }
+
+func write(dir, name string, fill func(io.Writer) error) error {
+	path := filepath.Join(dir, name)
+	if err := checkpoint.Replace(path, fill); err != nil {
+		return fmt.Errorf("report: write %s: %w", path, err)
+	}
+	return nil
+}
+
+// finalSplit is the split that a head is reported on: test where it was
+// measured, else val.
+func (r *Run) finalSplit(h model.Head) string {
+	for _, split := range []string{data.Test, data.Val} {
+		if m := r.together(h, split); m != nil && m.N > 0 {
+			return split
+		}
+	}
+	return data.Val
+}
+
+// together adds up a head's metrics on a split of all sets; nil when there
+// are none.
+func (r *Run) together(h model.Head, split string) *train.HeadMetrics {
+	var sum *train.HeadMetrics
+	for _, x := range r.Measured {
+		m := x.Metrics.Heads[h.Name]
+		if x.Split != split || m == nil || m.N == 0 {
+			continue
+		}
+		if sum == nil {
+			sum = train.NewMetrics([]model.Head{h}).Heads[h.Name]
+		}
+		for i, row := range m.Confusion {
+			for k, n := range row {
+				sum.Confusion[i][k] += n
+			}
+		}
+		n := float64(sum.N + m.N)
+		sum.Accuracy = (sum.Accuracy*float64(sum.N) + m.Accuracy*float64(m.N)) / n
+		sum.Loss = (sum.Loss*float64(sum.N) + m.Loss*float64(m.N)) / n
+		sum.N += m.N
+	}
+	return sum
+}

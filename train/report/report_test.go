@@ -1,0 +1,149 @@
+package report
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mien/runtime/model"
+	"mien/train"
+	"mien/train/data"
+)
+
+// example is a run with four known answers about emotion and two about age.
+func example(t testing.TB) Run {
+	t.Helper()
+	recipe, err := train.LoadRecipe("paper", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := train.NewMetrics(model.Heads())
+	truth := []data.Labels{{3, -1, -1, 2}, {3, 0, -1, -1}, {4, 1, -1, -1}, {4, 1, -1, 2}}
+	said := []data.Labels{{3, 0, 0, 2}, {4, 0, 0, 1}, {4, 1, 0, 1}, {4, 1, 0, 3}}
+	var samples []data.Sample
+	for i := range truth {
+		samples = append(samples, data.Sample{Labels: truth[i]})
+		for k, h := range model.Heads() {
+			p := make([]float32, len(h.Labels))
+			p[said[i][k]] = 1
+			m.Heads[h.Name].Add(p, truth[i][k])
+		}
+	}
+	m.Said = said
+	m.Finish()
+	log := []train.Epoch{
+		{Epoch: 1, Train: map[string]train.HeadSummary{"emotion": {N: 9, Accuracy: 0.3, Loss: 1.9}}, Val: map[string]train.HeadSummary{"emotion": {N: 4, Accuracy: 0.4, Loss: 1.8}}, Dropped: true},
+		{Epoch: 2, Train: map[string]train.HeadSummary{"emotion": {N: 9, Accuracy: 0.5, Loss: 1.5}}, Val: map[string]train.HeadSummary{"emotion": {N: 4, Accuracy: 0.75, Loss: 1.2}}},
+	}
+	return Run{Recipe: recipe, Log: log, BestEpoch: 2, Measured: []Measured{{"rafdb", data.Test, samples, m}}}
+}
+
+func TestReport(t *testing.T) {
+	dir := t.TempDir()
+	if err := Write(dir, example(t)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, ReportFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| rafdb | test | 4 |  | 0.7500 | 0.4538 | 0.7926 |", // table 1
+		"| age | rafdb | test | 2 | 0.5000 | 0.7476 |",       // table 2
+		"| happy | 2 | 1.0000 | 0.5000 | 0.6667 |",           // precision, recall, F1
+		"| emotion | age | 20-39 | 2 | 1.0000 |",             // known ages
+		"| emotion | age | 4-19 * | 2 | 0.5000 |",            // ages as the model says them
+		"| age | emotion | happy | 1 | 1.0000 |",             // the other way round
+		"| emotion | gender | male * | 1 | 1.0000 |",
+		"![confusion of age](confusion-age.png)",
+	} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("the report does not hold %q", want)
+		}
+	}
+	var names []string
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		names = append(names, e.Name())
+	}
+	// Race has no labels here, so no confusion matrix.
+	if d := cmp.Diff([]string{"confusion-age.png", "confusion-emotion.png", "confusion-gender.png", "curves.png", "report.md"}, names); d != "" {
+		t.Error(d)
+	}
+	for _, name := range names[:4] {
+		readPNG(t, filepath.Join(dir, name))
+	}
+}
+
+func readPNG(t *testing.T, path string) image.Image {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := png.Decode(bytes.NewReader(b))
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return img
+}
+
+// A fall of the learning rate leaves blue on the curves.
+func TestCurvesMarkDrops(t *testing.T) {
+	blue := func(r Run) int {
+		var b bytes.Buffer
+		if err := curves(&b, r); err != nil {
+			t.Fatal(err)
+		}
+		img, err := png.Decode(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for y := range img.Bounds().Dy() {
+			for x := range img.Bounds().Dx() {
+				if color.RGBAModel.Convert(img.At(x, y)) == dropColor {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	r := example(t)
+	if n := blue(r); n < 20 {
+		t.Errorf("%d pixels of a marked drop", n)
+	}
+	r.Log[0].Dropped = false
+	if n := blue(r); n != 0 {
+		t.Errorf("%d pixels of a drop that was not", n)
+	}
+}
+
+func TestTogetherAddsSets(t *testing.T) {
+	r := example(t)
+	r.Measured = append(r.Measured, r.Measured[0])
+	m := r.together(model.Emotion, data.Test)
+	if m.N != 8 || m.Accuracy != 0.75 || m.Confusion[4][4] != 4 {
+		t.Errorf("%+v", m)
+	}
+	if r.together(model.Race, data.Test) != nil {
+		t.Error("race has metrics without a label")
+	}
+}
+
+func TestWriteNamesThePath(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "none")
+	if err := Write(dir, example(t)); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,187 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"mien/runtime/model"
+	"mien/train"
+	"mien/train/data"
+)
+
+// paper holds the figures of Saroop et al. 2021, on RAF-DB's and FER-2013's
+// validation images.
+var paper = struct {
+	single, multi map[string]string // accuracy by head; emotion also by set
+	loss          map[string]string
+}{
+	single: map[string]string{"rafdb": "0.4538", "fer2013": "0.6791"},
+	multi:  map[string]string{"rafdb": "0.7926", "fer2013": "0.5312 (fine-tuned after)", "gender": "0.7832", "race": "0.8610", "age": "0.7476"},
+	loss:   map[string]string{"emotion": "0.6956", "gender": "0.5110", "race": "0.4524", "age": "0.9003"},
+}
+
+func (r *Run) markdown(w io.Writer) {
+	fmt.Fprintf(w, "# Training report: %s\n\n", r.Recipe.Name)
+	if r.Recipe.About != "" {
+		fmt.Fprintf(w, "%s ", r.Recipe.About)
+	}
+	fmt.Fprintf(w, "Seed %d, %d epochs, the best is epoch %d by validation accuracy of %s. ", r.Recipe.Seed, len(r.Log), r.BestEpoch, r.Recipe.Monitor)
+	fmt.Fprintf(w, "`val` chose the learning rate and the best epoch; nothing was chosen by `test`.\n\n")
+	if len(r.Log) > 0 {
+		fmt.Fprintf(w, "![accuracy and loss of every head](%s)\n\n", CurvesFile)
+	}
+	r.tables(w)
+	for _, h := range model.Heads() {
+		r.head(w, h)
+	}
+	r.subgroups(w)
+}
+
+// task names what the recipe trains.
+func (r *Run) task() string {
+	n := 0
+	for _, h := range model.Heads() {
+		if r.Recipe.Losses.Of(h.Name) > 0 {
+			n++
+		}
+	}
+	if n == 1 {
+		return "single-task"
+	}
+	return "multi-task"
+}
+
+func (r *Run) tables(w io.Writer) {
+	fmt.Fprintf(w, "## Table 1. Emotion accuracy, single-task and multi-task\n\nThis run is %s.\n\n", r.task())
+	table(w, "data", "split", "images", "single-task", "multi-task", "paper, single", "paper, multi")
+	for _, x := range r.Measured {
+		m := x.Metrics.Heads[model.Emotion.Name]
+		if m == nil || m.N == 0 {
+			continue
+		}
+		single, multi := "", ""
+		if r.task() == "single-task" {
+			single = figure(m.Accuracy)
+		} else {
+			multi = figure(m.Accuracy)
+		}
+		row(w, x.Data, x.Split, fmt.Sprint(m.N), single, multi, paper.single[x.Data], paper.multi[x.Data])
+	}
+	fmt.Fprint(w, "\nThe paper validates on RAF-DB and FER-2013.\n\n## Table 2. Accuracy of every head\n\n")
+	r.each(w, "accuracy", func(m *train.HeadMetrics) float64 { return m.Accuracy }, func(h string) string {
+		if h == model.Emotion.Name {
+			return paper.multi["rafdb"]
+		}
+		return paper.multi[h]
+	})
+	fmt.Fprint(w, "\n## Table 3. Loss of every head\n\nCross-entropy in nats, without the recipe's weight.\n\n")
+	r.each(w, "loss", func(m *train.HeadMetrics) float64 { return m.Loss }, func(h string) string { return paper.loss[h] })
+	fmt.Fprintln(w)
+}
+
+func (r *Run) each(w io.Writer, what string, value func(*train.HeadMetrics) float64, papers func(head string) string) {
+	table(w, "head", "data", "split", "images", what, "paper (RAF-DB)")
+	for _, h := range model.Heads() {
+		for _, x := range r.Measured {
+			if m := x.Metrics.Heads[h.Name]; m != nil && m.N > 0 {
+				row(w, h.Name, x.Data, x.Split, fmt.Sprint(m.N), figure(value(m)), papers(h.Name))
+			}
+		}
+	}
+}
+
+// head writes a head's labels with precision, recall and F1.
+func (r *Run) head(w io.Writer, h model.Head) {
+	split := r.finalSplit(h)
+	m := r.together(h, split)
+	if m == nil {
+		return
+	}
+	fmt.Fprintf(w, "## %s\n\nOn `%s`, %d images: accuracy %s.\n\n", h.Name, split, m.N, figure(m.Accuracy))
+	table(w, "label", "images", "precision", "recall", "F1")
+	var macro float64
+	present := 0
+	for _, c := range m.Classes(h.Labels) {
+		if c.N == 0 {
+			row(w, c.Label, "0", "", "", "")
+			continue
+		}
+		macro += c.F1
+		present++
+		row(w, c.Label, fmt.Sprint(c.N), figure(c.Precision), figure(c.Recall), figure(c.F1))
+	}
+	fmt.Fprintf(w, "\nMean F1 of the labels that occur: %s.\n\n![confusion of %s](%s)\n\n", figure(macro/float64(present)), h.Name, confusionFile(h))
+}
+
+// subgroups writes every head's accuracy by the labels of every other head.
+func (r *Run) subgroups(w io.Writer) {
+	fmt.Fprint(w, "## Accuracy by subgroup\n\nGroups are by the true label where the image has one; otherwise, marked *, by what the model says.\n\n")
+	table(w, "head", "by", "group", "images", "accuracy")
+	for a, head := range model.Heads() {
+		for b, by := range model.Heads() {
+			if a == b {
+				continue
+			}
+			for _, g := range r.groups(a, b) {
+				row(w, head.Name, by.Name, g.name, fmt.Sprint(g.n), figure(float64(g.right)/float64(g.n)))
+			}
+		}
+	}
+}
+
+type group struct {
+	name     string
+	n, right int
+}
+
+// groups counts head a's right answers by the labels of head b: first known
+// ones, then those that the model says. Empty groups are left out.
+func (r *Run) groups(a, b int) []group {
+	labels := model.Heads()[b].Labels
+	all := make([]group, 2*len(labels))
+	for i, l := range labels {
+		all[i].name, all[len(labels)+i].name = l, l+" *"
+	}
+	split := r.finalSplit(model.Heads()[a])
+	for _, x := range r.Measured {
+		if x.Split != split {
+			continue
+		}
+		for i := range x.Samples {
+			truth, said := x.Samples[i].Labels, x.Metrics.Said[i]
+			if truth[a] == data.NoLabel || said[a] == data.NoLabel {
+				continue
+			}
+			at := int(truth[b])
+			if at < 0 {
+				if said[b] < 0 {
+					continue
+				}
+				at = len(labels) + int(said[b])
+			}
+			all[at].n++
+			if truth[a] == said[a] {
+				all[at].right++
+			}
+		}
+	}
+	var out []group
+	for _, g := range all {
+		if g.n > 0 {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+func figure(v float64) string { return fmt.Sprintf("%.4f", v) }
+
+func table(w io.Writer, head ...string) {
+	row(w, head...)
+	fmt.Fprintln(w, "|"+strings.Repeat(" --- |", len(head)))
+}
+
+func row(w io.Writer, cells ...string) {
+	fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
+}
