@@ -179,8 +179,8 @@ func (b *builder) convolution(l arch.Layer, in *tensor, stride int) (*tensor, []
 	}
 	out := newTensor(n.batch, g.h, g.w, l.Out)
 	w, bias := b.weights(l, l.Out, in.c, l.Kernel, l.Kernel)
-	if f, ok := winogradFor(g, in, l.Out); ok {
-		return out, []layer{newWinograd(f, g, n.batch, in, out, w, bias, n.work, &b.mem)}, nil
+	if hasWinograd(g, in, l.Out) {
+		return out, []layer{newWinograd(g, n.batch, in, out, w, bias, n.work, &b.mem)}, nil
 	}
 	return out, []layer{newConv(g, in, out, w, bias, n.work)}, nil
 }

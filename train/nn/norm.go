@@ -20,7 +20,8 @@ type norm struct {
 	gamma, beta     *Param
 	mean, variance  *Param // running
 	work            *workers
-	part            []float32 // two sums for every picture
+	part            []float64   // two sums for every picture
+	run             [][]float32 // a worker's two sums of a few rows
 	mu              []float32
 	a, b, d         []float32 // coefficients of the affine passes
 	inv             []float64
@@ -31,15 +32,17 @@ type norm struct {
 func newNorm(batch int, in, out *tensor, gamma, beta, mean, variance *Param, work *workers) *norm {
 	c := in.c
 	n := &norm{in: in, out: out, gamma: gamma, beta: beta, mean: mean, variance: variance, work: work,
-		part: make([]float32, batch*2*c), mu: make([]float32, c), inv: make([]float64, c),
+		part: make([]float64, batch*2*c), mu: make([]float32, c), inv: make([]float64, c),
 		a: make([]float32, c), b: make([]float32, c), d: make([]float32, c)}
+	for range work.n {
+		n.run = append(n.run, make([]float32, 2*c))
+	}
 	n.stats, n.apply, n.dstats, n.applyBw = n.statsImage, n.applyImage, n.gradStatsImage, n.gradImage
 	return n
 }
 
 func (n *norm) forward(p *pass) {
 	if p.train {
-		clear(n.part[:p.n*2*n.in.c])
 		n.work.run(p.n, n.stats)
 		n.finish(p.n)
 	} else {
@@ -50,17 +53,28 @@ func (n *norm) forward(p *pass) {
 	n.work.run(p.n, n.apply)
 }
 
-func (n *norm) sums(i int) (a, b []float32) {
-	c := n.in.c
-	s := n.part[i*2*c:]
-	return s[:c], s[c : 2*c]
+// sumRun is how many rows are summed in float32 before float64 takes over.
+const sumRun = 32
+
+// sums adds up a picture's two sums, of which part does a few rows.
+func (n *norm) sums(worker, i int, part func(sum, sq []float32, lo, hi int)) {
+	c, size := n.in.c, n.in.size()
+	run, total := n.run[worker], n.part[i*2*c:(i+1)*2*c]
+	clear(total)
+	for lo := 0; lo < size; lo += sumRun * c {
+		clear(run)
+		part(run[:c], run[c:], lo, min(lo+sumRun*c, size))
+		for j, v := range run {
+			total[j] += float64(v)
+		}
+	}
 }
 
 // statsImage measures about the running mean, which is near the batch's, so
 // that little is lost when the square of the mean is subtracted.
-func (n *norm) statsImage(_, i int) {
-	sum, sq := n.sums(i)
-	kernel.Moments(sum, sq, n.in.image(i), n.mean.Value)
+func (n *norm) statsImage(worker, i int) {
+	x := n.in.image(i)
+	n.sums(worker, i, func(sum, sq []float32, lo, hi int) { kernel.Moments(sum, sq, x[lo:hi], n.mean.Value) })
 }
 
 func (n *norm) finish(images int) {
@@ -82,9 +96,8 @@ func (n *norm) finish(images int) {
 
 func (n *norm) total(images, j int) (a, b float64) {
 	for i := range images {
-		x, y := n.sums(i)
-		a += float64(x[j])
-		b += float64(y[j])
+		a += n.part[2*i*n.in.c+j]
+		b += n.part[(2*i+1)*n.in.c+j]
 	}
 	return a, b
 }
@@ -103,7 +116,6 @@ func (n *norm) applyImage(_, i int) {
 // backward: with u the normalised input and m the count of values,
 // dx = gamma/sigma * (dy - mean(dy) - u*mean(dy*u)).
 func (n *norm) backward(p *pass) {
-	clear(n.part[:p.n*2*n.in.c])
 	n.work.run(p.n, n.dstats)
 	count := float64(p.n * n.in.h * n.in.w)
 	for j := range n.mu {
@@ -118,9 +130,9 @@ func (n *norm) backward(p *pass) {
 	n.work.run(p.n, n.applyBw)
 }
 
-func (n *norm) gradStatsImage(_, i int) {
-	sum, dot := n.sums(i)
-	kernel.GradMoments(sum, dot, n.out.imageGrad(i), n.in.image(i), n.mu)
+func (n *norm) gradStatsImage(worker, i int) {
+	g, x := n.out.imageGrad(i), n.in.image(i)
+	n.sums(worker, i, func(sum, dot []float32, lo, hi int) { kernel.GradMoments(sum, dot, g[lo:hi], x[lo:hi], n.mu) })
 }
 
 func (n *norm) gradImage(_, i int) {

@@ -223,3 +223,39 @@ func addAVX512(n int, p0, p1 *float32)
 
 //go:noescape
 func addAVX2(n int, p0, p1 *float32)
+
+//go:noescape
+func f25BTAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f25BTAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f25BAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f25BAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f25ATAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f25ATAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f25AAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f25AAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f25GAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f25GAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f25GTAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func f25GTAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)

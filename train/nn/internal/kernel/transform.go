@@ -9,9 +9,9 @@ type Filter struct {
 	index int // in Filters
 }
 
-// Filters are the algorithms in use: 4x4 and 5x5 outputs of a 3x3 filter, 4x4
-// outputs of a 5x5 filter.
-var Filters = []Filter{{cooktoom.New(4, 3), 0}, {cooktoom.New(5, 3), 1}, {cooktoom.New(4, 5), 2}}
+// Filters are the algorithms in use: 4x4 and 5x5 outputs of a 3x3 filter, 2x2
+// and 4x4 outputs of a 5x5 filter.
+var Filters = []Filter{{cooktoom.New(4, 3), 0}, {cooktoom.New(5, 3), 1}, {cooktoom.New(2, 5), 2}, {cooktoom.New(4, 5), 3}}
 
 // The matrices of a filter: of inputs, outputs and weights, and their
 // transposes, which take gradients the other way.
