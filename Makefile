@@ -109,6 +109,14 @@ cross: ## build without cgo for every system that can do without
 test-arm64: setup ## the engines' tests as arm64 programs under qemu-aarch64
 	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go test -short -exec '$(ARM64_QEMU)' ./runtime/tflite/... ./runtime/portable/...
 
+.PHONY: e2e
+e2e: setup ## boot an emulated Raspberry Pi and check the firmware's pins from outside
+	@tools/setup/need.sh qemu-system-aarch64:qemu-system-arm fdtput:device-tree-compiler modinfo:kmod mke2fs:e2fsprogs jq:jq
+	boards/e2e/parts.sh
+	$(MAKE) --no-print-directory firmware BOARD=rpi3
+	go vet -tags e2e ./boards/e2e
+	go test -count=1 -tags e2e -timeout 30m ./boards/e2e
+
 .PHONY: bench
 bench: setup ## benchmarks of the engines, faces and the trainer
 	go test -run '^$$' -bench . -benchmem ./runtime/... ./train/...
@@ -117,3 +125,8 @@ bench: setup ## benchmarks of the engines, faces and the trainer
 generate: ## run the generators (flatbuffers, assembly)
 	@tools/setup/need.sh flatc:flatbuffers-compiler
 	go generate ./...
+
+.PHONY: bench-train
+bench-train: ## training images/s against PyTorch's, in turns on the same threads; last line: ratio
+	@tools/setup/need.sh /usr/lib/python3/dist-packages/torch:python3-torch /usr/lib/python3/dist-packages/numpy:python3-numpy
+	@go run ./train/nn/internal/benchtrain
