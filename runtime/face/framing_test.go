@@ -1,0 +1,137 @@
+package face
+
+import (
+	"fmt"
+	"image"
+	_ "image/jpeg"
+	_ "image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// Set these to folders to measure the constants of this package again:
+//
+//	MIEN_FER=fer2013/train MIEN_UTK=utkface go test -run '^$' -bench 'Framing|FromCrop' -benchtime 1x ./runtime/face
+const (
+	ferFolder = "MIEN_FER" // FER-2013 as Kaggle's folders of pictures, one folder an emotion
+	utkFolder = "MIEN_UTK" // UTKFace's crops
+)
+
+// pictures returns every n-th picture of a folder that a variable names.
+func pictures(b *testing.B, variable, glob string, n int) []*image.Gray {
+	dir := os.Getenv(variable)
+	if dir == "" {
+		b.Skipf("set %s to a folder to measure", variable)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, glob))
+	if err != nil || len(names) == 0 {
+		b.Fatalf("no pictures match %s/%s", dir, glob)
+	}
+	var out []*image.Gray
+	for i := 0; i < len(names); i += n {
+		out = append(out, readGray(b, names[i]))
+	}
+	return out
+}
+
+func readGray(b testing.TB, path string) *image.Gray {
+	f, err := os.Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	img, _, err := image.Decode(f)
+	if err != nil {
+		b.Fatalf("%s: %v", path, err)
+	}
+	r := img.Bounds()
+	g := image.NewGray(image.Rect(0, 0, r.Dx(), r.Dy()))
+	for y := range r.Dy() {
+		for x := range r.Dx() {
+			g.Set(x, y, img.At(r.Min.X+x, r.Min.Y+y))
+		}
+	}
+	return g
+}
+
+// BenchmarkFraming says where boxes and eyes are in the pictures of the data
+// sets. The constants in align.go, crop.go and pupils.go are its medians.
+func BenchmarkFraming(b *testing.B) {
+	for _, set := range []struct{ name, variable, glob string }{{"FER-2013", ferFolder, "*/*"}, {"UTKFace", utkFolder, "*.jpg"}} {
+		b.Run(set.name, func(b *testing.B) {
+			imgs := pictures(b, set.variable, set.glob, 10)
+			for b.Loop() {
+				measureFraming(b, imgs)
+			}
+		})
+	}
+}
+
+func measureFraming(b *testing.B, imgs []*image.Gray) {
+	c, err := NewCropper()
+	if err != nil {
+		b.Fatal(err)
+	}
+	found := 0
+	rows := make([]struct {
+		name string
+		v    []float64
+	}, 11)
+	add := func(i int, name string, v float64) { rows[i].name, rows[i].v = name, append(rows[i].v, v) }
+	for _, g := range imgs {
+		side := float64(g.Rect.Dx())
+		sample(c.canvas, g, frame{side/2 - 0.5, side/2 - 0.5, 2 * side, 0})
+		w, ok := c.pick()
+		if !ok {
+			continue
+		}
+		found++
+		x, y, s := (w.col-cropStart)/cropSide, (w.row-cropStart)/cropSide, w.size/cropSide
+		add(0, "box side", s)
+		add(1, "box x", x)
+		add(2, "box y", y)
+		add(3, "score", float64(w.score))
+		f := c.d.face(c.canvas, w)
+		if !f.Eyes {
+			continue
+		}
+		apart := math.Hypot(f.Right.X-f.Left.X, f.Right.Y-f.Left.Y) / w.size
+		mx, my := (f.Left.X+f.Right.X)/2, (f.Left.Y+f.Right.Y)/2
+		add(4, "eyes x", (mx-cropStart)/cropSide)
+		add(5, "eyes y", (my-cropStart)/cropSide)
+		add(6, "eyes apart / box", apart)
+		add(7, "eyes x / box", (mx-w.col)/w.size)
+		add(8, "eyes y / box", (my-w.row)/w.size)
+		add(9, "tilt", f.Tilt())
+		add(10, "tilt - angle", f.Tilt()-f.Angle)
+	}
+	fmt.Printf("%d pictures, %d faces, %d with eyes\n", len(imgs), found, len(rows[4].v))
+	for _, r := range rows {
+		n := len(r.v)
+		slices.Sort(r.v)
+		var mean, dev float64
+		for _, v := range r.v {
+			mean += v / float64(n)
+		}
+		for _, v := range r.v {
+			dev += (v - mean) * (v - mean) / float64(n)
+		}
+		fmt.Printf("  %-17s median %6.3f  sd %5.3f  5%% %6.3f  95%% %6.3f\n", r.name, r.v[n/2], math.Sqrt(dev), r.v[n/20], r.v[n*19/20])
+	}
+}
+
+// BenchmarkFromCrop prepares the pictures of a data set.
+func BenchmarkFromCrop(b *testing.B) {
+	imgs := pictures(b, utkFolder, "*.jpg", 200)
+	c, err := NewCropper()
+	if err != nil {
+		b.Fatal(err)
+	}
+	dst := newFace()
+	for i := 0; b.Loop(); i++ {
+		c.FromCrop(dst, imgs[i%len(imgs)], Loose)
+	}
+}
