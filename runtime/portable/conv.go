@@ -3,6 +3,7 @@ package portable
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"mien/quant/graph"
 	"mien/runtime/portable/internal/kernel"
@@ -15,6 +16,7 @@ import (
 type conv struct {
 	node
 	window
+	set    *kernel.Set
 	pack   *kernel.Pack
 	runs   int // of a window as the tile sees it
 	runLen int // filled up
@@ -35,11 +37,14 @@ type conv struct {
 // are rather copied side by side.
 const tooShort = 1.65
 
-func newConv(n node, g window, p *kernel.Pack, elem int) *conv {
-	c := &conv{node: n, window: g, pack: p, elem: elem, runs: g.kh}
+// newConv returns a convolution without weights. When whole, windows that do
+// not fill whole runs are copied, so that no zero weight meets a value that is
+// not its own: in float32 that could be infinite.
+func newConv(n node, g window, s *kernel.Set, p *kernel.Pack, elem int, whole bool) *conv {
+	c := &conv{node: n, window: g, set: s, pack: p, elem: elem, runs: g.kh}
 	values := g.kw * g.ic
 	padded := kernel.RoundUp(values, p.Round)
-	if g.dw > 1 || g.kh > 1 && float64(padded) > tooShort*float64(values) {
+	if g.dw > 1 || whole && padded != values || g.kh > 1 && float64(padded) > tooShort*float64(values) {
 		c.cols, c.runs = true, 1
 	}
 	return c
@@ -94,7 +99,7 @@ func (c *conv) run(w *worker, part, parts int) {
 
 // runInt8 computes the channels [c0, c1) of output rows [y0, y1) of picture b.
 func (c *conv) runInt8(w *worker, b, y0, y1, c0, c1 int) {
-	k := &w.set.Int8
+	k := &c.set.Int8
 	fillBand(&c.window, w.band, w.i8(c.reads[0]), c.pad, b, y0, y1, c.elem, k.Load)
 	out := w.i8(c.out)
 	t := &w.tile
@@ -109,7 +114,7 @@ func (c *conv) runInt8(w *worker, b, y0, y1, c0, c1 int) {
 	for y := y0; y < y1; y++ {
 		src := w.band[(y-y0)*c.sh*row:]
 		if c.cols {
-			fillCols(&c.window, w.cols, w.band, (y-y0)*c.sh, c.elem, t.RunLen)
+			fillCols(&c.window, w.cols, w.band, (y-y0)*c.sh, c.elem, t.RunLen, false)
 			src = w.cols
 		}
 		for p := c0; p < c1; p += c.pack.NR {
@@ -132,7 +137,7 @@ func (c *conv) finishInt8(w *worker, out []int8, c0, c1 int) {
 		e = &w.part
 	}
 	for x := range c.ow {
-		requant(w, out[x*c.oc+c0:x*c.oc+c1], w.acc[x*c.width()+c0:], e)
+		requant(w, c.set, out[x*c.oc+c0:x*c.oc+c1], w.acc[x*c.width()+c0:], e)
 	}
 	if c1-c0 == c.oc {
 		c.then.int8(w, out, 0)
@@ -145,15 +150,14 @@ func (c *conv) finishInt8(w *worker, out []int8, c0, c1 int) {
 
 // requant writes one pixel, by way of a row of the worker's own where its
 // channels are not a multiple of what the kernel writes at a time.
-func requant(w *worker, dst []int8, acc []int32, e *kernel.Epilogue) {
+func requant(w *worker, set *kernel.Set, dst []int8, acc []int32, e *kernel.Epilogue) {
 	n := len(dst)
-	whole := n / w.set.Int8.Align * w.set.Int8.Align
-	if whole == n {
-		w.set.Requant(dst, acc, e)
+	if n%set.Int8.Align == 0 {
+		set.Requant(dst, acc, e)
 		return
 	}
-	n = kernel.RoundUp(n, w.set.Int8.Align)
-	w.set.Requant(w.row[:n], acc, e)
+	n = kernel.RoundUp(n, set.Int8.Align)
+	set.Requant(w.row[:n], acc, e)
 	copy(dst, w.row)
 }
 
@@ -172,7 +176,7 @@ func (c *conv) runFloat32(w *worker, b, y0, y1, c0, c1 int) {
 	for y := y0; y < y1; y++ {
 		src := w.bandF[(y-y0)*c.sh*row:]
 		if c.cols {
-			fillCols(&c.window, w.colsF, w.bandF, (y-y0)*c.sh, 1, t.RunLen)
+			fillCols(&c.window, w.colsF, w.bandF, (y-y0)*c.sh, 1, t.RunLen, true)
 			src = w.colsF
 		}
 		for p := c0; p < c1; p += c.pack.NR {
@@ -180,7 +184,7 @@ func (c *conv) runFloat32(w *worker, b, y0, y1, c0, c1 int) {
 			for x := range tiles {
 				x0, x1 := share(c.ow, x, tiles)
 				t.A, t.Acc = src[x0*t.AStep:], w.accF[x0*t.AccStep+p:]
-				w.set.Float32.Tile(t, x1-x0, min(c.pack.NR, c1-p))
+				c.set.Float32.Tile(t, x1-x0, min(c.pack.NR, c1-p))
 			}
 		}
 		c.finishFloat32(w, out[(b*c.oh+y)*c.ow*c.oc:][:c.ow*c.oc], c0, min(c1, c.oc))
@@ -263,7 +267,7 @@ func (p *planner) matrix(op *graph.Op, g window, axis int, act graph.Activation)
 		if err != nil {
 			return err
 		}
-		c := newConv(n, g, &p.set.Float32.Pack, 1)
+		c := newConv(n, g, p.set, &p.set.Float32.Pack, 1, true)
 		c.weightsF, c.runLen = kernel.Weights(c.pack, w, g.oc, c.runs, c.runValues())
 		c.padF = make([]float32, g.bandWidth()*g.ic)
 		c.biasF = append(bias, make([]float32, c.width()-g.oc)...)
@@ -274,8 +278,12 @@ func (p *planner) matrix(op *graph.Op, g window, axis int, act graph.Activation)
 		if err != nil {
 			return err
 		}
-		k := &p.set.Int8
-		c := newConv(n, g, &k.Pack, k.Elem)
+		set := p.set
+		if slices.Min(f.w) < set.Int8.Lowest {
+			set = kernel.Go
+		}
+		k := &set.Int8
+		c := newConv(n, g, set, &k.Pack, k.Elem, false)
 		c.weights, c.runLen = kernel.Weights(c.pack, f.w, g.oc, c.runs, c.runValues())
 		if k.Elem == 2 {
 			c.weights = kernel.Widen(c.weights)

@@ -61,7 +61,7 @@ func (d *depthwise) runInt8(w *worker, b, y0, y1 int) {
 		for x := range d.ow {
 			t.A = w.band[((y-y0)*d.sh*d.bandWidth()+x*d.sw)*d.oc:]
 			w.set.DepthInt8(t)
-			requant(w, out[x*d.oc:][:d.oc], w.acc, d.epilogue)
+			requant(w, w.set, out[x*d.oc:][:d.oc], w.acc, d.epilogue)
 		}
 		d.then.int8(w, out, 0)
 	}

@@ -106,8 +106,8 @@ func fillBand[T int8 | float32](g *window, band, src, pad []T, b, y0, y1, elem i
 }
 
 // fillCols copies the windows of one output row, whose first band row is y,
-// side by side: each step elements after the one before.
-func fillCols[T int8 | float32](g *window, cols, band []T, y, elem, step int) {
+// side by side: each step elements after the one before, the rest zero if fill.
+func fillCols[T int8 | float32](g *window, cols, band []T, y, elem, step int, fill bool) {
 	row := g.bandWidth() * g.ic * elem
 	run, taps, next := g.kw*g.ic*elem, 1, 0
 	if g.dw > 1 {
@@ -121,6 +121,9 @@ func fillCols[T int8 | float32](g *window, cols, band []T, y, elem, step int) {
 				copy(dst[:run], src)
 				dst, src = dst[run:], src[min(next, len(src)):]
 			}
+		}
+		if fill {
+			clear(dst)
 		}
 	}
 }

@@ -6,10 +6,11 @@ import "math"
 var Go = &Set{
 	Name: "go",
 	Int8: Int8{
-		Pack: Pack{MR: 2, NR: 4, Panel: 4, Group: 1, Round: 1, Align: 4},
-		Elem: 1,
-		Load: func(dst, src []int8) { copy(dst, src) },
-		Tile: tileInt8,
+		Pack:   Pack{MR: 2, NR: 4, Panel: 4, Group: 1, Round: 1, Align: 4},
+		Elem:   1,
+		Lowest: -128,
+		Load:   func(dst, src []int8) { copy(dst, src) },
+		Tile:   tileInt8,
 	},
 	Float32: Float32{
 		Pack: Pack{MR: 2, NR: 4, Panel: 4, Group: 1, Round: 1, Align: 4},

@@ -50,6 +50,7 @@ type Int8 struct {
 	Pack
 	Elem   int   // bytes of one activation or weight as Tile reads them, 1 or 2
 	Offset int32 // what Load adds to an activation
+	Lowest int8  // the lowest weight that Tile takes
 	// Load copies activations into the form that Tile reads.
 	Load func(dst, src []int8)
 	// Tile computes t for the given pixels and channels (a multiple of Panel).

@@ -70,7 +70,7 @@ func TestTileInt8(t *testing.T) {
 
 func checkTileInt8(t *testing.T, k *Int8, r *rand.Rand, sh shape, pixels, channels int) {
 	t.Helper()
-	w := randomInt8s(r, channels*sh.runs*sh.n, -127, 127)
+	w := randomInt8s(r, channels*sh.runs*sh.n, int(k.Lowest), 127)
 	packed, runLen := Weights(&k.Pack, w, channels, sh.runs, sh.n)
 	if k.Elem == 2 {
 		packed = Widen(packed)

@@ -23,8 +23,9 @@ func Sets() []*Set {
 var avx2 = &Set{
 	Name: "avx2",
 	Int8: Int8{
-		Pack: Pack{MR: 6, NR: 16, Panel: 16, Group: 2, Round: 2, Align: 16},
-		Elem: 2,
+		Pack:   Pack{MR: 6, NR: 16, Panel: 16, Group: 2, Round: 2, Align: 16},
+		Elem:   2,
+		Lowest: -128,
 		Load: func(dst, src []int8) {
 			widen256(dst, src)
 			n := len(src) &^ 15
@@ -73,6 +74,7 @@ var avx512 = &Set{
 	Int8: Int8{
 		Pack:   Pack{MR: 14, NR: 32, Panel: 16, Group: 4, Round: 4, Align: 16},
 		Elem:   1,
+		Lowest: -128,
 		Offset: 128,
 		Load:   flip512,
 		Tile:   func(t *TileInt8, pixels, channels int) { tilesInt8512[channels>>5][pixels](t) },

@@ -1,0 +1,74 @@
+//go:build !noasm
+
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+//go:generate go run ./gen
+
+// Sets returns the sets that this CPU runs, the fastest first. Every arm64 CPU
+// has NEON; the dot product came with Armv8.2 (Cortex-A76, Raspberry Pi 5).
+func Sets() []*Set {
+	if cpu.ARM64.HasASIMDDP {
+		return []*Set{dot, neon, Go}
+	}
+	return []*Set{neon, Go}
+}
+
+// neon multiplies bytes to 16 bits and adds pairs of two products.
+var neon = &Set{
+	Name: "neon",
+	Int8: Int8{
+		Pack:   Pack{MR: 6, NR: 4, Panel: 4, Group: 16, Round: 16, Align: 16},
+		Elem:   1,
+		Lowest: -127,
+		Load:   func(dst, src []int8) { copy(dst, src) },
+		Tile:   func(t *TileInt8, pixels, _ int) { tilesMull[pixels](t) },
+	},
+	Float32: Float32{
+		Pack: Pack{MR: 6, NR: 16, Panel: 16, Group: 1, Round: 4, Align: 16},
+		Tile: func(t *TileFloat32, pixels, _ int) { tilesFmla[pixels](t) },
+	},
+	Requant: requantNEON,
+	Affine:  affineNEON,
+	Lookup: func(dst, src []int8, table *[256]int8) {
+		lookupNEON(dst, src, table)
+		n := len(dst) &^ 15
+		lookup(dst[n:], src[n:], table)
+	},
+	MaxInt8: func(dst, src []int8) {
+		maxInt8NEON(dst, src)
+		n := len(dst) &^ 15
+		maxInt8(dst[n:], src[n:])
+	},
+	DepthInt8: depthInt8NEON,
+	Finish:    finishNEON,
+	Scale: func(dst, src, m, a []float32) {
+		scaleNEON(dst, src, m, a)
+		n := len(dst) &^ 3
+		scale(dst[n:], src[n:], m[n:], a[n:])
+	},
+	Elu: func(dst, src []float32) {
+		eluNEON(dst, src)
+		n := len(dst) &^ 3
+		elu(dst[n:], src[n:])
+	},
+	MaxFloat32: func(dst, src []float32) {
+		maxFloat32NEON(dst, src)
+		n := len(dst) &^ 3
+		maxFloat32(dst[n:], src[n:])
+	},
+	DepthFloat32: depthFloat32NEON,
+}
+
+var dot = withDot()
+
+// withDot returns neon with sums of four products of bytes.
+func withDot() *Set {
+	s := *neon
+	s.Name = "neon-dot"
+	s.Int8.Pack = Pack{MR: 6, NR: 16, Panel: 16, Group: 4, Round: 16, Align: 16}
+	s.Int8.Lowest = -128
+	s.Int8.Tile = func(t *TileInt8, pixels, _ int) { tilesDot[pixels](t) }
+	return &s
+}
