@@ -41,6 +41,9 @@ type Options struct {
 	From    string // checkpoint to take the first weights from; "" means fresh ones
 	// SaveEvery is the time between saves within an epoch; 0 means 5 minutes.
 	SaveEvery time.Duration
+	// StopAfter ends the run after that many epochs in all, as if it were
+	// interrupted there; 0 means at the recipe's end.
+	StopAfter int
 	// Net replaces the recipe's network when its Name is set.
 	Net arch.Net
 	// Progress is told about every step; it may be nil.
@@ -267,6 +270,8 @@ func (r *run) ended() string {
 		return fmt.Sprintf("the learning rate fell below %g", r.recipe.Schedule.MinLR)
 	case r.state.Epoch >= r.recipe.Epochs:
 		return fmt.Sprintf("%d epochs are done", r.state.Epoch)
+	case r.o.StopAfter > 0 && r.state.Epoch >= r.o.StopAfter:
+		return fmt.Sprintf("stopped after %d epochs as asked", r.state.Epoch)
 	}
 	return ""
 }

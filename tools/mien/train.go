@@ -25,6 +25,7 @@ type trainCmd struct {
 	From      string        `help:"Take the first weights from this checkpoint." placeholder:"F.safetensors"`
 	Set       []string      `help:"Override a recipe key, as schedule.factor=0.5." placeholder:"KEY=VALUE" sep:"none"`
 	Threads   int           `help:"Threads; 0 means one for each CPU."`
+	StopAfter int           `help:"Stop after that many epochs in all; the schedule stays the recipe's."`
 	SaveEvery time.Duration `help:"Time between saves within an epoch." default:"5m"`
 }
 
@@ -40,7 +41,7 @@ func (c *trainCmd) Run(e env) error {
 	show := &trainView{e: e}
 	res, err := train.Run(e.ctx, train.Options{
 		Recipe: recipe, Sets: sets, Out: c.Out, Threads: threads(c.Threads), Resume: c.Resume, From: c.From,
-		SaveEvery: c.SaveEvery, Progress: show.progress,
+		SaveEvery: c.SaveEvery, StopAfter: c.StopAfter, Progress: show.progress,
 	})
 	show.end()
 	if err != nil {
