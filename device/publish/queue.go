@@ -1,0 +1,414 @@
+package publish
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// message is what waits to be published.
+type message struct {
+	Topic   string
+	Retain  bool
+	Payload []byte
+}
+
+// queue keeps messages on disk in the order in which they came, until the
+// broker has acknowledged them. It is bounded: when it is full, the oldest
+// segment goes, and what was lost is counted.
+//
+// A queue is a folder of segments, files of records that are only appended
+// to; a segment is deleted when its last record is acknowledged. The place of
+// the first record that is not acknowledged is in the file "cursor". Neither
+// is written through to the disk with every message: sync does that, at the
+// rhythm of the caller. While a broker answers, a segment lives so briefly
+// that it mostly never reaches the disk, which spares an SD card. After a
+// power cut the last moments before the last sync are sent again or, if they
+// had not been sent, lost; after a mere crash of the program nothing is lost.
+type queue struct {
+	mu       sync.Mutex
+	dir      string
+	segment  int64 // size at which a new segment begins
+	maximum  int64
+	segments []segment // oldest first; the last one is appended to
+	w        *os.File
+	r        *bufio.Reader
+	rf       *os.File
+	read     int64 // offset in the first segment of the record that peek returned or will return
+	next     int64 // offset after it, 0 when nothing was peeked
+	lost     uint64
+	dirty    bool
+	wake     chan struct{}
+}
+
+type segment struct {
+	number  uint64
+	size    int64
+	records int // not acknowledged
+}
+
+const (
+	// record: length of the body, its CRC-32C, the body
+	recordHead = 8
+	maxRecord  = 1 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var errFull = errors.New("publish: message is larger than the queue takes")
+
+// openQueue opens the queue in dir, or makes it. What a crash left half
+// written at the end of the last segment is cut off.
+func openQueue(dir string, maximum int64) (*queue, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("publish: queue: %w", err)
+	}
+	q := &queue{dir: dir, maximum: maximum, segment: max(maximum/16, 4<<10), wake: make(chan struct{}, 1)}
+	names, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil {
+		return nil, fmt.Errorf("publish: queue: %w", err)
+	}
+	for _, name := range names {
+		n, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(name), ".log"), 16, 64)
+		if err != nil {
+			continue // not ours
+		}
+		q.segments = append(q.segments, segment{number: n})
+	}
+	slices.SortFunc(q.segments, func(a, b segment) int { return cmpUint(a.number, b.number) })
+	if err := q.restore(); err != nil {
+		return nil, err
+	}
+	return q, q.roll()
+}
+
+func cmpUint(a, b uint64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// restore counts the records of the segments found and applies the cursor.
+func (q *queue) restore() error {
+	number, offset := q.cursor()
+	kept := q.segments[:0]
+	for _, s := range q.segments {
+		from := int64(0)
+		if s.number == number {
+			from = offset
+		}
+		name := q.name(s.number)
+		if s.number < number {
+			if err := os.Remove(name); err != nil {
+				return fmt.Errorf("publish: queue: %w", err)
+			}
+			continue
+		}
+		end, records, err := scan(name, from)
+		if err != nil {
+			return err
+		}
+		if records == 0 {
+			if err := os.Remove(name); err != nil {
+				return fmt.Errorf("publish: queue: %w", err)
+			}
+			continue
+		}
+		if len(kept) == 0 {
+			q.read = from
+		}
+		s.size, s.records = end, records
+		kept = append(kept, s)
+	}
+	q.segments = kept
+	return nil
+}
+
+// scan walks the records of a segment from an offset and returns where the
+// good ones end and how many there are.
+func scan(name string, from int64) (end int64, records int, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, 0, fmt.Errorf("publish: queue: %w", err)
+	}
+	defer f.Close()
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return 0, 0, fmt.Errorf("publish: queue: %w", err)
+	}
+	r := bufio.NewReader(f)
+	for end = from; ; records++ {
+		_, n, err := readRecord(r)
+		if err != nil {
+			return end, records, nil // the end, or a record that a crash cut short
+		}
+		end += n
+	}
+}
+
+// readRecord reads one record and returns how long it is in the file.
+func readRecord(r io.Reader) (message, int64, error) {
+	var head [recordHead]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return message{}, 0, err
+	}
+	n := binary.LittleEndian.Uint32(head[:])
+	if n < 3 || n > maxRecord {
+		return message{}, 0, fmt.Errorf("publish: queue: record of %d bytes", n)
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return message{}, 0, err
+	}
+	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(head[4:]) {
+		return message{}, 0, errors.New("publish: queue: record is damaged")
+	}
+	topic := int(binary.LittleEndian.Uint16(body[1:]))
+	if 3+topic > len(body) {
+		return message{}, 0, errors.New("publish: queue: record is damaged")
+	}
+	return message{Retain: body[0] == 1, Topic: string(body[3 : 3+topic]), Payload: body[3+topic:]}, int64(recordHead + n), nil
+}
+
+func appendRecord(b []byte, m message) []byte {
+	at := len(b)
+	b = append(b, make([]byte, recordHead+1)...)
+	if m.Retain {
+		b[at+recordHead] = 1
+	}
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(m.Topic)))
+	b = append(append(b, m.Topic...), m.Payload...)
+	body := b[at+recordHead:]
+	binary.LittleEndian.PutUint32(b[at:], uint32(len(body)))
+	binary.LittleEndian.PutUint32(b[at+4:], crc32.Checksum(body, castagnoli))
+	return b
+}
+
+func (q *queue) name(number uint64) string {
+	return filepath.Join(q.dir, fmt.Sprintf("%016x.log", number))
+}
+
+// roll begins a new segment.
+func (q *queue) roll() error {
+	number := uint64(1)
+	if n := len(q.segments); n > 0 {
+		number = q.segments[n-1].number + 1
+	} else if c, _ := q.cursor(); c > 0 {
+		number = c + 1
+	}
+	f, err := os.OpenFile(q.name(number), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("publish: queue: %w", err)
+	}
+	if q.w != nil {
+		err = errors.Join(q.w.Sync(), q.w.Close())
+	}
+	q.w = f
+	q.segments = append(q.segments, segment{number: number})
+	return err
+}
+
+// put appends a message, dropping the oldest segment when there is no room.
+func (q *queue) put(m message) error {
+	b := appendRecord(nil, m)
+	if int64(len(b)) > q.segment || len(b) > maxRecord || len(m.Topic) > 1<<16-1 {
+		return errFull
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	last := &q.segments[len(q.segments)-1]
+	if last.size+int64(len(b)) > q.segment {
+		if err := q.roll(); err != nil {
+			return err
+		}
+		last = &q.segments[len(q.segments)-1]
+	}
+	for q.size()+int64(len(b)) > q.maximum && len(q.segments) > 1 {
+		q.lost += uint64(q.segments[0].records)
+		q.drop()
+		last = &q.segments[len(q.segments)-1]
+	}
+	if _, err := q.w.Write(b); err != nil {
+		// What was written of it would hide all that follows.
+		return errors.Join(fmt.Errorf("publish: queue: %w", err), q.w.Truncate(last.size))
+	}
+	last.size += int64(len(b))
+	last.records++
+	q.dirty = true
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (q *queue) size() (n int64) {
+	for _, s := range q.segments {
+		n += s.size
+	}
+	return n
+}
+
+// drop deletes the oldest segment, which is not the one appended to.
+func (q *queue) drop() {
+	if q.rf != nil {
+		q.rf.Close()
+		q.rf = nil
+	}
+	os.Remove(q.name(q.segments[0].number)) // if it stays, the cursor skips it at the next start
+	q.segments = append(q.segments[:0], q.segments[1:]...)
+	q.read, q.next = 0, 0
+	q.dirty = true
+}
+
+// peek returns the oldest message; ok is false when there is none. The ticket
+// is for ack.
+func (q *queue) peek() (m message, ticket uint64, ok bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		s := &q.segments[0]
+		if s.records > 0 {
+			break
+		}
+		if len(q.segments) == 1 {
+			return message{}, 0, false, nil
+		}
+		q.drop()
+	}
+	s := &q.segments[0]
+	if q.rf == nil {
+		f, err := os.Open(q.name(s.number))
+		if err != nil {
+			return message{}, 0, false, fmt.Errorf("publish: queue: %w", err)
+		}
+		q.rf = f
+	}
+	if q.r == nil {
+		q.r = bufio.NewReaderSize(nil, 32<<10)
+	}
+	// Read at the offset, not where the file happens to be: a message may be
+	// peeked again and again while the broker is away.
+	q.r.Reset(io.NewSectionReader(q.rf, q.read, s.size-q.read))
+	m, n, err := readRecord(q.r)
+	if err != nil {
+		q.lost += uint64(s.records) // damaged on the disk: the rest of the segment cannot be told apart
+		s.records = 0
+		if len(q.segments) == 1 {
+			if err := q.roll(); err != nil {
+				return message{}, 0, false, err
+			}
+		}
+		q.drop()
+		return message{}, 0, false, fmt.Errorf("publish: queue: segment %d: %w", s.number, err)
+	}
+	q.next = q.read + n
+	return m, s.number<<32 ^ uint64(q.read), true, nil
+}
+
+// ack removes the message that peek returned with the ticket. If it has been
+// dropped in the meantime nothing happens.
+func (q *queue) ack(ticket uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := &q.segments[0]
+	if q.next == 0 || ticket != s.number<<32^uint64(q.read) {
+		return
+	}
+	q.read, q.next = q.next, 0
+	s.records--
+	q.dirty = true
+}
+
+// waiting is the number of messages.
+func (q *queue) waiting() (n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range q.segments {
+		n += s.records
+	}
+	return n
+}
+
+func (q *queue) dropped() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lost
+}
+
+// cursor reads the place of the first record that is not acknowledged.
+func (q *queue) cursor() (number uint64, offset int64) {
+	b, err := os.ReadFile(filepath.Join(q.dir, "cursor"))
+	if err != nil || len(b) != 20 || crc32.Checksum(b[:16], castagnoli) != binary.LittleEndian.Uint32(b[16:]) {
+		return 0, 0
+	}
+	return binary.LittleEndian.Uint64(b), int64(binary.LittleEndian.Uint64(b[8:]))
+}
+
+// sync writes everything through to the disk. It does nothing when nothing
+// has changed.
+func (q *queue) sync() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.dirty {
+		return nil
+	}
+	if err := q.w.Sync(); err != nil {
+		return fmt.Errorf("publish: queue: %w", err)
+	}
+	b := binary.LittleEndian.AppendUint64(nil, q.segments[0].number)
+	b = binary.LittleEndian.AppendUint64(b, uint64(q.read))
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	if err := replace(filepath.Join(q.dir, "cursor"), b); err != nil {
+		return err
+	}
+	q.dirty = false
+	return nil
+}
+
+// replace writes a file so that there is the old or the new one, never half.
+func replace(name string, b []byte) error {
+	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("publish: queue: %w", err)
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err == nil {
+		var d *os.File
+		if d, err = os.Open(filepath.Dir(name)); err == nil {
+			err = errors.Join(d.Sync(), d.Close())
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("publish: queue: %w", err)
+	}
+	return nil
+}
+
+// close writes everything through and closes the files.
+func (q *queue) close() error {
+	err := q.sync()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.rf != nil {
+		q.rf.Close()
+		q.rf = nil
+	}
+	return errors.Join(err, q.w.Close())
+}

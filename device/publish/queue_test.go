@@ -1,0 +1,190 @@
+package publish
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func open(t testing.TB, dir string, maximum int64) *queue {
+	t.Helper()
+	q, err := openQueue(dir, maximum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+func put(t testing.TB, q *queue, i int) {
+	t.Helper()
+	if err := q.put(message{Topic: fmt.Sprint("t/", i), Retain: i%3 == 0, Payload: bytes.Repeat([]byte{byte(i)}, i%40)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// take removes the oldest message and checks that it is number i.
+func take(t testing.TB, q *queue, i int) {
+	t.Helper()
+	m, ticket, ok, err := q.peek()
+	if err != nil || !ok || m.Topic != fmt.Sprint("t/", i) || m.Retain != (i%3 == 0) || !bytes.Equal(m.Payload, bytes.Repeat([]byte{byte(i)}, i%40)) {
+		t.Fatalf("want message %d, got %q %v %v", i, m.Topic, ok, err)
+	}
+	q.ack(ticket)
+}
+
+// Messages come out as they went in over random writing, reading, closing
+// and crashing. After a crash some may come again, none is missing.
+func TestQueueKeepsOrder(t *testing.T) {
+	for seed := range uint64(8) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		dir := t.TempDir()
+		q := open(t, dir, 1<<20)
+		in, out, synced := 0, 0, 0
+		for range 3000 {
+			switch n := r.IntN(100); {
+			case n < 52:
+				put(t, q, in)
+				in++
+			case n < 96:
+				if out < in {
+					take(t, q, out)
+					out++
+				} else if _, _, ok, err := q.peek(); ok || err != nil {
+					t.Fatalf("an empty queue gives %v, %v", ok, err)
+				}
+			case n < 97:
+				if err := q.sync(); err != nil {
+					t.Fatal(err)
+				}
+				synced = out
+			case n < 98:
+				if err := q.close(); err != nil {
+					t.Fatal(err)
+				}
+				q = open(t, dir, 1<<20)
+				synced = out
+			default: // a crash: the files as they are, nothing closed
+				q = open(t, dir, 1<<20)
+				m, _, ok, err := q.peek()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if first := in; ok {
+					fmt.Sscanf(m.Topic, "t/%d", &first)
+					if first > out || first < synced {
+						t.Fatalf("seed %d: after the crash the first is %d; %d were taken, %d surely", seed, first, out, synced)
+					}
+					out = first
+				} else if out != in {
+					t.Fatalf("seed %d: after the crash nothing of %d to %d", seed, out, in)
+				}
+			}
+			if q.waiting() != in-out {
+				t.Fatalf("seed %d: %d waiting, want %d", seed, q.waiting(), in-out)
+			}
+		}
+	}
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir, 64<<10)
+	const n = 20_000
+	for i := range n {
+		put(t, q, i)
+	}
+	var size int64
+	files, _ := os.ReadDir(dir)
+	for _, f := range files {
+		info, _ := f.Info()
+		size += info.Size()
+	}
+	if size > 64<<10 {
+		t.Errorf("%d bytes on disk, at most %d were allowed", size, 64<<10)
+	}
+	first := int(q.dropped())
+	if first == 0 || q.waiting() != n-first {
+		t.Fatalf("%d dropped, %d waiting of %d", first, q.waiting(), n)
+	}
+	for i := first; i < n; i++ { // the newest are there, in order
+		take(t, q, i)
+	}
+	if err := q.put(message{Topic: "big", Payload: make([]byte, 1<<20)}); err == nil {
+		t.Error("a message larger than a segment was taken")
+	}
+}
+
+// A message dropped while it was on its way does not take another with it.
+func TestAckAfterDrop(t *testing.T) {
+	q := open(t, t.TempDir(), 64<<10)
+	put(t, q, 0)
+	_, ticket, _, _ := q.peek()
+	for i := 1; i < 5000; i++ {
+		put(t, q, i)
+	}
+	before := q.waiting()
+	if q.ack(ticket); q.waiting() != before {
+		t.Error("an old ticket removed a message")
+	}
+	take(t, q, int(q.dropped()))
+}
+
+// Damage costs messages, never the queue.
+func TestQueueSurvivesDamage(t *testing.T) {
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		dir := t.TempDir()
+		q := open(t, dir, 64<<10)
+		for i := range 600 {
+			put(t, q, i)
+		}
+		if err := q.close(); err != nil {
+			t.Fatal(err)
+		}
+		names, _ := filepath.Glob(filepath.Join(dir, "*"))
+		name := names[r.IntN(len(names))]
+		b, _ := os.ReadFile(name)
+		if r.IntN(2) == 0 && len(b) > 0 {
+			b[r.IntN(len(b))] ^= 1 << r.IntN(8)
+		} else {
+			b = b[:r.IntN(len(b)+1)]
+		}
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		q = open(t, dir, 64<<10)
+		if err := q.put(message{Topic: "last"}); err != nil {
+			t.Fatal(err)
+		}
+		var topic string
+		for range 2000 {
+			m, ticket, ok, err := q.peek()
+			if err != nil {
+				continue
+			}
+			if !ok {
+				break
+			}
+			topic = m.Topic
+			q.ack(ticket)
+		}
+		if topic != "last" || q.waiting() != 0 {
+			t.Errorf("seed %d: %q came last, %d still wait", seed, topic, q.waiting())
+		}
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	f.Add(appendRecord(nil, message{Topic: "a/b", Payload: []byte("{}"), Retain: true}))
+	f.Add([]byte{3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, n, err := readRecord(bytes.NewReader(b))
+		if err == nil && !bytes.Equal(appendRecord(nil, m)[recordHead+1:], b[recordHead+1:n]) {
+			t.Errorf("%x reads as %+v", b, m)
+		}
+	})
+}
