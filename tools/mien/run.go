@@ -13,10 +13,11 @@ import (
 
 // commands is the command line of mien: one field, one file, for each command.
 type commands struct {
-	Sweep sweepCmd `cmd:"" help:"Search recipe keys by successive halving."`
-	Train trainCmd `cmd:"" help:"Train a network by a recipe."`
-	Data  dataCmd  `cmd:"" help:"Look at data sets."`
-	Eval  evalCmd  `cmd:"" help:"Measure a model or checkpoint on a data set."`
+	Sweep    sweepCmd    `cmd:"" help:"Search recipe keys by successive halving."`
+	Train    trainCmd    `cmd:"" help:"Train a network by a recipe."`
+	Data     dataCmd     `cmd:"" help:"Look at data sets."`
+	Eval     evalCmd     `cmd:"" help:"Measure a model or checkpoint on a data set."`
+	Quantize quantizeCmd `cmd:"" help:"Turn a checkpoint into a .tflite file and say what it cost."`
 }
 
 // env is what every command gets beside its flags.

@@ -1,0 +1,237 @@
+package quant
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"mien/quant/graph"
+	"mien/runtime/portable"
+)
+
+// Diff is how two graphs differ in one tensor, over all faces.
+type Diff struct {
+	Name       string
+	Type       string // in the second graph
+	Shape      []int
+	Values     int // compared
+	Signal     float64
+	Other      float64 // sum of squares in the second graph
+	Error      float64 // sum of squares of the difference
+	Dot        float64
+	MaxError   float64
+	outOfRange int
+}
+
+// SNR is signal power over error power in decibels, +Inf when they are equal.
+func (d *Diff) SNR() float64 {
+	if d.Error == 0 {
+		return math.Inf(1)
+	}
+	return 10 * math.Log10(max(d.Signal, 1e-300)/d.Error)
+}
+
+// Cosine is that of the angle between the two tensors.
+func (d *Diff) Cosine() float64 {
+	if d.Signal == 0 || d.Other == 0 {
+		if d.Signal == d.Other {
+			return 1
+		}
+		return 0
+	}
+	return d.Dot / math.Sqrt(d.Signal*d.Other)
+}
+
+// Saturation is the part of the first graph's values that the second's
+// integers cannot reach.
+func (d *Diff) Saturation() float64 { return float64(d.outOfRange) / float64(max(d.Values, 1)) }
+
+// Compare runs faces through a and b and compares the activations that go by
+// the same name, in the order of a.
+func Compare(ctx context.Context, a, b *graph.Graph, faces []Face, o Options) ([]*Diff, error) {
+	if len(faces) == 0 {
+		return nil, errors.New("quant: no faces to compare with")
+	}
+	var pairs [][2]int
+	var diffs []*Diff
+	for i, t := range a.Tensors {
+		k := b.Find(t.Name)
+		if t.Const() || k < 0 || b.Tensors[k].Const() || b.Tensors[k].Elems() != t.Elems() {
+			continue
+		}
+		pairs = append(pairs, [2]int{i, k})
+		diffs = append(diffs, &Diff{Name: t.Name, Type: b.Tensors[k].Type.String(), Shape: t.Shape})
+	}
+	if len(pairs) == 0 {
+		return nil, errors.New("quant: the two models share no tensor's name")
+	}
+	other, err := portable.Load(b, portable.Options{Keep: true})
+	if err != nil {
+		return nil, fmt.Errorf("quant: %w", err)
+	}
+	// One session of b for each goroutine that runs a; a face's figures are
+	// added up in the order of the faces, so that the sum is always the same.
+	pool := sync.Pool{New: func() any { return other.NewSession() }}
+	parts := make([][]*Diff, len(faces))
+	tick := o.ticker(len(faces))
+	err = runFaces(ctx, a, faces, o.threads(len(faces)), func(i int, s *portable.Session) error {
+		t := pool.Get().(*portable.Session)
+		defer pool.Put(t)
+		if err := setFace(b, t, faces[i]); err != nil {
+			return err
+		}
+		t.Run()
+		var x, y []float32
+		for _, p := range pairs {
+			var err error
+			if x, err = s.Real(x[:0], p[0]); err != nil {
+				return err
+			}
+			if y, err = t.Real(y[:0], p[1]); err != nil {
+				return err
+			}
+			d := &Diff{}
+			d.add(x, y, b.Tensors[p[1]])
+			parts[i] = append(parts[i], d)
+		}
+		tick()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, face := range parts {
+		for k, d := range face {
+			diffs[k].merge(d)
+		}
+	}
+	return diffs, nil
+}
+
+func (d *Diff) add(x, y []float32, t *graph.Tensor) {
+	lo, hi := math.Inf(-1), math.Inf(1)
+	if t.Type == graph.Int8 && t.Quant != nil && len(t.Quant.Scale) == 1 {
+		s, z := float64(t.Quant.Scale[0]), float64(zeroOf(t.Quant))
+		lo, hi = s*(-128.5-z), s*(127.5-z)
+	}
+	d.Values += len(x)
+	for i := range x {
+		a, b := float64(x[i]), float64(y[i])
+		e := a - b
+		d.Signal += a * a
+		d.Other += b * b
+		d.Dot += a * b
+		d.Error += e * e
+		d.MaxError = max(d.MaxError, math.Abs(e))
+		if a < lo || a > hi {
+			d.outOfRange++
+		}
+	}
+}
+
+func (d *Diff) merge(o *Diff) {
+	d.Values += o.Values
+	d.Signal += o.Signal
+	d.Other += o.Other
+	d.Dot += o.Dot
+	d.Error += o.Error
+	d.MaxError = max(d.MaxError, o.MaxError)
+	d.outOfRange += o.outOfRange
+}
+
+// Probe returns the quantised graph in a form that runtime/portable runs. For
+// modes that it does not compute in, that is a float graph with the quantised
+// weights.
+func (r *Result) Probe() (*graph.Graph, error) {
+	switch r.Plan.Recipe.defaults().Mode {
+	case Dynamic, Int16x8:
+		return Dequantised(r.Graph)
+	}
+	if slices.ContainsFunc(r.Graph.Tensors, func(t *graph.Tensor) bool { return t.Type == graph.Int16 }) {
+		return Dequantised(r.Graph)
+	}
+	return r.Graph, nil
+}
+
+// Dequantised returns g with every weight in float32, as its integers mean it,
+// and every activation in float32.
+func Dequantised(g *graph.Graph) (*graph.Graph, error) {
+	out := g.Clone()
+	for i, t := range out.Tensors {
+		if t.Quant == nil {
+			continue
+		}
+		if t.Const() {
+			v, err := RealValues(t)
+			if err != nil {
+				return nil, err
+			}
+			out.Tensors[i].Data = floatBytes(v)
+		}
+		t.Type, t.Quant = graph.Float32, nil
+	}
+	// What converted types now copies: readers go to what was copied.
+	source := map[int]int{}
+	ops := out.Ops[:0:0]
+	for _, o := range out.Ops {
+		for k, i := range o.Inputs {
+			if s, ok := source[i]; ok {
+				o.Inputs[k] = s
+			}
+		}
+		if len(o.Inputs) == 1 && (o.Kind == graph.Quantize || o.Kind == graph.Dequantize) && out.Tensors[o.Inputs[0]].Type == graph.Float32 {
+			source[o.Outputs[0]] = o.Inputs[0]
+			continue
+		}
+		o.Version = 1
+		ops = append(ops, o)
+	}
+	out.Ops = ops
+	for k, i := range out.Outputs {
+		if s, ok := source[i]; ok {
+			out.Tensors[s].Name, out.Tensors[i].Name = out.Tensors[i].Name, out.Tensors[s].Name
+			out.Outputs[k] = s
+		}
+	}
+	return out, out.Check()
+}
+
+// RealValues returns what the stored values of a constant mean.
+func RealValues(t *graph.Tensor) ([]float32, error) {
+	if t.Type == graph.Float32 {
+		return floats(t.Data), nil
+	}
+	q := t.Quant
+	if q == nil || len(q.Scale) == 0 {
+		return nil, fmt.Errorf("quant: tensor %s (%s) has no scale", t.Name, t.Type)
+	}
+	scale, err := scaleOf(&TensorPlan{Name: t.Name, Scale: q.Scale, Axis: q.Axis}, t.Shape)
+	if err != nil {
+		return nil, err
+	}
+	zero := zeroOf(q)
+	out := make([]float32, t.Elems())
+	for i := range out {
+		var v int64
+		switch t.Type {
+		case graph.Int8:
+			v = int64(int8(t.Data[i]))
+		case graph.UInt8:
+			v = int64(t.Data[i])
+		case graph.Int16:
+			v = int64(int16(binary.LittleEndian.Uint16(t.Data[2*i:])))
+		case graph.Int32:
+			v = int64(int32(binary.LittleEndian.Uint32(t.Data[4*i:])))
+		case graph.Int64:
+			v = int64(binary.LittleEndian.Uint64(t.Data[8*i:]))
+		default:
+			return nil, fmt.Errorf("quant: tensor %s is %s", t.Name, t.Type)
+		}
+		out[i] = float32(float64(v-zero) * float64(scale(i)))
+	}
+	return out, nil
+}

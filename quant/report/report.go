@@ -1,0 +1,372 @@
+// Package report measures what quantisation cost: the accuracy of each head,
+// class and subgroup before and after, how far each tensor is from what it was
+// in float, and what to try next. Compare makes a Report, which is plain data;
+// Save writes it as JSON, Markdown and plots.
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+
+	"mien/quant"
+	"mien/quant/graph"
+	"mien/runtime/infer"
+	"mien/runtime/model"
+)
+
+// Sample is a face with the labels that are known: one per head in the order
+// of model.Heads(), -1 for none.
+type Sample struct {
+	Path   string
+	Face   quant.Face
+	Labels []int8
+}
+
+// Report is everything that Compare found out.
+type Report struct {
+	Recipe      quant.Recipe `json:"recipe"`
+	Faces       int          `json:"faces"` // measured
+	Calibrated  int          `json:"calibrated"`
+	FloatBytes  int          `json:"float_bytes"`
+	Bytes       int          `json:"bytes"`
+	FloatEngine string       `json:"float_engine"`
+	Engine      string       `json:"engine"`
+	Heads       []Head       `json:"heads"`
+	// Tensors are the activations, the worst first.
+	Tensors []Tensor `json:"tensors"`
+	Notes   []string `json:"notes,omitempty"`
+	Verdict string   `json:"verdict"`
+}
+
+// Head is how one head did.
+type Head struct {
+	Name string `json:"name"`
+	// Agreement is the part of all faces on which both answers are the same.
+	Agreement float64 `json:"agreement"`
+	// MeanShift is the mean change of the answer's probability, in points.
+	MeanShift float64 `json:"mean_shift"`
+	All       Score   `json:"all"`
+	Classes   []Score `json:"classes,omitempty"`
+	Groups    []Score `json:"groups,omitempty"`
+}
+
+// Score is the accuracy on some labelled faces. Drop, Low and High are in
+// points (hundredths): the accuracy lost to quantisation and its 95%
+// confidence interval.
+type Score struct {
+	Name  string  `json:"name"`
+	N     int     `json:"n"`
+	Float float64 `json:"float"`
+	Quant float64 `json:"quantised"`
+	Drop  float64 `json:"drop"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+}
+
+// Input is what Compare compares.
+type Input struct {
+	Result  *quant.Result
+	File    []byte // the quantised .tflite
+	Float   []byte // the float .tflite
+	Samples []Sample
+	// Open loads a file into the engine that measures; it is called several
+	// times, once for each thread and file.
+	Open func(file []byte) (infer.Model, error)
+	// Tapped is how many of the faces are compared tensor by tensor; 0 means 50.
+	Tapped int
+	quant.Options
+}
+
+// answer is one head's answer about one face.
+type answer struct {
+	label int
+	p     float32
+}
+
+// Compare measures.
+func Compare(ctx context.Context, in Input) (*Report, error) {
+	if len(in.Samples) == 0 {
+		return nil, errors.New("report: no faces to measure with")
+	}
+	r := &Report{Recipe: in.Result.Plan.Recipe, Faces: len(in.Samples), Calibrated: in.Result.Plan.Faces,
+		FloatBytes: len(in.Float), Bytes: len(in.File), Notes: slices.Clone(in.Result.Plan.Notes)}
+	tapped := in.Tapped
+	if tapped == 0 {
+		tapped = 50
+	}
+	tapped = min(tapped, len(in.Samples))
+	total := 2*len(in.Samples) + tapped
+	done := 0
+	var mu sync.Mutex
+	tick := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		if in.Progress != nil {
+			in.Progress(done, total)
+		}
+	}
+	before, spec, engine, err := answers(ctx, in, in.Float, tick)
+	if err != nil {
+		return nil, err
+	}
+	r.FloatEngine = engine
+	after, quantSpec, engine, err := answers(ctx, in, in.File, tick)
+	if err != nil {
+		return nil, err
+	}
+	r.Engine = engine
+	if len(spec.Heads) != len(quantSpec.Heads) {
+		return nil, fmt.Errorf("report: the float file has %d heads, the quantised one %d", len(spec.Heads), len(quantSpec.Heads))
+	}
+	for h := range spec.Heads {
+		r.Heads = append(r.Heads, headOf(spec.Heads[h], h, in.Samples, before, after))
+	}
+	faces := make([]quant.Face, tapped)
+	for i := range faces {
+		faces[i] = in.Samples[i*len(in.Samples)/tapped].Face
+	}
+	if r.Tensors, err = tensors(ctx, in, faces, tick); err != nil {
+		return nil, err
+	}
+	if mode := r.Recipe.Mode; mode == quant.Dynamic || mode == quant.Int16x8 {
+		r.Notes = append(r.Notes, "tensor by tensor, only the error of the weights is shown: the instrument does not compute in mode "+string(mode))
+	}
+	r.Verdict = r.verdict()
+	return r, nil
+}
+
+// answers runs every sample through a file.
+func answers(ctx context.Context, in Input, file []byte, tick func()) ([][]answer, *model.Spec, string, error) {
+	threads := in.Threads
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	out := make([][]answer, len(in.Samples))
+	errs := make([]error, threads)
+	specs := make([]*model.Spec, threads)
+	engines := make([]string, threads)
+	var wg sync.WaitGroup
+	for w := range threads {
+		wg.Go(func() {
+			m, err := in.Open(file)
+			if err != nil {
+				errs[w] = err
+				return
+			}
+			defer m.Close()
+			specs[w], engines[w] = m.Spec(), m.Engine()
+			scores := m.Spec().NewScores()
+			face := image.NewGray(image.Rect(0, 0, model.Side, model.Side))
+			for i := w; i < len(in.Samples); i += threads {
+				if errs[w] = ctx.Err(); errs[w] != nil {
+					return
+				}
+				copy(face.Pix, in.Samples[i].Face)
+				if errs[w] = m.Predict(face, scores); errs[w] != nil {
+					return
+				}
+				for h := range scores.Heads {
+					label, p := scores.Top(h)
+					out[i] = append(out[i], answer{label, p})
+				}
+				tick()
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, nil, "", err
+	}
+	return out, specs[0], engines[0], nil
+}
+
+// headOf adds up one head; h is its place among the answers.
+func headOf(head model.Head, h int, samples []Sample, before, after [][]answer) Head {
+	out := Head{Name: head.Name}
+	all := model.Heads()
+	at := slices.IndexFunc(all, func(m model.Head) bool { return m.Name == head.Name })
+	var total tally
+	classes := make([]tally, len(head.Labels))
+	groups := map[string]*tally{}
+	var names []string
+	for i, s := range samples {
+		f, q := before[i][h], after[i][h]
+		if f.label == q.label {
+			out.Agreement++
+		}
+		out.MeanShift += math.Abs(float64(f.p-q.p)) * 100
+		if at < 0 || at >= len(s.Labels) || s.Labels[at] < 0 || int(s.Labels[at]) >= len(classes) {
+			continue
+		}
+		want := int(s.Labels[at])
+		total.add(f.label == want, q.label == want)
+		classes[want].add(f.label == want, q.label == want)
+		for k, other := range all {
+			if k == at || k >= len(s.Labels) || s.Labels[k] < 0 || int(s.Labels[k]) >= len(other.Labels) {
+				continue
+			}
+			name := other.Name + " " + other.Labels[s.Labels[k]]
+			if groups[name] == nil {
+				groups[name] = &tally{}
+				names = append(names, name)
+			}
+			groups[name].add(f.label == want, q.label == want)
+		}
+	}
+	out.Agreement /= float64(len(samples))
+	out.MeanShift /= float64(len(samples))
+	out.All = total.score(head.Name)
+	for k, l := range head.Labels {
+		if classes[k].n > 0 {
+			out.Classes = append(out.Classes, classes[k].score(l))
+		}
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		out.Groups = append(out.Groups, groups[n].score(n))
+	}
+	return out
+}
+
+// tally counts pairs of answers on the same faces.
+type tally struct{ n, float, quant, lost, won int }
+
+func (t *tally) add(float, quant bool) {
+	t.n++
+	if float {
+		t.float++
+	}
+	if quant {
+		t.quant++
+	}
+	if float && !quant {
+		t.lost++
+	}
+	if quant && !float {
+		t.won++
+	}
+}
+
+// score gives the accuracies and the interval of their difference. The two
+// are of the same faces, so only faces on which they differ count: Agresti and
+// Min's adjusted interval for matched pairs (2005), half a face added to each
+// cell, which also holds when nothing differs.
+func (t *tally) score(name string) Score {
+	s := Score{Name: name, N: t.n}
+	if t.n == 0 {
+		return s
+	}
+	s.Float, s.Quant = float64(t.float)/float64(t.n), float64(t.quant)/float64(t.n)
+	s.Drop = 100 * (s.Float - s.Quant)
+	b, c, n := float64(t.lost)+0.5, float64(t.won)+0.5, float64(t.n)+2
+	d := (b - c) / n
+	w := 1.96 * math.Sqrt(max(b+c-(b-c)*(b-c)/n, 0)) / n
+	s.Low, s.High = 100*(d-w), 100*(d+w)
+	return s
+}
+
+// Worst returns the head that lost most.
+func (r *Report) Worst() Head {
+	return slices.MaxFunc(r.Heads, func(a, b Head) int {
+		switch {
+		case a.All.Drop < b.All.Drop:
+			return -1
+		case a.All.Drop > b.All.Drop:
+			return 1
+		}
+		return 0
+	})
+}
+
+// Check says whether a head lost more than limit points.
+func (r *Report) Check(limit float64) error {
+	labelled := false
+	for _, h := range r.Heads {
+		labelled = labelled || h.All.N > 0
+	}
+	if !labelled {
+		return errors.New("report: no face has a label, so no accuracy can be lost or kept")
+	}
+	if w := r.Worst(); w.All.Drop > limit {
+		return fmt.Errorf("report: %s lost %.2f points (95%% %.2f to %.2f), more than the limit of %g",
+			w.Name, w.All.Drop, w.All.Low, w.All.High, limit)
+	}
+	return nil
+}
+
+// goodAgreement and smallDrop are what an integer model should keep to.
+const (
+	goodAgreement = 0.97
+	smallDrop     = 0.5
+)
+
+// verdict is one sentence, with the next thing to try.
+func (r *Report) verdict() string {
+	if r.Recipe.Mode == quant.Float32 {
+		return "This is the float model as trained; quantise it with --mode int8 to make it four times smaller and faster."
+	}
+	worst := r.Worst()
+	agree := slices.MinFunc(r.Heads, func(a, b Head) int {
+		if a.Agreement < b.Agreement {
+			return -1
+		}
+		return 1
+	})
+	size := fmt.Sprintf("%.1f times smaller", float64(r.FloatBytes)/float64(max(r.Bytes, 1)))
+	switch {
+	case worst.All.Drop <= smallDrop && agree.Agreement >= goodAgreement:
+		return fmt.Sprintf("Good to ship: %s, no head loses more than %.2f points, answers agree on at least %.1f%% of the faces (%s).",
+			size, max(worst.All.Drop, 0), 100*agree.Agreement, agree.Name)
+	case worst.All.Drop <= smallDrop:
+		return fmt.Sprintf("Accuracy holds (%s, at most %.2f points lost), but %s answers otherwise on %.1f%% of the faces; %s.",
+			size, max(worst.All.Drop, 0), agree.Name, 100*(1-agree.Agreement), r.advice())
+	case worst.All.Low <= smallDrop:
+		return fmt.Sprintf("Undecided: %s lost %.2f points, but on %d faces that may be chance (95%% %.2f to %.2f); measure with more faces, or %s.",
+			worst.Name, worst.All.Drop, worst.All.N, worst.All.Low, worst.All.High, r.advice())
+	}
+	return fmt.Sprintf("Not good yet: %s lost %.2f points (95%% %.2f to %.2f); %s.", worst.Name, worst.All.Drop, worst.All.Low, worst.All.High, r.advice())
+}
+
+// advice is the next thing to try.
+func (r *Report) advice() string {
+	c := r.Recipe
+	for _, t := range r.Tensors {
+		if t.Saturation > 0.01 && c.Calibrator != quant.MinMax {
+			return fmt.Sprintf("%.1f%% of the values of %s are clipped: try --calibrator minmax", 100*t.Saturation, t.Name)
+		}
+	}
+	switch {
+	case c.Mode == quant.Int8 && !c.CorrectBias:
+		return "try --correct-bias"
+	case c.Mode != quant.Float16 && !c.AdaRound:
+		return "try --adaround"
+	case c.Mode == quant.Int8 && c.Calibrator == quant.MinMax:
+		return "try --calibrator mse"
+	case c.Mode == quant.Int8 && !c.Equalise:
+		return "try --equalise"
+	}
+	for _, t := range r.Tensors {
+		if t.Layer && !slices.Contains(c.Float, t.Name) && c.Mode == quant.Int8 {
+			return "try --float-layers " + t.Name
+		}
+	}
+	return "try --mode float16"
+}
+
+// layers returns the names of what layers compute.
+func layers(g *graph.Graph) map[string]bool {
+	out := map[string]bool{}
+	for _, o := range g.Ops {
+		for _, i := range o.Outputs {
+			out[g.Tensors[i].Name] = true
+		}
+	}
+	return out
+}
