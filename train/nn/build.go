@@ -141,7 +141,7 @@ func (b *builder) make(i int, l arch.Layer, in *tensor, owned bool) (*tensor, []
 	case arch.BatchNorm:
 		return b.norm(l, in)
 	case arch.MaxPool:
-		if l.Kernel < 1 || l.Kernel > min(in.h, in.w, 15) {
+		if l.Kernel < 1 || l.Kernel > min(in.h, in.w) {
 			return nil, nil, fmt.Errorf("its Kernel is %d for a picture of %dx%d", l.Kernel, in.h, in.w)
 		}
 		g := valid(in, l.Kernel, max(l.Stride, l.Kernel))

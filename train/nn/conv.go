@@ -13,6 +13,7 @@ type conv struct {
 	taps     int       // kernel*kernel*in.c
 	wt, wtT  []float32 // weight as [taps][out.c] and [out.c][taps]
 	col      [][]float32
+	planes   bool // col is [taps][pixels], for a picture of one channel
 	dw, db   [lanes][]float32
 	n        int
 	fwd, bwd func(worker, i int)
@@ -21,6 +22,7 @@ type conv struct {
 func newConv(g geometry, in, out *tensor, w, b *Param, work *workers) *conv {
 	c := &conv{g: g, in: in, out: out, w: w, b: b, work: work}
 	c.taps = g.k * g.k * in.c
+	c.planes = in.c == 1 && g.stride == 1 && in.grad == nil
 	c.rows = max(1, min(out.h, 64*1024/(out.w*c.taps)))
 	c.wt, c.wtT = make([]float32, c.taps*out.c), make([]float32, c.taps*out.c)
 	for range work.n {
@@ -55,9 +57,9 @@ func (c *conv) forwardImage(worker, i int) {
 	x, y, co := c.in.image(i), c.out.image(i), c.out.c
 	for r := 0; r < c.out.h; r += c.rows {
 		n := min(c.rows, c.out.h-r) * c.out.w
-		col := c.gather(worker, x, r)
+		col, pixel, tap := c.gather(worker, x, r)
 		part := y[r*c.out.w*co:][:n*co]
-		kernel.Gemm(n, co, c.taps, col, c.taps, 1, c.wt, co, part, co, false)
+		kernel.Gemm(n, co, c.taps, col, pixel, tap, c.wt, co, part, co, false)
 		if c.b != nil {
 			kernel.AddRow(part, c.b.Value)
 		}
@@ -108,8 +110,9 @@ func (c *conv) backwardImage(worker, l, i int) {
 	kernel.SumRows(c.db[l], dy)
 	for r := 0; r < c.out.h; r += c.rows {
 		n := min(c.rows, c.out.h-r) * c.out.w
-		col, part := c.gather(worker, x, r), dy[r*c.out.w*co:][:n*co]
-		kernel.Gemm(c.taps, co, n, col, 1, c.taps, part, co, c.dw[l], co, true)
+		col, pixel, tap := c.gather(worker, x, r)
+		part := dy[r*c.out.w*co:][:n*co]
+		kernel.Gemm(c.taps, co, n, col, tap, pixel, part, co, c.dw[l], co, true)
 		if dx == nil {
 			continue
 		}
@@ -119,12 +122,41 @@ func (c *conv) backwardImage(worker, l, i int) {
 	}
 }
 
-// gather returns the windows of c.rows output rows from r on, one to a row
-// of c.taps values. A 1x1 convolution of stride 1 needs no copy.
-func (c *conv) gather(worker int, x []float32, r int) []float32 {
-	if c.g.k == 1 && c.g.stride == 1 {
-		return x[r*c.out.w*c.in.c:]
+// gather returns the windows of c.rows output rows from r on, and the
+// distance of one pixel's from the next one's and of one tap from the next. A
+// 1x1 convolution of stride 1 needs no copy.
+func (c *conv) gather(worker int, x []float32, r int) (col []float32, pixel, tap int) {
+	switch {
+	case c.g.k == 1 && c.g.stride == 1:
+		return x[r*c.out.w*c.in.c:], c.taps, 1
+	case c.planes:
+		return c.gatherPlanes(worker, x, r), 1, c.rows * c.out.w
 	}
+	return c.gatherWindows(worker, x, r), c.taps, 1
+}
+
+// gatherPlanes moves whole rows of the picture, once for every tap.
+func (c *conv) gatherPlanes(worker int, x []float32, r int) []float32 {
+	w := c.out.w
+	for t := range c.taps {
+		dx := t%c.g.k - c.g.padX
+		lo, hi := max(0, -dx), min(w, w-dx)
+		for oy := r; oy < min(r+c.rows, c.out.h); oy++ {
+			row := c.col[worker][(t*c.rows+oy-r)*w:][:w]
+			iy := oy + t/c.g.k - c.g.padY
+			if iy < 0 || iy >= c.in.h {
+				clear(row)
+				continue
+			}
+			clear(row[:lo])
+			copy(row[lo:hi], x[iy*w+lo+dx:])
+			clear(row[hi:])
+		}
+	}
+	return c.col[worker]
+}
+
+func (c *conv) gatherWindows(worker int, x []float32, r int) []float32 {
 	col, ci := c.col[worker], c.in.c
 	for oy := r; oy < min(r+c.rows, c.out.h); oy++ {
 		for ox := range c.out.w {

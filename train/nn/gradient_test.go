@@ -22,8 +22,10 @@ func nets() map[string]arch.Net {
 	flat := arch.Layer{Op: arch.Flatten, Name: "flat"}
 	gap := arch.Layer{Op: arch.Mean, Name: "gap"}
 	return map[string]arch.Net{
-		"flatten":        small(5, 3, flat),
-		"mean":           small(9, 5, gap),
+		"flatten": small(5, 3, flat),
+		"mean":    small(9, 5, gap),
+		"conv of the picture": {Name: "x", Heads: []model.Head{model.Emotion, model.Gender}, Body: []arch.Layer{
+			{Op: arch.Conv, Name: "c", Out: 3, Kernel: 5}, {Op: arch.MaxPool, Name: "p", Kernel: 10}, flat}},
 		"conv3":          small(10, 4, arch.Layer{Op: arch.Conv, Name: "c", Out: 5, Kernel: 3}, flat),
 		"conv5":          small(10, 3, arch.Layer{Op: arch.Conv, Name: "c", Out: 4, Kernel: 5}, flat),
 		"conv1":          small(10, 4, arch.Layer{Op: arch.Conv, Name: "c", Out: 7, Kernel: 1}, flat),

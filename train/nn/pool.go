@@ -2,56 +2,72 @@ package nn
 
 import "mien/train/nn/internal/kernel"
 
-// maxPool takes the largest value of each window; of equal ones the first.
+// maxPool takes the largest value of each window; of equal ones the first
+// gets the gradient. Backward looks at the input again.
 type maxPool struct {
 	g        geometry
 	in, out  *tensor
-	arg      []uint8 // which of the window's pixels
 	work     *workers
 	fwd, bwd func(worker, i int)
 }
 
 func newMaxPool(g geometry, in, out *tensor, work *workers) *maxPool {
-	m := &maxPool{g: g, in: in, out: out, arg: make([]uint8, len(out.data)), work: work}
+	m := &maxPool{g: g, in: in, out: out, work: work}
 	m.fwd, m.bwd = m.forwardImage, m.backwardImage
+	if g.k == 2 && g.stride == 2 {
+		m.fwd, m.bwd = m.forwardImage2, m.backwardImage2
+	}
 	return m
 }
 
 func (m *maxPool) forward(p *pass)  { m.work.run(p.n, m.fwd) }
 func (m *maxPool) backward(p *pass) { m.work.run(p.n, m.bwd) }
 
+func (m *maxPool) forwardImage2(_, i int) {
+	x, y, row := m.in.image(i), m.out.image(i), m.in.w*m.in.c
+	for r := range m.g.h {
+		kernel.Max4(y[r*m.g.w*m.in.c:][:m.g.w*m.in.c], x[2*r*row:], m.in.c, row)
+	}
+}
+
+func (m *maxPool) backwardImage2(_, i int) {
+	x, dx, dy, row := m.in.image(i), m.in.imageGrad(i), m.out.imageGrad(i), m.in.w*m.in.c
+	if m.in.h%2+m.in.w%2 > 0 {
+		clear(dx) // the last row or column is in no window
+	}
+	for r := range m.g.h {
+		kernel.Max4Grad(dx[2*r*row:], dy[r*m.g.w*m.in.c:][:m.g.w*m.in.c], x[2*r*row:], m.in.c, row)
+	}
+}
+
 func (m *maxPool) forwardImage(_, i int) {
-	x, y, c := m.in.image(i), m.out.image(i), m.in.c
-	arg := m.arg[i*len(y):][:len(y)]
-	for o := 0; o < len(y); o += c {
-		in := m.corner(o / c)
-		copy(y[o:o+c], x[in:])
-		clear(arg[o : o+c])
-		for t := 1; t < m.g.k*m.g.k; t++ {
-			kernel.MaxArg(y[o:o+c], arg[o:o+c], x[in+m.tap(t):], uint8(t))
-		}
+	x, y := m.in.image(i), m.out.image(i)
+	for o := range y {
+		y[o] = x[m.largest(x, o)]
 	}
 }
 
 func (m *maxPool) backwardImage(_, i int) {
-	dx, dy, c := m.in.imageGrad(i), m.out.imageGrad(i), m.in.c
-	arg := m.arg[i*len(dy):][:len(dy)]
+	x, dx := m.in.image(i), m.in.imageGrad(i)
 	clear(dx)
-	for o := 0; o < len(dy); o += c {
-		in := m.corner(o / c)
-		for t := range m.g.k * m.g.k {
-			kernel.AddWhere(dx[in+m.tap(t):], dy[o:o+c], arg[o:o+c], uint8(t))
-		}
+	for o, g := range m.out.imageGrad(i) {
+		dx[m.largest(x, o)] += g
 	}
 }
 
-// corner is the offset of the first pixel of an output pixel's window, tap
-// that of a pixel of the window from there.
-func (m *maxPool) corner(o int) int {
-	return ((o/m.g.w)*m.g.stride*m.in.w + o%m.g.w*m.g.stride) * m.in.c
+// largest finds where an output value comes from.
+func (m *maxPool) largest(x []float32, o int) int {
+	c := m.in.c
+	pixel, channel := o/c, o%c
+	corner := ((pixel/m.g.w)*m.in.w+pixel%m.g.w)*m.g.stride*c + channel
+	best := corner
+	for t := range m.g.k * m.g.k {
+		if p := corner + (t/m.g.k*m.in.w+t%m.g.k)*c; x[p] > x[best] {
+			best = p
+		}
+	}
+	return best
 }
-
-func (m *maxPool) tap(t int) int { return (t/m.g.k*m.in.w + t%m.g.k) * m.in.c }
 
 // mean is the mean over all pixels.
 type mean struct {

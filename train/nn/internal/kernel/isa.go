@@ -18,6 +18,10 @@ type isa struct {
 	add       func(n int, y, x *float32)
 	adam      func(n int, p, g, m, v *float32, invBeta1, beta2, invBeta2, step, root, eps, keep float32)
 
+	drop     func(n int, x *float32, k0, k1, limit uint32, scale float32)
+	max4     func(n, v int, x, y *float32, row int)
+	max4Grad func(n, v int, x, dy, dx *float32, row int)
+
 	sumRows     func(n, v int, x, sum *float32)
 	addRow      func(n, v int, x, row *float32)
 	moments     func(n, v int, x, sum, sq, shift *float32)
@@ -50,9 +54,12 @@ func slab(x []float32, c int) (rows, vectors int) {
 //lint:file-ignore U1000 the tables are read by assembly
 
 // Constants of the assembly: the range where exp(x)-1 is not -1, 1/ln 2, ln 2
-// in two parts, 1/7! to 1/2!, and a float's exponent bias.
+// in two parts, 1/7! to 1/2!, and a float's exponent bias; the multipliers of
+// mix and the numbers of lanes; and counters to begin with.
 var (
 	expTable = [11]float32{-30, 1 / math.Ln2, 0.693359375, -2.12194440e-4,
 		1. / 5040, 1. / 720, 1. / 120, 1. / 24, 1. / 6, 1. / 2, math.Float32frombits(127)}
-	oneTable = [1]float32{1}
+	oneTable   = [1]float32{1}
+	mixTable   = [4]uint32{mixA, mixB, 8, 16}
+	countTable = [16]uint32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 )

@@ -218,8 +218,17 @@ func affine2Go(g, x, a, b, d []float32) {
 //	if hash(uint32(i), key) < limit { x[i] = 0 } else { x[i] *= scale }
 func Drop(x []float32, key uint64, limit uint32, scale float32) {
 	k0, k1 := uint32(key), uint32(key>>32)
+	n := len(x) / cpu.lanes
+	if n > 0 {
+		cpu.drop(n, &x[0], k0, k1, limit, scale)
+	}
+	n *= cpu.lanes
+	dropGo(x[n:], n, k0, k1, limit, scale)
+}
+
+func dropGo(x []float32, first int, k0, k1, limit uint32, scale float32) {
 	for i := range x {
-		if hash(uint32(i), k0, k1) < limit {
+		if hash(uint32(first+i), k0, k1) < limit {
 			x[i] = 0
 		} else {
 			x[i] *= scale
@@ -231,11 +240,16 @@ func Drop(x []float32, key uint64, limit uint32, scale float32) {
 // constants found by C. Wellons' hash-prospector, twice.
 func hash(i, k0, k1 uint32) uint32 { return mix(mix(i^k0) + k1) }
 
+const (
+	mixA = 0x7feb352d
+	mixB = 0x846ca68b
+)
+
 func mix(x uint32) uint32 {
 	x ^= x >> 16
-	x *= 0x7feb352d
+	x *= mixA
 	x ^= x >> 15
-	x *= 0x846ca68b
+	x *= mixB
 	return x ^ x>>16
 }
 
@@ -277,24 +291,53 @@ func MulAdd(y, a, b []float32) {
 	}
 }
 
-// MaxArg keeps the larger value and where it came from:
+// Max4 is the pool of 2x2 pixels for one row of the output: y is a row of
+// pixels of c channels, x begins with the first of the input's two rows, row
+// values apart.
 //
-//	if x[i] > y[i] { y[i], arg[i] = x[i], t }
-func MaxArg(y []float32, arg []uint8, x []float32, t uint8) {
-	arg, x = arg[:len(y)], x[:len(y)]
-	for i, v := range x {
-		if v > y[i] {
-			y[i], arg[i] = v, t
+//	y[i*c+j] = max of x[2*i*c+j + {0, c, row, row+c}]
+func Max4(y, x []float32, c, row int) {
+	n := len(y) / c
+	_ = x[row+2*n*c-1]
+	if c%cpu.lanes == 0 {
+		cpu.max4(n, c/cpu.lanes, &x[0], &y[0], 4*row)
+		return
+	}
+	max4Go(y, x, c, row)
+}
+
+func max4Go(y, x []float32, c, row int) {
+	for i := range len(y) / c {
+		for j := range c {
+			p := 2*i*c + j
+			y[i*c+j] = max(max(x[p], x[p+c]), max(x[p+row], x[p+row+c]))
 		}
 	}
 }
 
-// AddWhere is dx[i] += dy[i] where arg[i] is t.
-func AddWhere(dx, dy []float32, arg []uint8, t uint8) {
-	dx, arg = dx[:len(dy)], arg[:len(dy)]
-	for i, v := range dy {
-		if arg[i] == t {
-			dx[i] += v
+// Max4Grad gives dy to the first of the four pixels that was the largest, and
+// 0 to the others.
+func Max4Grad(dx, dy, x []float32, c, row int) {
+	n := len(dy) / c
+	_, _ = x[row+2*n*c-1], dx[row+2*n*c-1]
+	if c%cpu.lanes == 0 {
+		cpu.max4Grad(n, c/cpu.lanes, &x[0], &dy[0], &dx[0], 4*row)
+		return
+	}
+	max4GradGo(dx, dy, x, c, row)
+}
+
+func max4GradGo(dx, dy, x []float32, c, row int) {
+	for i := range len(dy) / c {
+		for j := range c {
+			p := 2*i*c + j
+			top, g := max(max(x[p], x[p+c]), max(x[p+row], x[p+row+c])), dy[i*c+j]
+			for _, o := range [4]int{0, c, row, row + c} {
+				dx[p+o] = 0
+				if x[p+o] == top {
+					dx[p+o], g = g, 0
+				}
+			}
 		}
 	}
 }

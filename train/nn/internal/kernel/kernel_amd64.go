@@ -28,7 +28,7 @@ var avx512 = isa{
 		{f45BTAVX512, f45BAVX512, f45ATAVX512, f45AAVX512, f45GAVX512, f45GTAVX512},
 	},
 	elu: eluAVX512, eluGrad: eluGradAVX512, clamp: clampAVX512, clampGrad: clampGradAVX512,
-	adam: adamAVX512, add: addAVX512, sumRows: sumRowsAVX512, addRow: addRowAVX512, moments: momentsAVX512,
+	adam: adamAVX512, add: addAVX512, drop: dropAVX512, max4: max4AVX512, max4Grad: max4GradAVX512, sumRows: sumRowsAVX512, addRow: addRowAVX512, moments: momentsAVX512,
 	affine: affineAVX512, gradMoments: gradMomentsAVX512, affine2: affine2AVX512,
 }
 
@@ -42,6 +42,6 @@ var avx2 = isa{
 		{f45BTAVX2, f45BAVX2, f45ATAVX2, f45AAVX2, f45GAVX2, f45GTAVX2},
 	},
 	elu: eluAVX2, eluGrad: eluGradAVX2, clamp: clampAVX2, clampGrad: clampGradAVX2,
-	adam: adamAVX2, add: addAVX2, sumRows: sumRowsAVX2, addRow: addRowAVX2, moments: momentsAVX2,
+	adam: adamAVX2, add: addAVX2, drop: dropAVX2, max4: max4AVX2, max4Grad: max4GradAVX2, sumRows: sumRowsAVX2, addRow: addRowAVX2, moments: momentsAVX2,
 	affine: affineAVX2, gradMoments: gradMomentsAVX2, affine2: affine2AVX2,
 }

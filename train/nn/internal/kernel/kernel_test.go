@@ -116,6 +116,8 @@ var kernels = []struct {
 	{"ClampGrad", 2, 0, func(x [][]float32) { ClampGrad(x[0], x[1], 0.6) }, func(x [][]float32) { clampGradGo(x[0], x[1], 0.6) }, 0},
 	{"Adam", 4, 0, func(x [][]float32) { square(x[3]); Adam(x[0], x[1], x[2], x[3], step) },
 		func(x [][]float32) { square(x[3]); adamGo(x[0], x[1], x[2], x[3], step) }, 1e-6},
+	{"Drop", 1, 0, func(x [][]float32) { Drop(x[0], 0x123456789abcdef, 0x60000000, 2) },
+		func(x [][]float32) { dropGo(x[0], 0, 0x89abcdef, 0x1234567, 0x60000000, 2) }, 0},
 	{"Add", 2, 0, func(x [][]float32) { Add(x[0], x[1]) }, func(x [][]float32) { addGo(x[0], x[1]) }, 0},
 	{"SumRows", 1, 1, func(x [][]float32) { SumRows(x[1], x[0]) }, func(x [][]float32) { sumRowsGo(x[1], x[0]) }, 1e-6},
 	{"AddRow", 1, 1, func(x [][]float32) { AddRow(x[0], x[1]) }, func(x [][]float32) { addRowGo(x[0], x[1]) }, 0},
@@ -161,6 +163,29 @@ func TestKernels(t *testing.T) {
 					}
 				}
 			}
+		}
+	})
+}
+
+// TestMax4 compares pools with their Go loops, with ties.
+func TestMax4(t *testing.T) {
+	onEachSet(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(9, 10))
+		for _, c := range []int{1, 5, 8, 16, 48, 64} {
+			n := 1 + rng.IntN(6)
+			row := 2*n*c + rng.IntN(20)
+			x, y, dx := random(rng, row+2*n*c), random(rng, n*c), random(rng, row+2*n*c)
+			for i := range x.v {
+				x.v[i] = float32(rng.IntN(4))
+			}
+			wantY, wantDx := y.clone(), dx.clone()
+			Max4(y.v, x.v, c, row)
+			max4Go(wantY.v, x.v, c, row)
+			y.check(t, "Max4", wantY.v, 0)
+			dy := random(rng, n*c)
+			Max4Grad(dx.v, dy.v, x.v, c, row)
+			max4GradGo(wantDx.v, dy.v, x.v, c, row)
+			dx.check(t, "Max4Grad", wantDx.v, 0)
 		}
 	})
 }

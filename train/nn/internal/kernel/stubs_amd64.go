@@ -259,3 +259,21 @@ func f25GTAVX512(cols, v int, dst *float32, dstRow, dstCol int, src *float32, sr
 
 //go:noescape
 func f25GTAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int)
+
+//go:noescape
+func dropAVX512(n int, p0 *float32, k0, k1, limit uint32, scale float32)
+
+//go:noescape
+func max4AVX512(n, v int, p0, p1 *float32, row int)
+
+//go:noescape
+func max4GradAVX512(n, v int, p0, p1, p2 *float32, row int)
+
+//go:noescape
+func dropAVX2(n int, p0 *float32, k0, k1, limit uint32, scale float32)
+
+//go:noescape
+func max4AVX2(n, v int, p0, p1 *float32, row int)
+
+//go:noescape
+func max4GradAVX2(n, v int, p0, p1, p2 *float32, row int)

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Registers of the loops: pointers in the order of the arguments, and the
 // offset from them.
@@ -80,6 +83,8 @@ func loops(s isa) string {
 		w.op("VMOVUPS V0, %s", at(0))
 	})
 	adam(w)
+	drop(w)
+	max4(w)
 	rowKernels(w)
 	return w.String()
 }
@@ -193,6 +198,108 @@ func adam(w *writer) {
 		w.op("VFMSUB213PS V1, V%d, V2", keep)
 		w.op("VMOVUPS V2, %s", at(0))
 	})
+}
+
+// drop hashes the counters in V9, keeps what is not below the limit, and
+// scales it.
+func drop(w *writer) {
+	k0, k1, limit, scale := 15, 14, 13, 12
+	xor := "VPXOR"
+	if w.lanes == 16 {
+		xor = "VPXORD"
+	}
+	mix := func() {
+		for i, shift := range []int{16, 15, 16} {
+			w.op("VPSRLD $%d, V0, V1", shift)
+			w.op("%s V1, V0, V0", xor)
+			if i < 2 {
+				w.op("VPMULLD V%d, V0, V0", 11-i)
+			}
+		}
+	}
+	flat(w, "drop", "Drop over n vectors.", 1, []string{"k0", "k1", "limit", "scale"}, func() {
+		w.op("VBROADCASTSS ·mixTable+0(SB), V11")
+		w.op("VBROADCASTSS ·mixTable+4(SB), V10")
+		w.op("VMOVUPS ·countTable(SB), V9")
+		w.op("VBROADCASTSS ·mixTable+%d(SB), V8", 4+4*w.lanes/8)
+	}, func() {
+		w.op("%s V9, V%d, V0", xor, k0)
+		mix()
+		w.op("VPADDD V%d, V0, V0", k1)
+		mix()
+		w.op("VMULPS %s, V%d, V1", at(0), scale)
+		if w.lanes == 16 {
+			w.op("VPCMPUD $5, V%d, V0, K1", limit)
+			w.op("VMOVAPS.Z V1, K1, V1")
+		} else {
+			w.op("VPMAXUD V%d, V0, V2", limit)
+			w.op("VPCMPEQD V0, V2, V2")
+			w.op("VANDPS V2, V1, V1")
+		}
+		w.op("VMOVUPS V1, %s", at(0))
+		w.op("VPADDD V8, V9, V9")
+	})
+}
+
+// max4 writes the pool of 2x2 pixels, n of them, v vectors of channels each,
+// and its gradient: the first of the largest gets all.
+func max4(w *writer) {
+	corners := []string{"(AX)", "(AX)(DX*1)", "(AX)(SI*1)", "(AX)(DI*1)"}
+	loop := func(args []string, body func()) {
+		for i, reg := range args {
+			w.op("MOVQ p%d+%d(FP), %s", i, 16+8*i, reg)
+		}
+		w.op("MOVQ v+8(FP), DX")
+		w.op("IMULQ $%d, DX", w.bytes())
+		w.op("MOVQ row+%d(FP), SI", 16+8*len(args))
+		w.op("LEAQ (DX)(SI*1), DI")
+		w.op("MOVQ n+0(FP), R13")
+		w.label("pixel")
+		w.op("MOVQ v+8(FP), R12")
+		w.label("vector")
+		for i, corner := range corners {
+			w.op("VMOVUPS %s, V%d", corner, i)
+		}
+		w.op("VMAXPS V1, V0, V4")
+		w.op("VMAXPS V3, V2, V5")
+		w.op("VMAXPS V5, V4, V4")
+		body()
+		for _, reg := range args {
+			w.op("ADDQ $%d, %s", w.bytes(), reg)
+		}
+		w.op("DECQ R12")
+		w.op("JNZ vector")
+		w.op("ADDQ DX, AX")
+		if len(args) == 3 {
+			w.op("ADDQ DX, CX")
+		}
+		w.op("DECQ R13")
+		w.op("JNZ pixel")
+		w.end()
+	}
+	w.function("max4", "Max4 over n pixels of v vectors: x, y.", 40)
+	loop([]string{"AX", "BX"}, func() { w.op("VMOVUPS V4, (BX)") })
+	w.function("max4Grad", "Max4Grad over n pixels of v vectors: x, dy, dx.", 48)
+	loop([]string{"AX", "BX", "CX"}, func() {
+		w.op("VMOVUPS (BX), V5")
+		for i := range corners {
+			takeEqual(w, i)
+			w.op("VMOVUPS V6, %s", strings.Replace(corners[i], "AX", "CX", 1))
+		}
+	})
+}
+
+// takeEqual moves what is left of V5 to V6 where V<i> is the largest, V4.
+func takeEqual(w *writer, i int) {
+	if w.lanes == 16 {
+		w.op("VCMPPS $0, V4, V%d, K1", i)
+		w.op("VMOVAPS.Z V5, K1, V6")
+		w.op("VXORPS V5, V5, K1, V5")
+		return
+	}
+	w.op("VCMPPS $0, V4, V%d, V7", i)
+	w.op("VANDPS V5, V7, V6")
+	w.op("VANDNPS V5, V7, V5")
 }
 
 // rowKernels are the kernels with one value a channel.
