@@ -130,3 +130,9 @@ generate: ## run the generators (flatbuffers, assembly)
 bench-train: ## training images/s against PyTorch's, in turns on the same threads; last line: ratio
 	@tools/setup/need.sh /usr/lib/python3/dist-packages/torch:python3-torch /usr/lib/python3/dist-packages/numpy:python3-numpy
 	@go run ./train/nn/internal/benchtrain
+
+.PHONY: bench-load
+bench-load: ## frame rate with 100 slow clients and no broker against alone; how soon the status page is usable
+	@tools/setup/need.sh chromium
+	go test -run '^$$' -bench Load -benchtime 1x ./device
+	go test -run '^$$' -bench Usable -benchtime 5x ./device/status

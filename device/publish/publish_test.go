@@ -82,7 +82,7 @@ func TestNothingIsLostAndOrderHolds(t *testing.T) {
 	r.set(true)
 	burst(n)
 	last := fmt.Sprintf(`"line":"%d"`, n-1)
-	e.await("the last message", func(h []heard) bool { return count(h, o.prefix()+"/transition", last) > 0 })
+	e.await("the last message", func(h []heard) bool { return count(h, o.prefix()+"/transition", last) > 0 && p.Stats().Queued == 0 })
 	stop()
 
 	want, twice := 0, 0

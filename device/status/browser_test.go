@@ -318,3 +318,20 @@ func TestPageSpeaksSeldom(t *testing.T) {
 		t.Errorf("said %q", said)
 	}
 }
+
+// BenchmarkUsable measures how long it takes from before the server exists
+// until a browser that is already running shows a face, the state and the
+// lines.
+func BenchmarkUsable(b *testing.B) {
+	t := browser(b)
+	t.open("about:blank", 1280, 900, false, false)
+	var worst time.Duration
+	for b.Loop() {
+		began := time.Now()
+		_, url := start(b, Options{}, newScene())
+		t.do(chromedp.Navigate(url))
+		t.wait(ready)
+		worst = max(worst, time.Since(began))
+	}
+	b.ReportMetric(float64(worst.Milliseconds()), "ms-worst")
+}

@@ -1,0 +1,134 @@
+package device_test
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"mien/camera"
+	"mien/device"
+	"mien/device/publish"
+	"mien/device/status"
+	"mien/runtime/model"
+)
+
+// workingModel is a fakeModel that has to work for its answer: about as much
+// as the int8 network does on one core of this kind.
+type workingModel struct {
+	fakeModel
+	sum uint32
+}
+
+func (m *workingModel) Predict(face *image.Gray, out *model.Scores) error {
+	for range 2000 {
+		for _, v := range face.Pix {
+			m.sum = m.sum*31 + uint32(v)
+		}
+	}
+	return m.fakeModel.Predict(face, out)
+}
+
+// slowClient watches the events over a connection with small buffers, reads
+// a few bytes five times a second, and comes back when it is thrown out.
+func slowClient(ctx context.Context, addr string) {
+	for ctx.Err() == nil {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			time.Sleep(200 * time.Millisecond)
+			continue
+		}
+		c.(*net.TCPConn).SetReadBuffer(4 << 10)
+		fmt.Fprintf(c, "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		b := make([]byte, 64)
+		for ctx.Err() == nil {
+			if _, err := c.Read(b); err != nil {
+				break
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		c.Close()
+	}
+}
+
+// BenchmarkLoad compares the frame rate of a pipeline that has a core to work
+// on with that of the same pipeline while 100 slow clients watch the status
+// page's events and the MQTT broker is away, every reading being published.
+// Both run in turns, as fast as they can; the loss is the median of the pairs',
+// because other programs' work falls on both of a pair alike.
+func BenchmarkLoad(b *testing.B) {
+	const clients = 100
+	page, err := status.New(status.Options{Addr: "127.0.0.1:0", Requests: 1e6})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l, err := page.Listen()
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { page.Serve(ctx, l) })
+
+	m := &workingModel{fakeModel: fakeModel{spec: model.Spec{Heads: heads()}}}
+	pipe := func(to device.Observer) *device.Pipeline {
+		p, err := device.NewPipeline(fakeFaces{}, m, nil, to, device.PipelineOptions{Heads: []string{"emotion", "age"}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return p
+	}
+	var f camera.Frame
+	picture(&f, true)
+	rate := func(p *device.Pipeline) float64 {
+		const window = time.Second
+		start, n := time.Now(), 0
+		for time.Since(start) < window {
+			f.Time, f.Seq = time.Now(), f.Seq+1
+			m.emotion = int(f.Seq / 40 % 7)
+			if _, err := p.Process(&f); err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		return float64(n) / time.Since(start).Seconds()
+	}
+	var alone, loaded, loss []float64
+	var queued int
+	for b.Loop() {
+		for range 12 {
+			alone = append(alone, rate(pipe(device.Observers{page})))
+			around, stop := context.WithCancel(ctx)
+			out, err := publish.New(publish.Options{Broker: "mqtt://127.0.0.1:1", ID: "load", Dir: b.TempDir(), Interval: -1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			var guests sync.WaitGroup
+			guests.Go(func() { out.Run(around) })
+			for range clients {
+				guests.Go(func() { slowClient(around, l.Addr().String()) })
+			}
+			time.Sleep(500 * time.Millisecond) // all are there
+			loaded = append(loaded, rate(pipe(device.Observers{page, out})))
+			queued += out.Stats().Queued
+			loss = append(loss, 100*(1-loaded[len(loaded)-1]/alone[len(alone)-1]))
+			stop()
+			guests.Wait()
+		}
+	}
+	median := func(v []float64) float64 {
+		slices.Sort(v)
+		return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(alone), "frames/s-alone")
+	b.ReportMetric(median(loaded), "frames/s-loaded")
+	b.ReportMetric(median(loss), "%loss")
+	b.ReportMetric(float64(queued)/float64(len(loaded)), "messages-queued")
+}
