@@ -28,6 +28,7 @@ type Lines interface {
 type PipelineOptions struct {
 	Heads []string // enabled heads; others are never looked at, even when the model has them
 	Track track.Options
+	After uint64 // ids of tracks begin after this one: that of a pipeline before
 	// Look is called with each frame and its reading, if set: for the preview
 	// and the demo's picture. It must not keep either.
 	Look func(*camera.Frame, *Reading)
@@ -55,6 +56,7 @@ type Pipeline struct {
 	news    Track
 	room    []FaceReading // memory of reading.Faces and their eyes
 	eyes    []Eyes
+	last    uint64 // highest id given
 	subject uint64 // id of the track that drives the lines, or 0
 }
 
@@ -110,6 +112,9 @@ func EnabledHeads(spec *model.Spec, enabled []string) (heads []model.Head, rows 
 
 // Heads returns the enabled heads.
 func (p *Pipeline) Heads() []model.Head { return p.heads }
+
+// Last returns the highest id given to a track.
+func (p *Pipeline) Last() uint64 { return max(p.last, p.o.After) }
 
 // Process makes a reading of one frame. Its memory is that of the next.
 func (p *Pipeline) Process(f *camera.Frame) (*Reading, error) {
@@ -216,7 +221,8 @@ func (p *Pipeline) blank() FaceReading {
 }
 
 func (p *Pipeline) fill(dst *FaceReading, tr *track.Track) {
-	dst.ID, dst.Box, dst.Eyes, dst.Score, dst.Problem = tr.ID, BoxOf(tr.Box), nil, 0, tr.Problem.String()
+	p.last = max(p.last, tr.ID+p.o.After)
+	dst.ID, dst.Box, dst.Eyes, dst.Score, dst.Problem = tr.ID+p.o.After, BoxOf(tr.Box), nil, 0, tr.Problem.String()
 	for i := range tr.Heads {
 		s, h := &tr.Heads[i], &dst.Heads[i]
 		h.Label, h.Confidence, h.Uncertain = "", s.Confidence, s.Label == track.Uncertain

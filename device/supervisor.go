@@ -47,8 +47,10 @@ type Supervisor struct {
 	out   *Outputs
 	latch *camera.Latch
 
-	mu       sync.Mutex // guards what follows
+	turn     sync.Mutex // held while a frame is read
 	pipeline *Pipeline
+
+	mu       sync.Mutex // guards what follows
 	trouble  string
 	read     [32]time.Time // times of the last readings
 	started  time.Time
@@ -91,12 +93,20 @@ func (s *Supervisor) Consent(given bool) {
 	}
 }
 
-// Replace puts another pipeline in the place of the present one, from the
-// next frame on.
-func (s *Supervisor) Replace(p *Pipeline) {
-	s.mu.Lock()
-	s.pipeline = p
-	s.mu.Unlock()
+// Replace calls change with the present pipeline between two frames, and puts
+// the pipeline that it returns in its place. The tracks of the one before end.
+func (s *Supervisor) Replace(change func(*Pipeline) (*Pipeline, error)) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	p, err := change(s.pipeline)
+	if err != nil {
+		return err
+	}
+	if p != s.pipeline {
+		s.pipeline.Forget(time.Now())
+		s.pipeline = p
+	}
+	return nil
 }
 
 // Frames returns how many frames the camera has given: a watchdog is fed
@@ -192,9 +202,9 @@ func (s *Supervisor) process(ctx context.Context) error {
 
 // one reads one frame, or throws it away unseen.
 func (s *Supervisor) one(f *camera.Frame) error {
-	s.mu.Lock()
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	p := s.pipeline
-	s.mu.Unlock()
 	if s.forget.Swap(false) {
 		p.Forget(time.Now())
 	}

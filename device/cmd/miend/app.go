@@ -1,0 +1,368 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mien/boards"
+	"mien/camera"
+	"mien/device"
+	"mien/device/config"
+	"mien/device/pins"
+	"mien/device/publish"
+	"mien/device/signal"
+	"mien/device/status"
+	"mien/device/vitals"
+	"mien/runtime/face"
+	"mien/runtime/infer"
+	"mien/runtime/model"
+)
+
+// app is the firmware, wired by hand.
+type app struct {
+	path  string                        // of the configuration, for reloads; may be empty
+	now   atomic.Pointer[config.Config] // as taken over last, heads that the model lacks left out
+	board boards.Board
+	log   *slog.Logger
+
+	model     infer.Model
+	modelName string
+	header    device.Header
+	out       *device.Outputs
+	sup       *device.Supervisor
+	to        device.Observers
+	page      *status.Server
+	broker    *publish.Publisher
+	parts     parts
+	look      func(*camera.Frame, *device.Reading)
+	celsius   atomic.Uint64 // of the last look, in thousandths
+}
+
+// appOptions are what commands differ in.
+type appOptions struct {
+	path string                                       // of the configuration
+	open func(context.Context) (camera.Source, error) // nil: the configured camera
+	once bool                                         // a recording ends the run
+	to   device.Observer                              // told everything, beside the configured ones
+	sim  *pins.Sim                                    // use this header
+	look func(*camera.Frame, *device.Reading)
+}
+
+// newApp builds everything short of starting it. What it has opened when it
+// fails is closed again.
+func newApp(cfg config.Config, log *slog.Logger, o appOptions) (a *app, err error) {
+	a = &app{path: o.path, log: log, look: o.look}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if a.board, _, err = boards.Detect(os.DirFS("/")); err != nil {
+		log.Warn("board not recognised", "error", err)
+	}
+	if a.model, a.modelName, err = openModel(cfg.Model, a.board.Threads); err != nil {
+		return nil, err
+	}
+	a.settle(&cfg)
+	if a.header = chooseHeader(&cfg, o.sim); a.header == nil {
+		return nil, errors.New("no header")
+	}
+	if o.to != nil {
+		a.to = append(a.to, o.to)
+	}
+	if err := a.network(&cfg); err != nil {
+		return nil, err
+	}
+	a.parts = openParts(&cfg, a.header, log)
+	a.to = append(a.to, a.parts.observers()...)
+	machine, err := a.machine(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	if a.out, err = device.NewOutputs(machine, a.header, a.to.Transition); err != nil {
+		return nil, err
+	}
+	p, err := a.pipeline(&cfg, 0)
+	if err != nil {
+		return nil, err
+	}
+	open := o.open
+	if open == nil {
+		if open, err = cameraOf(&cfg, a.board); err != nil {
+			return nil, err
+		}
+	}
+	a.sup = device.NewSupervisor(open, p, a.out, device.SupervisorOptions{
+		Silence: cfg.Camera.Silence, MaxRate: cfg.Camera.MaxRate, Once: o.once, NeedConsent: cfg.Consent != "none",
+		Note: func(s string) { log.Warn("camera lost", "why", s) }})
+	return a, nil
+}
+
+// settle makes cfg the present configuration, without the heads that the
+// model lacks.
+func (a *app) settle(cfg *config.Config) {
+	have, lack := present(a.model.Spec(), cfg.Heads)
+	if len(lack) > 0 {
+		a.log.Warn("heads are enabled that the model does not contain", "heads", lack, "model", a.modelName)
+	}
+	cfg.Heads = have
+	a.now.Store(cfg)
+}
+
+// chooseHeader returns the real pins or simulated ones.
+func chooseHeader(cfg *config.Config, sim *pins.Sim) device.Header {
+	switch {
+	case sim != nil:
+		return sim
+	case cfg.Signals.Pins == "simulated", cfg.Signals.Pins == "auto" && len(cfg.Signals.Lines) == 0 && cfg.Buzzer.Pin == "":
+		return &pins.Sim{}
+	}
+	return pins.Chips{Chip: cfg.Signals.Chip}
+}
+
+func (a *app) machine(cfg *config.Config) (*signal.Machine, error) {
+	heads, _, err := device.EnabledHeads(a.model.Spec(), cfg.Heads)
+	if err != nil {
+		return nil, err
+	}
+	return signal.New(heads, cfg.SignalOptions())
+}
+
+func (a *app) pipeline(cfg *config.Config, after uint64) (*device.Pipeline, error) {
+	finder, err := face.NewDetector(cfg.FaceOptions())
+	if err != nil {
+		return nil, err
+	}
+	o := device.PipelineOptions{Heads: cfg.Heads, Track: cfg.TrackOptions(), After: after, Look: a.look}
+	if page := a.page; page != nil && cfg.Status.Preview {
+		look := a.look
+		o.Look = func(f *camera.Frame, r *device.Reading) {
+			page.Frame(&f.Gray)
+			if look != nil {
+				look(f, r)
+			}
+		}
+	}
+	return device.NewPipeline(finder, a.model, a.out, a.to, o)
+}
+
+// network prepares the page and the broker.
+func (a *app) network(cfg *config.Config) error {
+	var err error
+	if cfg.Status.Listen != "none" {
+		if a.page, err = status.New(a.statusOptions(cfg)); err != nil {
+			return err
+		}
+		a.to = append(a.to, a.page)
+	}
+	if cfg.MQTT.Broker != "" {
+		if a.broker, err = publish.New(a.publishOptions(cfg)); err != nil {
+			return err
+		}
+		a.to = append(a.to, a.broker)
+	}
+	return nil
+}
+
+func (a *app) statusOptions(cfg *config.Config) status.Options {
+	info := status.Info{Name: cfg.Name, Version: version, Board: a.board.Title}
+	for _, h := range a.model.Spec().Heads {
+		info.Heads = append(info.Heads, status.Head{Name: h.Name, Labels: h.Labels, Enabled: slices.Contains(cfg.Heads, h.Name)})
+	}
+	if strings.HasPrefix(a.board.Name, "rpi") {
+		info.Header = status.PiHeader()
+	}
+	o := status.Options{Addr: cfg.Status.Listen, Token: cfg.Status.Token, Hosts: cfg.Status.Hosts, Info: info,
+		Health: a.health, Lines: func() []signal.Line { return a.out.Lines() }, Preview: cfg.Status.Preview}
+	if cfg.Consent == "http" {
+		o.Consent = func(given bool) {
+			a.log.Info("consent", "given", given, "by", "http")
+			a.sup.Consent(given)
+		}
+	}
+	if cfg.MQTT.Broker != "" {
+		o.Outbox = func() status.Outbox {
+			if a.broker == nil {
+				return status.Outbox{}
+			}
+			b := a.broker.Stats()
+			return status.Outbox{Connected: b.Connected, Queued: b.Queued, Sent: b.Sent, Lost: b.Lost}
+		}
+	}
+	return o
+}
+
+func (a *app) publishOptions(cfg *config.Config) publish.Options {
+	m := cfg.MQTT
+	o := publish.Options{Broker: m.Broker, Username: m.User, Password: m.Password, CA: m.CA, Dir: m.Queue, ID: cfg.Name,
+		Version: version, Board: a.board.Title, Prefix: m.Topic + "/" + cfg.Name, Heads: headsOf(cfg.Heads), Discovery: m.Discovery,
+		Report: func(err error) { a.log.Warn("mqtt", "error", err) }}
+	if o.Discovery == "" {
+		o.Discovery = "-"
+	}
+	for _, w := range cfg.SignalOptions().Wires {
+		o.Lines = append(o.Lines, w.Line)
+	}
+	return o
+}
+
+func headsOf(names []string) (out []model.Head) {
+	for _, h := range model.Heads() {
+		if slices.Contains(names, h.Name) {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// health is what the page, the API and the broker say about the device.
+func (a *app) health() device.Health {
+	if a.sup == nil || a.out == nil {
+		return device.Health{Reason: "starting"}
+	}
+	h, cfg := a.sup.Health(), a.now.Load()
+	h.Camera, h.Engine, h.Model, h.Heads = cfg.Camera.Source, a.model.Engine(), a.modelName, cfg.Heads
+	h.Preview, h.Celsius = cfg.Status.Preview && a.page != nil, float64(a.celsius.Load())/1000
+	return h
+}
+
+// run works until ctx ends or, for a recording, until that has ended.
+func (a *app) run(ctx context.Context) error {
+	a.log.Info("miend", "version", version, "board", a.board.Name, "engine", a.model.Engine(), "model", a.modelName)
+	a.log.Info("audit", "enabled", audit(a.now.Load()))
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var services sync.WaitGroup
+	if a.page != nil {
+		l, err := a.page.Listen()
+		if err != nil {
+			return err
+		}
+		a.log.Info("page", "address", "http://"+l.Addr().String())
+		services.Go(func() { a.serve(func() error { return a.page.Serve(inner, l) }, "page") })
+	}
+	if a.broker != nil {
+		services.Go(func() { a.serve(func() error { return a.broker.Run(inner) }, "mqtt") })
+	}
+	for _, f := range a.parts.runs {
+		services.Go(func() { f(inner) })
+	}
+	services.Go(func() { a.watch(inner) })
+	services.Go(func() { a.vitals(inner) })
+	services.Go(func() { a.asks(inner) })
+	services.Go(func() { a.reloads(inner) })
+	// The lines have a context of their own: they go last.
+	lines, stopLines := context.WithCancel(context.WithoutCancel(ctx))
+	outErr := make(chan error, 1)
+	go func() { outErr <- a.out.Run(lines) }()
+	err := a.sup.Run(inner)
+	stopLines()
+	err = errors.Join(err, <-outErr)
+	cancel()
+	services.Wait()
+	return err
+}
+
+// serve runs a service that must not take the pipeline with it when it fails.
+func (a *app) serve(f func() error, what string) {
+	if err := f(); err != nil && !errors.Is(err, context.Canceled) {
+		a.log.Error(what+" failed", "error", err)
+	}
+}
+
+// vitals slows the pipeline while the board is hot or its power is low.
+func (a *app) vitals(ctx context.Context) {
+	was := ""
+	for every(ctx, 2*time.Second) {
+		v := vitals.Read(os.DirFS("/"), a.board.Thermal)
+		a.celsius.Store(uint64(max(v.Celsius, 0) * 1000))
+		cfg := a.now.Load()
+		slow := v.Slow(cfg.Health.TooHot)
+		if !cfg.Health.Throttle {
+			slow = ""
+		}
+		if slow == was {
+			continue
+		}
+		if was = slow; slow == "" {
+			a.log.Info("full rate again")
+			a.sup.SetRate(cfg.Camera.MaxRate, "")
+			continue
+		}
+		rate := cfg.Health.SlowRate
+		if most := cfg.Camera.MaxRate; most > 0 {
+			rate = min(rate, most)
+		}
+		a.log.Warn("holding the rate down", "why", slow, "readings_per_second", rate)
+		a.sup.SetRate(rate, slow)
+	}
+}
+
+// close gives back what newApp opened.
+func (a *app) close() error {
+	var all []error
+	all = append(all, a.parts.close())
+	if a.model != nil {
+		all = append(all, a.model.Close())
+	}
+	return errors.Join(all...)
+}
+
+// every waits, and reports whether ctx goes on.
+func every(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// audit says in one line what is enabled: what is read, shown, sent, kept.
+func audit(c *config.Config) string {
+	parts := []string{"reads " + strings.Join(c.Heads, ", ")}
+	if n := len(c.Signals.Lines); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d lines", n))
+	}
+	if c.Status.Listen != "none" {
+		words := "page on " + c.Status.Listen
+		if c.Status.Token == "" {
+			words += " without token"
+		}
+		parts = append(parts, words)
+	}
+	if c.Status.Preview {
+		parts = append(parts, "camera preview on")
+	} else {
+		parts = append(parts, "no preview")
+	}
+	if c.MQTT.Broker != "" {
+		parts = append(parts, "MQTT to "+c.MQTT.Broker)
+	}
+	parts = append(parts, "consent "+c.Consent, "no picture stored or sent")
+	return strings.Join(parts, "; ")
+}
+
+// newLog returns the log: one line an event, without times where systemd adds
+// its own.
+func newLog(w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{}
+	if os.Getenv("JOURNAL_STREAM") != "" {
+		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+
+	"mien/device/config"
+	"mien/runtime/infer"
+	"mien/runtime/model"
+	"mien/runtime/portable"
+	"mien/runtime/tflite"
+	"mien/runtime/zoo"
+)
+
+// modelBytes returns the model that the configuration names, and what to call
+// it.
+func modelBytes(c config.Model) (data []byte, name string, err error) {
+	if c.File == "" {
+		if data = zoo.Default(); len(data) == 0 {
+			return nil, "", errors.New("this build has no model inside: name one with model.file, or --model")
+		}
+		return data, zoo.DefaultName + " (inside miend)", nil
+	}
+	data, err = os.ReadFile(c.File)
+	if err != nil {
+		return nil, "", fmt.Errorf("model: %w", err)
+	}
+	return data, c.File, nil
+}
+
+// openModel loads the configured model into the configured engine. "auto" is
+// TensorFlow Lite where this build has it, and the portable engine elsewhere.
+func openModel(c config.Model, threads int) (infer.Model, string, error) {
+	data, name, err := modelBytes(c)
+	if err != nil {
+		return nil, "", err
+	}
+	if c.Threads > 0 {
+		threads = c.Threads
+	}
+	if threads == 0 {
+		threads = max(runtime.NumCPU()-1, 1)
+	}
+	m, err := openEngine(c.Engine, data, threads)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", name, err)
+	}
+	return m, name, nil
+}
+
+func openEngine(engine string, data []byte, threads int) (infer.Model, error) {
+	if engine != "portable" {
+		m, err := tflite.Open(data, tflite.Options{Threads: threads})
+		if err == nil {
+			return m, nil
+		}
+		if engine == "tflite" || !errors.Is(err, tflite.ErrUnavailable) {
+			return nil, err
+		}
+	}
+	m, err := portable.Open(data, portable.Options{Threads: threads})
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// present returns the enabled heads that the model has, and those it lacks.
+func present(spec *model.Spec, enabled []string) (have, lack []string) {
+	for _, h := range enabled {
+		if spec.Index(h) >= 0 {
+			have = append(have, h)
+		} else {
+			lack = append(lack, h)
+		}
+	}
+	slices.Sort(lack)
+	return have, lack
+}

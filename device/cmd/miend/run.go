@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/alecthomas/kong"
+
+	"mien/device/config"
+)
+
+// version is set by the build.
+var version = "unknown"
+
+// commands is the command line of miend: one field, one file, for each
+// command.
+type commands struct {
+	Run     runCmd     `cmd:"" default:"withargs" help:"Read faces and drive the lines, as the configuration says (the default)."`
+	Demo    demoCmd    `cmd:"" help:"Show what miend does: recorded frames of a face, a simulated header."`
+	Probe   probeCmd   `cmd:"" help:"Read one picture and print the reading as JSON."`
+	Check   checkCmd   `cmd:"" help:"Say whether a configuration is right."`
+	Doctor  doctorCmd  `cmd:"" help:"Say what is wrong with this board and how to mend it."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// env is what every command gets beside its flags.
+type env struct {
+	ctx            context.Context
+	stdout, stderr io.Writer
+}
+
+// run is main without the process: it parses args and runs the command.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var c commands
+	exited := false
+	parser, err := kong.New(&c,
+		kong.Name("miend"),
+		kong.Description("Reads faces from a camera and drives the lines of a pin header."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { exited = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return err
+	}
+	cmd, err := parser.Parse(args)
+	if exited { // help was asked for, and given
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w (miend --help shows what there is)", err)
+	}
+	return cmd.Run(env{ctx, stdout, stderr})
+}
+
+// configPath is where the configuration is unless told otherwise.
+const configPath = "/etc/mien/mien.yaml"
+
+// configFlag is shared by the commands that read the configuration.
+type configFlag struct {
+	Config string `short:"c" placeholder:"FILE" help:"Configuration (${default}; the defaults where that does not exist)." default:"/etc/mien/mien.yaml"`
+}
+
+// load reads the configuration. That the usual file does not exist means the
+// defaults; a file that was named has to be there.
+func (f configFlag) load() (config.Config, error) {
+	c, err := config.Load(f.Config)
+	if errors.Is(err, fs.ErrNotExist) && f.Config == configPath {
+		return config.Default(), nil
+	}
+	return c, err
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(e env) error {
+	_, err := fmt.Fprintln(e.stdout, "miend", version)
+	return err
+}

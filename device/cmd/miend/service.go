@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"os"
+	ossignal "os/signal"
+	"reflect"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"mien/device"
+	"mien/device/config"
+	"mien/device/pins"
+)
+
+// watch tells systemd how things are, and feeds its watchdog and the
+// hardware's only while frames flow: a camera that stays away ends in a
+// restart, of the program first and of the board at last.
+func (a *app) watch(ctx context.Context) {
+	a.notify(daemon.SdNotifyReady)
+	limit, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		a.log.Warn("systemd watchdog", "error", err)
+	}
+	step := 5 * time.Second
+	if limit > 0 {
+		step = min(step, limit/4)
+	}
+	hard := a.openWatchdog()
+	defer closeWatchdog(hard)
+	last, status := uint64(0), ""
+	for every(ctx, step) {
+		h := a.health()
+		if s := "STATUS=" + h.Reason; s != status {
+			status = s
+			a.notify(s)
+		}
+		if n := a.sup.Frames(); n == last {
+			continue
+		} else {
+			last = n
+		}
+		a.notify(daemon.SdNotifyWatchdog)
+		if hard != nil {
+			if _, err := hard.Write([]byte{0}); err != nil {
+				a.log.Error("hardware watchdog", "error", err)
+			}
+		}
+	}
+	a.notify(daemon.SdNotifyStopping)
+}
+
+// notify is quiet about a missing systemd: most development is without one.
+func (a *app) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		a.log.Warn("systemd", "error", err)
+	}
+}
+
+func (a *app) openWatchdog() *os.File {
+	if a.now.Load().Health.Watchdog == "none" {
+		return nil
+	}
+	f, err := os.OpenFile(a.now.Load().Health.Watchdog, os.O_WRONLY, 0)
+	if err != nil {
+		a.log.Error("hardware watchdog (add the user to its group, or set health.watchdog: none)", "error", err)
+		return nil
+	}
+	return f
+}
+
+// closeWatchdog disarms it with the kernel's magic character
+// (Documentation/watchdog/watchdog-api.rst), for this end is meant.
+func closeWatchdog(f *os.File) {
+	if f != nil {
+		_, _ = f.Write([]byte("V"))
+		_ = f.Close()
+	}
+}
+
+// asks watches the consent line, where there is one.
+func (a *app) asks(ctx context.Context) {
+	name, ok := strings.CutPrefix(a.now.Load().Consent, "gpio ")
+	if !ok {
+		return
+	}
+	name = strings.TrimSpace(name)
+	chips := pins.Chips{Chip: a.now.Load().Signals.Chip}
+	for ctx.Err() == nil {
+		in, err := chips.Input(name, "down")
+		if err != nil {
+			a.log.Error("consent line: blind until it can be read", "error", err)
+			every(ctx, 5*time.Second)
+			continue
+		}
+		a.follow(ctx, in)
+		_ = in.Close()
+	}
+}
+
+// follow passes the level of the consent line on. Two equal looks in a row
+// count, 50 ms apart: a switch bounces.
+func (a *app) follow(ctx context.Context, in *pins.Input) {
+	before, given := -1, false
+	for every(ctx, 50*time.Millisecond) {
+		level, err := in.Read()
+		if err != nil {
+			a.log.Error("consent line: blind", "error", err)
+			a.sup.Consent(false)
+			return
+		}
+		if level == before && (level == 1) != given {
+			given = level == 1
+			a.log.Info("consent", "given", given, "by", "gpio")
+			a.sup.Consent(given)
+		}
+		before = level
+	}
+}
+
+// reloads takes a changed configuration over on SIGHUP.
+func (a *app) reloads(ctx context.Context) {
+	hup := make(chan os.Signal, 1)
+	ossignal.Notify(hup, syscall.SIGHUP)
+	defer ossignal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+		}
+		if a.path == "" {
+			continue
+		}
+		cfg, err := config.Load(a.path)
+		if err == nil {
+			err = a.reload(cfg)
+		}
+		if err != nil {
+			a.log.Error("the changed configuration is refused, the one before stays", "error", err)
+		}
+	}
+}
+
+// reload takes over what can change while frames flow: heads, answers, faces,
+// signals, the rate. The rest waits for a restart, and the log says so.
+func (a *app) reload(cfg config.Config) error {
+	was := a.now.Load()
+	if later := frozen(was, &cfg); len(later) > 0 {
+		a.log.Warn("these keys take effect after a restart (systemctl restart miend)", "keys", later)
+		keep(was, &cfg)
+	}
+	cfg.Heads, _ = present(a.model.Spec(), cfg.Heads)
+	err := a.sup.Replace(func(old *device.Pipeline) (*device.Pipeline, error) {
+		p, err := a.pipeline(&cfg, old.Last())
+		if err != nil {
+			return nil, err
+		}
+		m, err := a.machine(&cfg)
+		if err != nil {
+			return nil, err
+		}
+		return p, a.out.Replace(m)
+	})
+	if err != nil {
+		return err
+	}
+	a.settle(&cfg)
+	a.sup.SetRate(cfg.Camera.MaxRate, "")
+	a.log.Info("configuration taken over", "enabled", audit(&cfg))
+	return nil
+}
+
+// frozen names the groups that differ and cannot change while running.
+func frozen(old, new *config.Config) (keys []string) {
+	for _, g := range []struct {
+		key      string
+		old, new any
+	}{
+		{"name", old.Name, new.Name}, {"camera.source", old.Camera.Source, new.Camera.Source},
+		{"camera.width", old.Camera.Width, new.Camera.Width}, {"camera.height", old.Camera.Height, new.Camera.Height},
+		{"camera.rate", old.Camera.Rate, new.Camera.Rate}, {"model", old.Model, new.Model},
+		{"signals.pins", old.Signals.Pins, new.Signals.Pins}, {"signals.chip", old.Signals.Chip, new.Signals.Chip},
+		{"oled", old.OLED, new.OLED}, {"leds", old.LEDs, new.LEDs}, {"buzzer", old.Buzzer, new.Buzzer},
+		{"status", old.Status, new.Status}, {"mqtt", old.MQTT, new.MQTT}, {"consent", old.Consent, new.Consent},
+		{"health.watchdog", old.Health.Watchdog, new.Health.Watchdog},
+	} {
+		if !reflect.DeepEqual(g.old, g.new) {
+			keys = append(keys, g.key)
+		}
+	}
+	return keys
+}
+
+// keep puts what is frozen back.
+func keep(old, new *config.Config) {
+	rate := new.Camera.MaxRate
+	new.Name, new.Camera, new.Model = old.Name, old.Camera, old.Model
+	new.Camera.MaxRate = rate
+	new.Signals.Pins, new.Signals.Chip = old.Signals.Pins, old.Signals.Chip
+	new.OLED, new.LEDs, new.Buzzer = old.OLED, old.LEDs, old.Buzzer
+	new.Status, new.MQTT, new.Consent, new.Health.Watchdog = old.Status, old.MQTT, old.Consent, old.Health.Watchdog
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"mien/boards"
+	"mien/camera"
+	"mien/device/config"
+)
+
+type runCmd struct {
+	configFlag
+	Replay string `placeholder:"FILE" help:"Frames from a recording (folder, .y4m, .mjpeg) instead of the camera; ends with it."`
+	Quiet  bool   `short:"q" help:"Print no readings, even on a terminal."`
+}
+
+// Run is the firmware's life.
+func (c runCmd) Run(e env) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	o := appOptions{path: c.Config}
+	if c.Replay != "" {
+		cfg.Camera.Source, o.once = "replay:"+c.Replay, true
+	}
+	if !c.Quiet && isTerminal(e.stdout) {
+		o.to = newTicker(e.stdout, true)
+	}
+	a, err := newApp(cfg, newLog(e.stderr), o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.run(e.ctx), a.close())
+}
+
+// cameraOf returns what opens the configured camera.
+func cameraOf(cfg *config.Config, b boards.Board) (func(context.Context) (camera.Source, error), error) {
+	src, err := config.ParseSource(cfg.Camera.Source)
+	if err != nil {
+		return nil, err
+	}
+	if src.Kind == "auto" {
+		src = autoCamera(b)
+	}
+	return openers(cfg, src)
+}
+
+// autoCamera is the board's camera; where the board is not known, or has a
+// USB camera in place of its own, the first device there is.
+func autoCamera(b boards.Board) config.Source {
+	if b.Camera == "rpicam" && inPath("rpicam-vid") {
+		return config.Source{Kind: "rpicam"}
+	}
+	if strings.HasPrefix(b.Camera, "/dev/") && exists(b.Camera) {
+		return config.Source{Kind: "v4l2", Path: b.Camera}
+	}
+	devices, err := filepath.Glob("/dev/video*")
+	if err == nil && len(devices) > 0 {
+		return config.Source{Kind: "v4l2", Path: devices[0]}
+	}
+	if b.Camera == "rpicam" {
+		return config.Source{Kind: "rpicam"}
+	}
+	return config.Source{Kind: "v4l2", Path: "/dev/video0"}
+}
+
+func inPath(program string) bool {
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if exists(filepath.Join(dir, program)) {
+			return true
+		}
+	}
+	return false
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

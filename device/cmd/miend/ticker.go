@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"mien/device"
+	"mien/device/signal"
+)
+
+// ticker is a device.Observer that writes what happens for people to read:
+// one line for each transition and each change of an answer. On a terminal it
+// is in colour.
+type ticker struct {
+	mu     sync.Mutex
+	w      io.Writer
+	colour bool
+	start  time.Time
+	last   string // answers told last
+	told   time.Time
+	lines  int // transitions told
+}
+
+func newTicker(w io.Writer, colour bool) *ticker { return &ticker{w: w, colour: colour} }
+
+// Colours of a terminal with dark or light ground.
+const (
+	bold, dim, green, yellow, grey = "1", "2", "32", "33", "90"
+)
+
+func (t *ticker) paint(code, s string) string {
+	if !t.colour {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// at writes the time since the first event.
+func (t *ticker) at(now time.Time) string {
+	if t.start.IsZero() {
+		t.start = now
+	}
+	return t.paint(grey, fmt.Sprintf("%7.2f s", now.Sub(t.start).Seconds()))
+}
+
+// Transition implements device.Observer.
+func (t *ticker) Transition(x signal.Transition) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lines++
+	at := t.at(x.Time)
+	mark, name := t.paint(grey, "▽"), t.paint(dim, fmt.Sprintf("%-10s", x.Line))
+	if x.Active {
+		mark, name = t.paint(green, "▲"), t.paint(bold, fmt.Sprintf("%-10s", x.Line))
+	}
+	fmt.Fprintf(t.w, "%s  %s %s %-7s %s  %s\n", at, mark, name, x.Pin, t.paint(grey, fmt.Sprint(x.Level)), t.paint(grey, x.Reason))
+}
+
+// Track implements device.Observer.
+func (t *ticker) Track(*device.Track) {}
+
+// Reading implements device.Observer: it tells readings when an answer
+// changed, and once a second.
+func (t *ticker) Reading(r *device.Reading) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var answers, words strings.Builder
+	for i := range r.Faces {
+		t.face(&answers, &words, &r.Faces[i])
+	}
+	now := time.Now()
+	if answers.String() == t.last && (len(r.Faces) == 0 || now.Sub(t.told) < time.Second) {
+		return
+	}
+	if len(r.Faces) == 0 {
+		words.WriteString(t.paint(grey, "nobody there"))
+	}
+	t.last, t.told = answers.String(), now
+	fmt.Fprintf(t.w, "%s  %s %s  %s\n", t.at(now), t.paint(yellow, "●"), words.String(),
+		t.paint(grey, fmt.Sprintf("%.1f ms", float64((r.Latency.Total-r.Latency.Wait).Microseconds())/1000)))
+}
+
+// face writes one face twice: what decides whether it is news, and the words.
+func (t *ticker) face(answers, words *strings.Builder, f *device.FaceReading) {
+	fmt.Fprintf(answers, "|%d", f.ID)
+	fmt.Fprintf(words, "face %-3d", f.ID)
+	for i := range f.Heads {
+		h := &f.Heads[i]
+		fmt.Fprintf(answers, ",%s", h.Label)
+		if h.Uncertain {
+			fmt.Fprintf(words, "%s  ", t.paint(grey, fmt.Sprintf("%-8s  ?  ", h.Name)))
+			continue
+		}
+		fmt.Fprintf(words, "%s %s  ", t.paint(bold, fmt.Sprintf("%-8s", h.Label)), t.paint(grey, fmt.Sprintf("%3.0f%%", 100*h.Confidence)))
+	}
+	if f.Problem != "fine" {
+		words.WriteString(t.paint(grey, f.Problem))
+	}
+}
+
+// isTerminal reports whether w is a terminal.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	st, err := f.Stat()
+	return err == nil && st.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "" && os.Getenv("TERM") != "dumb"
+}

@@ -1,0 +1,227 @@
+package display
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"io"
+	"time"
+
+	xdraw "golang.org/x/image/draw"
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/math/fixed"
+
+	"mien/device"
+	"mien/device/signal"
+	"mien/runtime/model"
+)
+
+// Screen is a display of single dots: periph's ssd1306.Dev is one.
+type Screen interface {
+	Bounds() image.Rectangle
+	Draw(r image.Rectangle, src image.Image, sp image.Point) error
+	Halt() error
+}
+
+// OLED shows the emotion in large letters with a bar for its confidence, the
+// other heads below, and a mark while the camera can be watched.
+type OLED struct {
+	Screen  Screen
+	Preview bool      // say that pictures can be seen on the status page
+	Bus     io.Closer // closed with the part; may be nil
+}
+
+// Show implements Part.
+func (o *OLED) Show(r *device.Reading) error {
+	b := o.Screen.Bounds()
+	if err := o.Screen.Draw(b, o.picture(r, b), image.Point{}); err != nil {
+		return fmt.Errorf("display: OLED: %w", err)
+	}
+	return nil
+}
+
+// Close implements Part.
+func (o *OLED) Close() error {
+	err := o.Screen.Halt()
+	if o.Bus != nil {
+		if e := o.Bus.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+func (o *OLED) picture(r *device.Reading, b image.Rectangle) *image.Gray {
+	out := image.NewGray(image.Rect(0, 0, b.Dx(), b.Dy()))
+	foot := ""
+	if o.Preview {
+		foot = "camera watched"
+	}
+	if len(r.Faces) == 0 {
+		letters(out, 0, 0, 1, "nobody there")
+		letters(out, 0, b.Dy()-13, 1, foot)
+		return out
+	}
+	y := 0
+	for i := range r.Faces[0].Heads {
+		h := &r.Faces[0].Heads[i]
+		label := h.Label
+		if h.Uncertain {
+			label = "?"
+		}
+		scale := 1
+		if i == 0 && b.Dy() >= 64 {
+			scale = 2
+		}
+		letters(out, 0, y, scale, label)
+		// The bar is what a glance across a room can read.
+		y += 13 * scale
+		bar := image.Rect(0, y-1, int(h.Confidence*float32(b.Dx())), y+1)
+		draw.Draw(out, bar.Intersect(out.Rect), image.White, image.Point{}, draw.Src)
+		if y += 3; y+13 > b.Dy() {
+			break
+		}
+	}
+	if foot != "" { // the notice goes before an answer
+		draw.Draw(out, image.Rect(0, b.Dy()-13, b.Dx(), b.Dy()), image.Black, image.Point{}, draw.Src)
+		letters(out, 0, b.Dy()-13, 1, foot)
+	}
+	return out
+}
+
+// letters writes s with its top left corner at x, y, in dots of scale.
+func letters(out *image.Gray, x, y, scale int, s string) {
+	f := basicfont.Face7x13
+	w := font.MeasureString(f, s).Ceil()
+	if w == 0 {
+		return
+	}
+	line := image.NewGray(image.Rect(0, 0, w, 13))
+	d := font.Drawer{Dst: line, Src: image.White, Face: f, Dot: fixed.P(0, 11)}
+	d.DrawString(s)
+	xdraw.NearestNeighbor.Scale(out, image.Rect(x, y, x+w*scale, y+13*scale), line, line.Rect, draw.Over, nil)
+}
+
+// Strip is a row of coloured lights, written as red, green, blue bytes:
+// periph's apa102.Dev and nrzled.Dev are.
+type Strip interface {
+	Write(rgb []byte) (int, error)
+	Halt() error
+}
+
+// LEDs show the emotion of the first face: its colour on as many lights as
+// the answer is sure.
+type LEDs struct {
+	Strip   Strip
+	Count   int
+	Colours map[string]color.RGBA // by label, and "uncertain"
+	Dim     uint8                 // brightness, 255 is full
+	Bus     io.Closer             // closed with the part; may be nil
+	rgb     []byte
+}
+
+// Show implements Part.
+func (l *LEDs) Show(r *device.Reading) error {
+	if len(l.rgb) != 3*l.Count {
+		l.rgb = make([]byte, 3*l.Count)
+	}
+	clear(l.rgb)
+	if len(r.Faces) > 0 {
+		l.light(r.Faces[0].Head(model.Emotion.Name))
+	}
+	if _, err := l.Strip.Write(l.rgb); err != nil {
+		return fmt.Errorf("display: LEDs: %w", err)
+	}
+	return nil
+}
+
+func (l *LEDs) light(h *device.HeadReading) {
+	if h == nil {
+		return
+	}
+	c, n := l.Colours["uncertain"], l.Count
+	if !h.Uncertain {
+		c, n = l.Colours[h.Label], max(1, int(h.Confidence*float32(l.Count)+0.5))
+	}
+	dim := func(v uint8) byte { return byte(int(v) * int(l.Dim) / 255) }
+	for i := range min(n, l.Count) {
+		l.rgb[3*i], l.rgb[3*i+1], l.rgb[3*i+2] = dim(c.R), dim(c.G), dim(c.B)
+	}
+}
+
+// Close implements Part.
+func (l *LEDs) Close() error {
+	err := l.Strip.Halt()
+	if l.Bus != nil {
+		if e := l.Bus.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// Buzzer is a device.Observer that beeps when a face begins or ends, or takes
+// on an emotion. A beep that is asked for during another is left out.
+type Buzzer struct {
+	Pin    device.Pin
+	Low    bool // the buzzer sounds at level 0
+	On     map[string]bool
+	Length time.Duration
+	Note   func(error)
+	ask    chan struct{}
+}
+
+// NewBuzzer returns a buzzer, silent.
+func NewBuzzer(p device.Pin, low bool, on []string, length time.Duration, note func(error)) *Buzzer {
+	b := &Buzzer{Pin: p, Low: low, On: map[string]bool{}, Length: length, Note: note, ask: make(chan struct{}, 1)}
+	for _, k := range on {
+		b.On[k] = true
+	}
+	return b
+}
+
+// Reading implements device.Observer.
+func (b *Buzzer) Reading(*device.Reading) {}
+
+// Transition implements device.Observer.
+func (b *Buzzer) Transition(signal.Transition) {}
+
+// Track implements device.Observer.
+func (b *Buzzer) Track(t *device.Track) {
+	h := t.Face.Head(model.Emotion.Name)
+	if !b.On[string(t.Kind)] && !(t.Kind == device.Update && h != nil && b.On[h.Label]) {
+		return
+	}
+	select {
+	case b.ask <- struct{}{}:
+	default:
+	}
+}
+
+// Run beeps until ctx ends, and leaves silence.
+func (b *Buzzer) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			b.sound(false)
+			return
+		case <-b.ask:
+		}
+		b.sound(true)
+		pause(ctx, b.Length)
+		b.sound(false)
+	}
+}
+
+func (b *Buzzer) sound(on bool) {
+	level := 0
+	if on != b.Low {
+		level = 1
+	}
+	if err := b.Pin.Write(level); err != nil && b.Note != nil {
+		b.Note(err)
+	}
+}

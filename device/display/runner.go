@@ -1,0 +1,116 @@
+package display
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"mien/device"
+	"mien/device/signal"
+)
+
+// Part shows one reading. It serves one goroutine.
+type Part interface {
+	Show(*device.Reading) error
+	Close() error // dark, and the bus given back
+}
+
+// Runner is a device.Observer that shows the newest reading on a part, on a
+// goroutine of its own. It fails softly: a part that is not there, or goes
+// away, is tried again every Retry while everything else goes on.
+type Runner struct {
+	Open  func() (Part, error)
+	Note  func(error)   // is told of a failure, once until it works again; may be nil
+	Every time.Duration // least time between two pictures (100 ms)
+	Retry time.Duration // 10 s
+
+	mu    sync.Mutex
+	next  device.Reading
+	fresh bool
+	wake  chan struct{}
+	once  sync.Once
+}
+
+func (r *Runner) signal() chan struct{} {
+	r.once.Do(func() { r.wake = make(chan struct{}, 1) })
+	return r.wake
+}
+
+// Reading implements device.Observer.
+func (r *Runner) Reading(x *device.Reading) {
+	r.mu.Lock()
+	x.CopyInto(&r.next)
+	r.fresh = true
+	r.mu.Unlock()
+	select {
+	case r.signal() <- struct{}{}:
+	default:
+	}
+}
+
+// Track implements device.Observer.
+func (r *Runner) Track(*device.Track) {}
+
+// Transition implements device.Observer.
+func (r *Runner) Transition(signal.Transition) {}
+
+// Run shows readings until ctx ends, then leaves the part dark.
+func (r *Runner) Run(ctx context.Context) {
+	told := false
+	for ctx.Err() == nil {
+		part, err := r.Open()
+		if err == nil {
+			told = false
+			err = r.show(ctx, part)
+			if e := part.Close(); err == nil {
+				err = e
+			}
+		}
+		if err != nil && !told && r.Note != nil && ctx.Err() == nil {
+			told = true
+			r.Note(err)
+		}
+		pause(ctx, or(r.Retry, 10*time.Second))
+	}
+}
+
+func (r *Runner) show(ctx context.Context, part Part) error {
+	var mine device.Reading
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.signal():
+		}
+		r.mu.Lock()
+		fresh := r.fresh
+		r.fresh = false
+		if fresh {
+			r.next.CopyInto(&mine)
+		}
+		r.mu.Unlock()
+		if !fresh {
+			continue
+		}
+		if err := part.Show(&mine); err != nil {
+			return err
+		}
+		pause(ctx, or(r.Every, 100*time.Millisecond))
+	}
+}
+
+func or(d, otherwise time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return otherwise
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
