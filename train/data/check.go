@@ -82,7 +82,7 @@ func (s *Set) Counts(head int, split string) []int {
 const (
 	sheetFaces = 12 // of a label
 	sheetGap   = 4
-	sheetText  = 130 // width of the label
+	sheetText  = 160 // width of the label
 )
 
 // Sheet draws faces of every label that the set has, as the network sees

@@ -15,6 +15,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"mien/runtime/face"
+	"mien/runtime/model"
 )
 
 // record is what preparing an image gives, and what the cache keeps of it.
@@ -68,9 +71,15 @@ func prepareAll(ctx context.Context, kind, dir string, items []item, progress fu
 	var next, done atomic.Int64
 	var report sync.Mutex
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	workers := make([]*preparer, min(runtime.GOMAXPROCS(0), len(items)))
+	for k := range workers {
+		var err error
+		if workers[k], err = newPreparer(kind); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, w := range workers {
 		wg.Go(func() {
-			w := newPreparer(kind)
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= len(items) || ctx.Err() != nil {
@@ -100,12 +109,17 @@ func prepareAll(ctx context.Context, kind, dir string, items []item, progress fu
 
 // preparer prepares images one after the other.
 type preparer struct {
-	kind string
+	kind face.Crop
+	crop *face.Cropper
 	face *image.Gray
 }
 
-func newPreparer(kind string) *preparer {
-	return &preparer{kind, newFace()}
+func newPreparer(kind string) (*preparer, error) {
+	crop, err := face.NewCropper()
+	if err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
+	return &preparer{framing(kind), crop, image.NewGray(image.Rect(0, 0, model.Side, model.Side))}, nil
 }
 
 func (w *preparer) prepare(record []byte, dir string, it item) error {
@@ -114,7 +128,7 @@ func (w *preparer) prepare(record []byte, dir string, it item) error {
 		return err
 	}
 	binary.LittleEndian.PutUint64(record, id)
-	fromCrop(w.face, img, w.kind)
+	w.crop.FromCrop(w.face, img, w.kind)
 	copy(record[8:], w.face.Pix)
 	thumb(record[8+Pixels:], img)
 	return nil
