@@ -5,6 +5,7 @@ package camera
 
 import (
 	"context"
+	"errors"
 	"image"
 	"time"
 )
@@ -31,6 +32,9 @@ func (f *Frame) Resize(w, h int) {
 	f.Stride = w
 	f.Rect = image.Rect(0, 0, w, h)
 }
+
+// ErrClosed is what Next returns once its source has been closed.
+var ErrClosed = errors.New("camera: closed")
 
 // Source is a camera, or what stands in for one.
 type Source interface {

@@ -1,0 +1,278 @@
+// Package replay stands in for a camera: it plays folders of pictures, .y4m
+// and MJPEG recordings, and scenes made of one picture that moves.
+package replay
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	_ "image/jpeg" // formats of single pictures
+	_ "image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mien/camera"
+	"mien/camera/mjpeg"
+)
+
+// Options of a replay. The zero value plays a recording once, as fast as it is
+// read.
+type Options struct {
+	Rate float64 // pictures a second; 0 means the recording's own, or 25 where it has none
+	Real bool    // play in real time: Next waits until the picture is due
+	Loop bool    // begin again at the end instead of returning io.EOF
+}
+
+// Source plays pictures as if a camera had taken them. It is a camera.Source.
+type Source struct {
+	o     Options
+	rate  float64
+	read  reader
+	start time.Time
+	seq   uint64
+	timer *time.Timer
+	done  bool
+}
+
+var _ camera.Source = (*Source)(nil)
+
+// reader gives the pictures of a recording in order.
+type reader interface {
+	// frame fills f's picture, or returns io.EOF.
+	frame(f *camera.Frame) error
+	// rewind goes back to the first picture.
+	rewind() error
+	close() error
+}
+
+func newSource(r reader, rate float64, o Options) *Source {
+	t := time.NewTimer(time.Hour)
+	t.Stop()
+	return &Source{o: o, rate: cmp.Or(o.Rate, rate, 25), read: r, timer: t}
+}
+
+// Open plays what is at path: a folder of pictures in the order of their
+// names, a picture, a recording whose name ends in .y4m, or a sequence of JPEG
+// pictures whose name ends in .mjpeg or .mjpg.
+func Open(path string, o Options) (*Source, error) {
+	if o.Rate < 0 || o.Rate > 1000 {
+		return nil, fmt.Errorf("replay: %g pictures a second: want more than 0 and at most 1000", o.Rate)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	if info.IsDir() {
+		return openFolder(path, o)
+	}
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".y4m":
+		return openFile(path, o, newY4M)
+	case ".mjpeg", ".mjpg":
+		return openFile(path, o, newMJPEG)
+	case ".jpg", ".jpeg", ".png":
+		return newSource(&folder{names: []string{path}}, 0, o), nil
+	}
+	return nil, fmt.Errorf("replay: %s: not a folder, .y4m, .mjpeg, .jpg or .png", path)
+}
+
+// Next fills f with the next picture. Its Time is when the picture was due,
+// counted from the first call.
+func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.done {
+		return camera.ErrClosed
+	}
+	if s.start.IsZero() {
+		s.start = time.Now()
+	}
+	err := s.read.frame(f)
+	if err == io.EOF && s.o.Loop && s.seq > 0 {
+		if err = s.read.rewind(); err == nil {
+			err = s.read.frame(f)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	f.Time = s.start.Add(time.Duration(float64(s.seq) / s.rate * float64(time.Second)))
+	s.seq++
+	f.Seq = s.seq
+	if s.o.Real {
+		return s.wait(ctx, f.Time)
+	}
+	return nil
+}
+
+func (s *Source) wait(ctx context.Context, until time.Time) error {
+	d := time.Until(until)
+	if d <= 0 {
+		return nil
+	}
+	s.timer.Reset(d)
+	select {
+	case <-s.timer.C:
+		return nil
+	case <-ctx.Done():
+		s.timer.Stop()
+		return ctx.Err()
+	}
+}
+
+// Close releases the recording.
+func (s *Source) Close() error {
+	if s.done {
+		return nil
+	}
+	s.done = true
+	return s.read.close()
+}
+
+// folder reads single pictures.
+type folder struct {
+	names []string
+	next  int
+	jpeg  mjpeg.Decoder
+}
+
+func openFolder(dir string, o Options) (*Source, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		switch strings.ToLower(filepath.Ext(e.Name())) {
+		case ".jpg", ".jpeg", ".png":
+			if !e.IsDir() {
+				names = append(names, filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("replay: %s: no .jpg or .png in this folder", dir)
+	}
+	slices.Sort(names)
+	return newSource(&folder{names: names}, 0, o), nil
+}
+
+func (d *folder) frame(f *camera.Frame) error {
+	if d.next == len(d.names) {
+		return io.EOF
+	}
+	name := d.names[d.next]
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return fmt.Errorf("replay: %w", err)
+	}
+	// Pictures that no camera sends, progressive JPEG or PNG, are left to the
+	// standard library.
+	if d.jpeg.Decode(b, f) != nil {
+		img, _, err := image.Decode(bytes.NewReader(b))
+		if err != nil {
+			return fmt.Errorf("replay: %s: %w", name, err)
+		}
+		toGray(f, img)
+	}
+	d.next++
+	return nil
+}
+
+func (d *folder) rewind() error { d.next = 0; return nil }
+func (d *folder) close() error  { return nil }
+
+// toGray makes f the luma of img.
+func toGray(f *camera.Frame, img image.Image) {
+	b := img.Bounds()
+	f.Resize(b.Dx(), b.Dy())
+	switch src := img.(type) {
+	case *image.Gray:
+		for y := range b.Dy() {
+			copy(f.Pix[y*f.Stride:][:b.Dx()], src.Pix[src.PixOffset(b.Min.X, b.Min.Y+y):])
+		}
+	case *image.YCbCr:
+		for y := range b.Dy() {
+			copy(f.Pix[y*f.Stride:][:b.Dx()], src.Y[src.YOffset(b.Min.X, b.Min.Y+y):])
+		}
+	default:
+		for y := range b.Dy() {
+			for x := range b.Dx() {
+				f.Pix[y*f.Stride+x] = color.GrayModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.Gray).Y
+			}
+		}
+	}
+}
+
+// openFile plays a recording that is one file.
+func openFile(path string, o Options, open func(io.ReadSeeker) (reader, float64, error)) (*Source, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("replay: %w", err)
+	}
+	r, rate, err := open(file)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("replay: %s: %w", path, err), file.Close())
+	}
+	return newSource(&named{r, path, file}, rate, o), nil
+}
+
+// named adds the file's name to a reader's errors.
+type named struct {
+	reader
+	path string
+	file *os.File
+}
+
+func (n *named) frame(f *camera.Frame) error {
+	err := n.reader.frame(f)
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("replay: %s: %w", n.path, err)
+	}
+	return err
+}
+
+func (n *named) close() error { return n.file.Close() }
+
+// motion reads a sequence of JPEG pictures.
+type motion struct {
+	file    io.ReadSeeker
+	split   *mjpeg.Splitter
+	decoder mjpeg.Decoder
+	frames  int
+}
+
+func newMJPEG(file io.ReadSeeker) (reader, float64, error) {
+	return &motion{file: file, split: mjpeg.NewSplitter(file)}, 0, nil
+}
+
+func (m *motion) frame(f *camera.Frame) error {
+	b, err := m.split.Next()
+	if err == io.EOF && m.frames == 0 {
+		return errors.New("no JPEG picture in it")
+	}
+	if err != nil {
+		return err
+	}
+	m.frames++
+	return m.decoder.Decode(b, f)
+}
+
+func (m *motion) rewind() error {
+	if _, err := m.file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	m.split, m.frames = mjpeg.NewSplitter(m.file), 0
+	return nil
+}
+
+func (m *motion) close() error { return nil }
