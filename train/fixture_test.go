@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"mien/runtime/model"
@@ -74,14 +75,16 @@ func loadFaces(t testing.TB, dir string, r Recipe) []*data.Set {
 	return []*data.Set{s}
 }
 
-// testRecipe uses everything that has state: averaged weights, a schedule
-// with memory, augmentation, mixup, dropout.
+// testKeys use everything that has state: averaged weights, a schedule with
+// memory, augmentation, mixup, dropout.
+var testKeys = []string{
+	"losses.age=0", "losses.race=0", "losses.gender=0", "validation=0.3", "batch=8", "epochs=3", "lr=0.01", "seed=5",
+	"augment.flip=0.5", "augment.shift=2", "augment.erase=0.2", "mixup=0.2", "ema=0.9", "schedule.patience=1", "balance=0.5", "smoothing=0.1",
+}
+
 func testRecipe(t testing.TB, set ...string) Recipe {
 	t.Helper()
-	r, err := LoadRecipe("paper", append([]string{
-		"losses.age=0", "losses.race=0", "losses.gender=0", "validation=0.3", "batch=8", "epochs=3", "lr=0.01", "seed=5",
-		"augment.flip=0.5", "augment.shift=2", "augment.erase=0.2", "mixup=0.2", "ema=0.9", "schedule.patience=1", "balance=0.5", "smoothing=0.1",
-	}, set...))
+	r, err := LoadRecipe("paper", append(slices.Clone(testKeys), set...))
 	if err != nil {
 		t.Fatal(err)
 	}

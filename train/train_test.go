@@ -29,19 +29,26 @@ func TestMain(m *testing.M) {
 }
 
 func child(faces, out string, resume bool) int {
-	t := &testing.T{}
-	o := testOptions2(t, faces, out)
-	o.Resume, o.SaveEvery = resume, time.Nanosecond // a save at every step
-	if _, err := Run(context.Background(), o); err != nil {
+	o, err := killOptions(faces, out)
+	if err == nil {
+		o.Resume, o.SaveEvery = resume, time.Nanosecond // a save at every step
+		_, err = Run(context.Background(), o)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
 }
 
-func testOptions2(t testing.TB, faces, out string) Options {
-	r := testRecipe(t)
-	return Options{Recipe: r, Sets: loadFaces(t, faces, r), Out: out, Threads: 1, Net: tiny()}
+// killOptions is the run that is killed.
+func killOptions(faces, out string) (Options, error) {
+	r, err := LoadRecipe("paper", testKeys)
+	if err != nil {
+		return Options{}, err
+	}
+	s, err := data.Load(context.Background(), "fer2013:"+faces, data.Options{Seed: r.Seed, Validation: r.Validation, CacheDir: faces})
+	return Options{Recipe: r, Sets: []*data.Set{s}, Out: out, Threads: 1, Net: tiny()}, err
 }
 
 func finalState(t *testing.T, out string) (last, best []byte, log []Epoch) {
@@ -67,7 +74,10 @@ func finalState(t *testing.T, out string) (last, best []byte, log []Epoch) {
 func TestKillAndResumeBitForBit(t *testing.T) {
 	faces := t.TempDir()
 	drawFaces(t, faces, 20)
-	whole := testOptions2(t, faces, t.TempDir())
+	whole, err := killOptions(faces, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, err := Run(context.Background(), whole); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mien/runtime/infer/infertest"
+	"mien/runtime/model"
+	"mien/train"
+)
+
+// drawSet writes a little FER-2013 and a little UTKFace, whose labels show in
+// the pictures, and points the cache at a folder of the test.
+func drawSet(t *testing.T) (fer, utk string) {
+	t.Helper()
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	fer, utk = t.TempDir(), t.TempDir()
+	for i := range 24 {
+		e := i % 3
+		drawFace(t, filepath.Join(fer, "train", model.Emotion.Labels[e], fmt.Sprintf("%d.png", i)), i, e)
+		if i < 9 {
+			drawFace(t, filepath.Join(fer, "test", model.Emotion.Labels[e], fmt.Sprintf("%d.png", i)), 100+i, e)
+		}
+		drawFace(t, filepath.Join(utk, fmt.Sprintf("%d_%d_%d_%d.png", 1+i%3*30, i%2, e, i)), 200+i, e)
+	}
+	return fer, utk
+}
+
+func drawFace(t *testing.T, path string, seed, bright int) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(uint64(seed), 3))
+	img := image.NewGray(image.Rect(0, 0, 48, 48))
+	for k := range img.Pix {
+		img.Pix[k] = uint8(rng.IntN(120))
+		if k/img.Stride/16 == bright {
+			img.Pix[k] += 100
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mien(t *testing.T, args ...string) (stdout string, err error) {
+	t.Helper()
+	var out, said bytes.Buffer
+	err = run(context.Background(), args, &out, &said)
+	return out.String(), err
+}
+
+func mustMien(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := mien(t, args...)
+	if err != nil {
+		t.Fatalf("mien %s: %v", strings.Join(args, " "), err)
+	}
+	return out
+}
+
+func refused(t *testing.T, words []string, args ...string) {
+	t.Helper()
+	_, err := mien(t, args...)
+	if err == nil {
+		t.Fatalf("mien %s: no error", strings.Join(args, " "))
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("mien %s: error %q does not say %q", strings.Join(args, " "), err, w)
+		}
+	}
+}
+
+// One run through what a user does: train, go on, measure.
+func TestTrainResumeEval(t *testing.T) {
+	fer, utk := drawSet(t)
+	out := filepath.Join(t.TempDir(), "run")
+	both := []string{"train", "--data", "fer2013:" + fer, "--data", "utkface:" + utk, "--out", out}
+	small := append(both, "--recipe", "paper", "--set", "batch=8", "--set", "validation=0.3", "--epochs", "1")
+	mustMien(t, small...)
+	refused(t, []string{out, "--resume"}, small...)
+	mustMien(t, append(both, "--resume", "--epochs", "2")...)
+	refused(t, []string{"paper-single"}, append(both, "--resume", "--recipe", "paper-single")...)
+
+	b, err := os.ReadFile(filepath.Join(out, "log.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%d lines in the log after two epochs", len(lines))
+	}
+	var e train.Epoch
+	if err := json.Unmarshal([]byte(lines[1]), &e); err != nil || e.Epoch != 2 || e.Val["emotion"].N == 0 || e.Val["age"].N == 0 {
+		t.Errorf("%v: %s", err, lines[1])
+	}
+	for _, name := range []string{"best.safetensors", "last.safetensors", "recipe.yaml", "report.md", "curves.png", "confusion-emotion.png"} {
+		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	best := filepath.Join(out, "best.safetensors")
+	evalOf(t, best, "fer2013:"+fer, "test", map[string]int{"emotion": 9, "gender": 0, "race": 0, "age": 0})
+	evalOf(t, best, "utkface:"+utk, "all", map[string]int{"emotion": 0, "gender": 24, "race": 24, "age": 24})
+	if text := mustMien(t, "eval", "--model", best, "--data", "fer2013:"+fer); !strings.Contains(text, "emotion: n 9, accuracy") {
+		t.Errorf("eval printed %s", text)
+	}
+}
+
+func evalOf(t *testing.T, model, spec, split string, want map[string]int) {
+	t.Helper()
+	var r evalReport
+	if err := json.Unmarshal([]byte(mustMien(t, "eval", "--model", model, "--data", spec, "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Split != split {
+		t.Errorf("%s: split %s, want %s", spec, r.Split, split)
+	}
+	for head, n := range want {
+		h := r.Heads[head]
+		if h == nil || h.N != n {
+			t.Errorf("%s: %s is %+v, want %d images", spec, head, h, n)
+			continue
+		}
+		sum, right := 0, 0
+		for i, row := range h.Confusion {
+			for k, v := range row {
+				sum += v
+				if i == k {
+					right += v
+				}
+			}
+		}
+		if sum != n || n > 0 && h.Accuracy != float64(right)/float64(n) {
+			t.Errorf("%s: %s: confusion of %d images, %d right, accuracy %v", spec, head, sum, right, h.Accuracy)
+		}
+	}
+}
+
+// A .tflite model is measured on both engines, and they agree.
+func TestEvalModelFile(t *testing.T) {
+	_, utk := drawSet(t)
+	path := filepath.Join(t.TempDir(), "model.tflite")
+	if err := os.WriteFile(path, infertest.Marshal(t, infertest.Network(7, model.Gender, model.Age)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	evalOf(t, path, "utkface:"+utk, "all", map[string]int{"gender": 24, "age": 24})
+	var a, b evalReport
+	for engine, r := range map[string]*evalReport{"portable": &a, "auto": &b} {
+		out := mustMien(t, "eval", "--model", path, "--data", "utkface:"+utk, "--json", "--engine", engine)
+		if err := json.Unmarshal([]byte(out), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, head := range []string{"gender", "age"} {
+		if x, y := a.Heads[head], b.Heads[head]; math.Abs(x.Loss-y.Loss) > 1e-4 || x.Accuracy != y.Accuracy {
+			t.Errorf("%s: %s gives %+v, %s gives %+v", head, a.Engine, x, b.Engine, y)
+		}
+	}
+	if len(a.Heads) != 2 {
+		t.Errorf("heads %v of a model with two", a.Heads)
+	}
+}
+
+func TestTrainRefusals(t *testing.T) {
+	fer, _ := drawSet(t)
+	out := filepath.Join(t.TempDir(), "run")
+	data := "fer2013:" + fer
+	refused(t, []string{"cake", "paper-single"}, "train", "--recipe", "cake", "--data", data, "--out", out)
+	refused(t, []string{"speed"}, "train", "--set", "speed=3", "--data", data, "--out", out)
+	refused(t, []string{"mnist"}, "train", "--data", "mnist:"+fer, "--out", out)
+	refused(t, []string{"no run to resume", out}, "train", "--resume", "--data", data, "--out", out)
+	empty := t.TempDir()
+	refused(t, []string{"no images", empty}, "train", "--data", "fer2013:"+empty, "--out", out)
+	cut := filepath.Join(t.TempDir(), "cut.tflite")
+	if err := os.WriteFile(cut, []byte("TFL3"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, []string{cut}, "eval", "--model", cut, "--engine", "portable", "--data", data)
+	refused(t, []string{"none.safetensors"}, "eval", "--model", "none.safetensors", "--data", data)
+	if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a refused run left %s: %v", out, err)
+	}
+}
+
+func TestDataCheck(t *testing.T) {
+	fer, _ := drawSet(t)
+	sheet := filepath.Join(t.TempDir(), "sheet.png")
+	out := mustMien(t, "data", "check", "fer2013:"+fer, "--sheet", sheet)
+	if !strings.Contains(out, "33 images, 0 unreadable") {
+		t.Errorf("printed %s", out)
+	}
+	f, err := os.Open(sheet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := png.Decode(f); err != nil {
+		t.Errorf("contact sheet: %v", err)
+	}
+	bad := filepath.Join(fer, "train", "happy", "bad.jpg")
+	if err := os.MkdirAll(filepath.Dir(bad), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(bad, []byte("not a picture"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, []string{bad, "1 of 34"}, "data", "check", "fer2013:"+fer, "--sheet", sheet)
+}
