@@ -136,3 +136,25 @@ bench-load: ## frame rate with 100 slow clients and no broker against alone; how
 	@tools/setup/need.sh chromium
 	go test -run '^$$' -bench Load -benchtime 1x ./device
 	go test -run '^$$' -bench Usable -benchtime 5x ./device/status
+
+.PHONY: bench-engines
+bench-engines: setup ## the engines' latency here and instructions on arm64; last line: ratio of portable to the library, int8
+	@tools/setup/need.sh gcc:gcc aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-aarch64:qemu-user
+	@mkdir -p build/bench
+	gcc -O2 -fPIC -shared -o build/bench/insns.so tools/benchengines/plugin/insns.c
+	go build -o build/bench/engines ./tools/benchengines
+	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go build -o build/bench/engines-arm64 ./tools/benchengines
+	@build/bench/engines -guest build/bench/engines-arm64 -plugin build/bench/insns.so -libs build/tflite/linux_arm64
+
+KERNELS := runtime/portable/internal/kernel
+
+.PHONY: test-kernels
+test-kernels: ## the portable engine's kernels on arm64 CPUs without and with dot products; the engine on ARMv7 and ARMv6
+	@tools/setup/need.sh qemu-aarch64:qemu-user qemu-arm:qemu-user
+	@mkdir -p build/kernels
+	CGO_ENABLED=0 GOFLAGS= GOARCH=arm64 go test -c -o build/kernels/arm64 ./$(KERNELS)
+	for cpu in cortex-a53 cortex-a72 cortex-a76 max; do qemu-aarch64 -cpu $$cpu build/kernels/arm64 || exit 1; done
+	CGO_ENABLED=0 GOFLAGS= GOARCH=arm GOARM=7 go test -c -o build/kernels/armv7 ./runtime/portable
+	CGO_ENABLED=0 GOFLAGS= GOARCH=arm GOARM=6 go test -c -o build/kernels/armv6 ./runtime/portable
+	qemu-arm -cpu cortex-a7 build/kernels/armv7 -test.short
+	qemu-arm -cpu arm1176 build/kernels/armv6 -test.short

@@ -5,7 +5,7 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// Constants of the exponential function, one per line of 4 bytes.
+// Constants of the exponential function.
 DATA exp<>+0(SB)/4, $0x3fb8aa3b
 DATA exp<>+4(SB)/4, $0x3f317200
 DATA exp<>+8(SB)/4, $0x35bfbe8e

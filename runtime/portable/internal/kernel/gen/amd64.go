@@ -37,30 +37,16 @@ func amd64() []byte {
 	return w.Bytes()
 }
 
-// constants of elu, as in expm1, and of the integer kernels.
+// constants of elu.
 func constants(w *writer) {
-	w.WriteString("\n// Constants of the exponential function, one per line of 4 bytes.\n")
+	w.WriteString("\n// Constants of the exponential function.\n")
 	for i, v := range expConstants {
 		fmt.Fprintf(w, "DATA exp<>+%d(SB)/4, $%v\n", 4*i, v)
 	}
 	fmt.Fprintf(w, "GLOBL exp<>(SB), RODATA|NOPTR, $%d\n", 4*len(expConstants))
 }
 
-// Constants of expm1 by place in the table.
-const (
-	cLog2E = 4 * iota
-	cLn2Hi
-	cLn2Lo
-	c7
-	c6
-	c5
-	c4
-	c3
-	c2
-	c1
-	cLowest
-)
-
+// expConstants are those of expm1 in Go, in the order in which elu loads them.
 var expConstants = []string{
 	"0x3fb8aa3b", // log2(e)
 	"0x3f317200", // ln2Hi
@@ -536,10 +522,8 @@ func scale(w *writer, bits int) {
 // elu is expm1 of the definition in Go, for all lanes, and a choice.
 func elu(w *writer, bits int) {
 	twoText(w, "elu", bits, "float32", "")
-	c := func(at, r int) { w.op("VBROADCASTSS exp<>+%d(SB), %s", at, reg(bits, r)) }
-	// 5..15: log2(e), -ln2Hi, -ln2Lo as positive, coefficients, lowest.
-	for i := range 11 {
-		c(4*i, 5+i)
+	for i := range expConstants { // 5..15: log2(e), ln2Hi, ln2Lo, seven coefficients, lowest
+		w.op("VBROADCASTSS exp<>+%d(SB), %s", 4*i, reg(bits, 5+i))
 	}
 	r := func(i int) string { return reg(bits, i) }
 	loop(w, bits, bits/32, []string{"SI", "DI"}, 4, func(mask string) {

@@ -18,14 +18,12 @@ func main() {
 }
 
 func run(dir string) error {
-	for _, f := range []struct {
-		name string
-		body []byte
-	}{
-		{"kernels_amd64.s", amd64()},
-		{"kernels_arm64.s", arm64()},
+	x86, arm := amd64(), arm64()
+	for name, body := range map[string][]byte{
+		"kernels_amd64.s": x86, "stubs_amd64.go": stubs(x86, amd64Tables()),
+		"kernels_arm64.s": arm, "stubs_arm64.go": stubs(arm, arm64Tables()),
 	} {
-		if err := os.WriteFile(filepath.Join(dir, f.name), f.body, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name), body, 0o644); err != nil {
 			return err
 		}
 	}
