@@ -1,3 +1,5 @@
+//go:generate go run ./internal/diagram -o timing.svg
+
 // Package signal turns what is seen into levels on a pin header: the contract
 // that integrators wire to, as a state machine on the caller's clock. It owns
 // no goroutine, reads no clock and touches no hardware. CONTRACT.md beside
