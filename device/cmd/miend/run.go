@@ -24,6 +24,7 @@ type commands struct {
 	Check   checkCmd   `cmd:"" help:"Say whether a configuration is right."`
 	Doctor  doctorCmd  `cmd:"" help:"Say what is wrong with this board and how to mend it."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+	Manual  manualCmd  `cmd:"" hidden:"" help:"Write the manual page."`
 }
 
 // env is what every command gets beside its flags.
