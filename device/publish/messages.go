@@ -72,7 +72,22 @@ func (s *stater) follow(r *device.Reading) (state, bool) {
 	return now, changed
 }
 
-func (p *Publisher) uid() string { return "mien_" + strings.ReplaceAll(p.o.ID, "-", "_") }
+// uid is the ID in letters that Home Assistant takes.
+func (p *Publisher) uid() string {
+	var b strings.Builder
+	b.WriteString("mien_")
+	for _, r := range p.o.ID {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+			b.WriteRune(r)
+		case r < 0x80:
+			b.WriteByte('_')
+		default:
+			fmt.Fprintf(&b, "u%x", r)
+		}
+	}
+	return b.String()
+}
 
 // component is one entity of Home Assistant.
 type component struct {

@@ -35,7 +35,7 @@ type Options struct {
 	Dir      string // folder of the queue, this publisher's own
 	MaxBytes int64  // of the queue (16 MiB); at 64 KiB or more
 
-	ID      string // of the device: letters, digits, - and _; names the topics and the client
+	ID      string // of the device: one word without / + #; names the topics and the client
 	Name    string // for people; the ID if empty
 	Version string // of the firmware
 	Board   string
@@ -88,8 +88,8 @@ func (o *Options) check() (*url.URL, error) {
 	if u.Port() == "" {
 		u.Host += map[string]string{"mqtt": ":1883", "mqtts": ":8883"}[u.Scheme]
 	}
-	if o.ID == "" || strings.Trim(o.ID, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" || len(o.ID) > 64 {
-		return nil, fmt.Errorf("publish: id %q has to be 1 to 64 letters, digits, - or _", o.ID)
+	if o.ID == "" || strings.ContainsFunc(o.ID, func(r rune) bool { return r <= ' ' || strings.ContainsRune("/+#\x7f\ufffd", r) }) || len(o.ID) > 64 {
+		return nil, fmt.Errorf("publish: id %q has to be one word of at most 64 characters without / + #", o.ID)
 	}
 	for _, topic := range []string{o.Prefix, o.Discovery} {
 		if strings.ContainsAny(topic, "+#\x00") || len(topic) > 200 {

@@ -207,6 +207,15 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
+func TestIDForHomeAssistant(t *testing.T) {
+	for id, want := range map[string]string{"hall-1": "mien_hall_1", "Küche": "mien_Kufcche", "a.b": "mien_a_b"} {
+		p, err := New(Options{Broker: "mqtt://h", ID: id, Dir: t.TempDir()})
+		if err != nil || p.uid() != want {
+			t.Errorf("%q: %v, %v; want %s", id, p.uid(), err, want)
+		}
+	}
+}
+
 func TestWrongPasswordIsReported(t *testing.T) {
 	b := newBroker(t)
 	r := newRoad(t, b.addr())

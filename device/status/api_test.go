@@ -475,7 +475,7 @@ func FuzzAPI(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, target, host, auth, cookie, body string) {
 		r, err := http.NewRequest(method, "http://localhost", strings.NewReader(body))
 		if err != nil {
-			t.Skip() // no such request can reach a handler
+			return // no such request can reach a handler
 		}
 		path, query, _ := strings.Cut(target, "?")
 		r.URL.Path, r.URL.RawQuery, r.Host, r.RemoteAddr = path, query, host, "127.0.0.1:1"
