@@ -247,6 +247,21 @@ func (b *bench) until(at time.Time) {
 func (b *bench) call(out []Transition) {
 	b.n++
 	b.c.take(out)
+	b.c.safe(b.now)
+}
+
+// safe holds the lines to their safe level once ready has been inactive for
+// long enough; three ticks may each have been late.
+func (c *checker) safe(now time.Time) {
+	at, ok := c.since["ready"]
+	if limit := max(c.o.MinHold, c.o.Pulse+c.o.Setup) + 3*jitter; !ok || c.active["ready"] || now.Sub(at) <= limit {
+		return
+	}
+	for line, on := range c.active {
+		if on && line != "heartbeat" && c.violation == "" {
+			c.violation = fmt.Sprintf("%s is active %v after ready dropped", line, now.Sub(at))
+		}
+	}
 }
 
 func (b *bench) frame() {

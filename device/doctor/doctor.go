@@ -1,0 +1,440 @@
+// Package doctor says what is wrong with a board, why it matters, and the
+// command that mends it. What can be read from files is read from a root that
+// tests replace; what has to be tried comes in as functions.
+package doctor
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"mien/boards"
+	"mien/device/config"
+	"mien/device/vitals"
+	"mien/runtime/model"
+)
+
+// State is how bad a finding is.
+type State string
+
+// The states, best first.
+const (
+	OK   State = "ok"
+	Warn State = "warn" // works, with a limit that one should know
+	Fail State = "fail" // does not work until it is mended
+)
+
+// Finding is one thing that was looked at.
+type Finding struct {
+	Part  string `json:"part"` // camera, gpio, ...
+	State State  `json:"state"`
+	What  string `json:"what"`           // what was found
+	Why   string `json:"why,omitempty"`  // why that matters; empty when all is well
+	Mend  string `json:"mend,omitempty"` // the command that mends it
+}
+
+// Patient is the machine under examination. Functions that are nil leave
+// their part out.
+type Patient struct {
+	Root   fs.FS         // its file system
+	Config config.Config // what it is to do
+	Board  boards.Board  // zero for a machine that no board matches
+	Known  bool          // Board was recognised
+	User   string        // who is to run miend
+	Groups []string      // of the user
+	Now    time.Time
+
+	Lines   func() ([]string, error)                            // names of the GPIO lines
+	Formats func(device string) ([]string, error)               // of a V4L2 device
+	Model   func() (engine, name string, ms float64, err error) // one run
+	Free    func(path string) (bytes uint64, err error)         // of a file system
+	InPath  func(program string) bool
+}
+
+// Examine looks at everything and returns what it found, in a fixed order.
+func Examine(p Patient) []Finding {
+	e := &exam{Patient: p}
+	for _, look := range []func(){e.board, e.system, e.camera, e.gpio, e.i2c, e.spi, e.model, e.law,
+		e.clock, e.disk, e.power, e.heat, e.watchdog} {
+		look()
+	}
+	return e.found
+}
+
+// Healthy reports whether nothing has to be mended.
+func Healthy(fs []Finding) bool {
+	return !slices.ContainsFunc(fs, func(f Finding) bool { return f.State == Fail })
+}
+
+type exam struct {
+	Patient
+	found []Finding
+}
+
+func (e *exam) ok(part, what string, args ...any) {
+	e.found = append(e.found, Finding{Part: part, State: OK, What: fmt.Sprintf(what, args...)})
+}
+
+func (e *exam) bad(s State, part, what, why, mend string) {
+	e.found = append(e.found, Finding{part, s, what, why, mend})
+}
+
+func (e *exam) exists(path string) bool {
+	_, err := fs.Stat(e.Root, strings.TrimPrefix(path, "/"))
+	return err == nil
+}
+
+func (e *exam) text(path string) string {
+	b, err := fs.ReadFile(e.Root, strings.TrimPrefix(path, "/"))
+	if err != nil {
+		return ""
+	}
+	return strings.Trim(string(b), "\x00\n ")
+}
+
+func (e *exam) board() {
+	if !e.Known {
+		e.bad(Warn, "board", "not recognised: "+or(e.text("/proc/device-tree/model"), "no device tree"),
+			"the camera and the threads are guessed", "name camera.source and model.threads in the configuration")
+		return
+	}
+	e.ok("board", "%s", e.Board.Title)
+}
+
+// system looks at the kernel: the GPIO interface is older before 5.10.
+func (e *exam) system() {
+	release := e.text("/proc/sys/kernel/osrelease")
+	major, minor, ok := kernel(release)
+	switch {
+	case !ok:
+		e.bad(Warn, "kernel", "unknown release "+strconv.Quote(release), "what it can do is not known", "uname -r")
+	case major < 4 || major == 4 && minor < 8:
+		e.bad(Fail, "kernel", "Linux "+release, "the GPIO character device came with Linux 4.8; there is no other way to a line by name",
+			"install a newer system image for this board")
+	case major < 5 || major == 5 && minor < 10:
+		e.bad(Warn, "kernel", "Linux "+release+", GPIO interface version 1",
+			"lines work as promised; pull resistors of inputs (consent: gpio) need Linux 5.5", "wire a pull-down resistor to the consent line")
+	default:
+		e.ok("kernel", "Linux %s, GPIO interface version 2", release)
+	}
+}
+
+// kernel takes a release such as 6.1.0-rpi7-v8 apart.
+func kernel(release string) (major, minor int, ok bool) {
+	n, err := fmt.Sscanf(release, "%d.%d", &major, &minor)
+	return major, minor, n == 2 && err == nil
+}
+
+// group says whether the user may open what belongs to a group.
+func (e *exam) group(part, name, device string) bool {
+	if e.User == "root" || slices.Contains(e.Groups, name) {
+		return true
+	}
+	e.bad(Fail, part, fmt.Sprintf("user %s is not in group %s", e.User, name), device+" belongs to that group",
+		fmt.Sprintf("sudo usermod -aG %s %s, then log in again", name, e.User))
+	return false
+}
+
+func (e *exam) camera() {
+	src, err := config.ParseSource(e.Config.Camera.Source)
+	if err != nil {
+		e.bad(Fail, "camera", err.Error(), "there are no frames to read", "set camera.source")
+		return
+	}
+	rpicam := e.InPath != nil && e.InPath("rpicam-vid")
+	switch {
+	case src.Kind == "rpicam", src.Kind == "auto" && e.Board.Camera == "rpicam" && (rpicam || len(e.videos()) == 0):
+		e.rpicam(rpicam)
+	case src.Kind == "v4l2":
+		e.v4l2(src.Path)
+	case src.Kind == "auto":
+		device := e.Board.Camera
+		if all := e.videos(); !e.exists(device) && len(all) > 0 {
+			device = all[0]
+		}
+		e.v4l2(or(strings.TrimPrefix(device, "rpicam"), "/dev/video0"))
+	case src.Kind == "replay":
+		if !strings.HasPrefix(src.Path, "/") || e.exists(src.Path) {
+			e.ok("camera", "replay of %s", src.Path)
+			return
+		}
+		e.bad(Fail, "camera", "no recording "+src.Path, "there are no frames to read", "ls -l "+path.Dir(src.Path))
+	default:
+		e.ok("camera", "%s (not tried)", src.Path)
+	}
+}
+
+func (e *exam) videos() []string {
+	names, err := fs.Glob(e.Root, "dev/video*")
+	if err != nil {
+		return nil
+	}
+	for i := range names {
+		names[i] = "/" + names[i]
+	}
+	return names
+}
+
+func (e *exam) rpicam(there bool) {
+	if !there {
+		e.bad(Fail, "camera", "rpicam-vid is not installed", "a CSI camera is reached through it alone",
+			"sudo apt-get install rpicam-apps-lite")
+		return
+	}
+	if e.group("camera", "video", "the camera") {
+		e.ok("camera", "rpicam-vid, asked for %dx%d", e.Config.Camera.Width, e.Config.Camera.Height)
+	}
+}
+
+func (e *exam) v4l2(device string) {
+	if !e.exists(device) {
+		have := "no camera at all"
+		if all := e.videos(); len(all) > 0 {
+			have = "there is " + strings.Join(all, ", ")
+		}
+		mend := "plug a USB camera in; v4l2-ctl --list-devices shows it"
+		if e.Board.Camera == "rpicam" {
+			mend = "set camera.source: rpicam for a camera on the ribbon cable, or plug a USB camera in"
+		}
+		e.bad(Fail, "camera", device+" does not exist ("+have+")", "there are no frames to read", mend)
+		return
+	}
+	if !e.group("camera", "video", device) {
+		return
+	}
+	name := or(e.text("/sys/class/video4linux/"+path.Base(device)+"/name"), "unnamed")
+	if e.Formats == nil {
+		e.ok("camera", "%s: %s", device, name)
+		return
+	}
+	formats, err := e.Formats(device)
+	if err != nil {
+		e.bad(Fail, "camera", fmt.Sprintf("%s: %s: %v", device, name, err), "it gives no frames",
+			"sudo fuser -v "+device+" says who else uses it")
+		return
+	}
+	if !slices.ContainsFunc(formats, known) {
+		e.bad(Fail, "camera", fmt.Sprintf("%s: %s gives %s only", device, name, strings.Join(formats, ", ")),
+			"none of them can be read: want YUYV, GREY, NV12, YU12 or MJPG", "try another camera, or another /dev/video device of this one")
+		return
+	}
+	e.ok("camera", "%s: %s (%s)", device, name, strings.Join(formats, ", "))
+}
+
+func known(format string) bool {
+	return slices.Contains([]string{"YUYV", "GREY", "NV12", "YU12", "MJPG"}, format)
+}
+
+// gpio looks for the chip and every line that the configuration names.
+func (e *exam) gpio() {
+	want := map[string]string{}
+	for name, l := range e.Config.Signals.Lines {
+		want[l.Pin] = name
+	}
+	if e.Config.Buzzer.Pin != "" {
+		want[e.Config.Buzzer.Pin] = "the buzzer"
+	}
+	if pin, ok := strings.CutPrefix(e.Config.Consent, "gpio "); ok {
+		want[strings.TrimSpace(pin)] = "consent"
+	}
+	if e.Config.Signals.Pins == "simulated" || len(want) == 0 {
+		e.ok("gpio", "no line is wired")
+		return
+	}
+	chips, err := fs.Glob(e.Root, "dev/gpiochip*")
+	if err != nil || len(chips) == 0 {
+		e.bad(Fail, "gpio", "there is no /dev/gpiochip*", "no line can be driven",
+			"set signals.pins: simulated to run without, or use a kernel with CONFIG_GPIO_CDEV")
+		return
+	}
+	if !e.group("gpio", "gpio", "/"+chips[0]) || e.Lines == nil {
+		return
+	}
+	names, err := e.Lines()
+	if err != nil {
+		e.bad(Fail, "gpio", err.Error(), "no line can be driven", "ls -l /dev/gpiochip*")
+		return
+	}
+	e.lines(names, want)
+}
+
+func (e *exam) lines(names []string, want map[string]string) {
+	missing := false
+	pins := make([]string, 0, len(want))
+	for pin := range want {
+		pins = append(pins, pin)
+	}
+	slices.Sort(pins)
+	for _, pin := range pins {
+		if slices.Contains(names, pin) {
+			continue
+		}
+		missing = true
+		why, mend := "lines are found by their name, which differs from board to board", "gpioinfo lists the names; of this board's header: "+e.header()
+		if len(names) == 0 {
+			why = "this board's device tree gives its lines no names"
+			mend = "install the board's own system image, whose device tree has gpio-line-names"
+		}
+		e.bad(Fail, "gpio", fmt.Sprintf("no line is called %q (wanted for %s)", pin, want[pin]), why, mend)
+	}
+	if !missing {
+		e.ok("gpio", "%d lines wired, all there", len(want))
+	}
+}
+
+// header lists the names of the board's lines.
+func (e *exam) header() string {
+	var names []string
+	for _, p := range e.Board.Header {
+		if p.Line != "" {
+			names = append(names, p.Line)
+		}
+	}
+	return or(strings.Join(names, " "), "not known")
+}
+
+func (e *exam) i2c() {
+	bus := e.Config.OLED.Bus
+	if bus == "" {
+		return
+	}
+	if !e.exists(bus) {
+		e.bad(Fail, "i2c", bus+" does not exist", "the OLED stays dark; the rest works", e.enable("do_i2c", "i2c-dev"))
+		return
+	}
+	if e.group("i2c", "i2c", bus) {
+		e.ok("i2c", "%s", bus)
+	}
+}
+
+func (e *exam) spi() {
+	if e.Config.LEDs.Kind == "" {
+		return
+	}
+	bus := e.Config.LEDs.Bus
+	if !e.exists(bus) {
+		e.bad(Fail, "spi", bus+" does not exist", "the LEDs stay dark; the rest works", e.enable("do_spi", "spidev"))
+		return
+	}
+	if e.group("spi", "spi", bus) {
+		e.ok("spi", "%s", bus)
+	}
+}
+
+// enable is how a bus is switched on.
+func (e *exam) enable(pi, module string) string {
+	if strings.HasPrefix(e.Board.Name, "rpi") {
+		return "sudo raspi-config nonint " + pi + " 0 && sudo reboot"
+	}
+	return "sudo modprobe " + module + "; the bus itself is switched on in the device tree"
+}
+
+func (e *exam) model() {
+	if e.Model == nil {
+		return
+	}
+	engine, name, ms, err := e.Patient.Model()
+	switch {
+	case err != nil:
+		e.bad(Fail, "model", err.Error(), "nothing can be read from a face", "set model.file to a file that mien wrote, or leave it empty for the model inside miend")
+	case e.Config.Model.Engine == "auto" && strings.HasPrefix(engine, "portable") && e.Board.Engine == "tflite":
+		e.bad(Warn, "model", fmt.Sprintf("%s on %s, %.0f ms a face", name, engine, ms), "this board can run TensorFlow Lite, which is faster; this build is without",
+			"install the package for this board: make deb BOARD="+e.Board.Name)
+	default:
+		e.ok("model", "%s on %s, %.0f ms a face", name, engine, ms)
+	}
+}
+
+// law names what needs more than a working board.
+func (e *exam) law() {
+	if slices.Contains(e.Config.Heads, model.Race.Name) {
+		e.bad(Warn, "heads", "race is enabled", "inferring race from faces is unlawful in many uses (in the EU: AI Act, Article 5(1)(g))",
+			"heads: [emotion, gender, age]")
+	}
+	if e.Config.Status.Preview && e.Config.Status.Listen != "none" {
+		e.bad(Warn, "preview", "the camera's picture is on the status page", "people in view can be watched", "status: {preview: false}")
+	}
+}
+
+// clock looks whether the time can be right: certificates and readings need it.
+func (e *exam) clock() {
+	switch {
+	case e.Now.Year() < 2026:
+		e.bad(Fail, "clock", "it is "+e.Now.Format("2 January 2006")+" here", "readings carry wrong times and TLS fails",
+			"sudo timedatectl set-ntp true")
+	case !e.exists("/run/systemd/timesync/synchronized") && e.exists("/run/systemd/timesync"):
+		e.bad(Warn, "clock", "not synchronised yet", "readings may carry wrong times", "timedatectl timesync-status")
+	default:
+		e.ok("clock", "%s", e.Now.UTC().Format(time.RFC3339))
+	}
+}
+
+func (e *exam) disk() {
+	if e.Free == nil {
+		return
+	}
+	dir := "/var/lib/mien"
+	if !e.exists(dir) {
+		dir = "/"
+	}
+	n, err := e.Free(dir)
+	switch mib := n >> 20; {
+	case err != nil:
+		e.bad(Warn, "disk", err.Error(), "whether there is room is not known", "df -h "+dir)
+	case mib < 50:
+		e.bad(Fail, "disk", fmt.Sprintf("%d MiB free in %s", mib, dir), "model updates and the MQTT queue need 50 MiB",
+			"sudo apt-get clean; sudo journalctl --vacuum-size=50M")
+	default:
+		e.ok("disk", "%d MiB free in %s", mib, dir)
+	}
+}
+
+func (e *exam) power() {
+	v := vitals.Read(e.Root, e.Board.Thermal)
+	switch {
+	case v.UnderVoltage:
+		e.bad(Fail, "power", "under-voltage now", "the processor is slowed down and USB cameras drop out", "use the board's own power supply and a short cable")
+	case v.WasLow:
+		e.bad(Warn, "power", "under-voltage since the board was started", "the supply is at its limit", "use the board's own power supply and a short cable")
+	case v.Throttled:
+		e.bad(Warn, "power", "the firmware holds the processor down", "fewer readings a second", "give it a heat sink or a fan; vcgencmd get_throttled")
+	default:
+		e.ok("power", "no complaint")
+	}
+}
+
+func (e *exam) heat() {
+	v := vitals.Read(e.Root, e.Board.Thermal)
+	switch {
+	case v.Celsius == 0:
+		e.ok("heat", "this machine does not say")
+	case v.Celsius >= e.Config.Health.TooHot:
+		e.bad(Warn, "heat", fmt.Sprintf("%.0f degrees Celsius", v.Celsius), "the rate is held down from "+strconv.FormatFloat(e.Config.Health.TooHot, 'f', -1, 64)+" on",
+			"give it a heat sink or a fan, or set camera.max_rate lower")
+	default:
+		e.ok("heat", "%.0f degrees Celsius", v.Celsius)
+	}
+}
+
+func (e *exam) watchdog() {
+	w := e.Config.Health.Watchdog
+	if w == "none" {
+		return
+	}
+	if !e.exists(w) {
+		e.bad(Fail, "watchdog", w+" does not exist", "a hung board would not be restarted", "sudo modprobe bcm2835_wdt, or set health.watchdog: none")
+		return
+	}
+	e.ok("watchdog", "%s", w)
+}
+
+func or(s, otherwise string) string {
+	if s != "" {
+		return s
+	}
+	return otherwise
+}

@@ -1,0 +1,194 @@
+package doctor
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"mien/boards"
+	"mien/device/config"
+)
+
+// root is the file system of a healthy board.
+func root(b boards.Board) fstest.MapFS {
+	m := fstest.MapFS{}
+	file := func(name, text string) { m[name] = &fstest.MapFile{Data: []byte(text)} }
+	if !b.Match.NoDeviceTree {
+		file("proc/device-tree/compatible", b.Match.Compatible+"\x00")
+		file("proc/device-tree/model", or(b.Match.Model, b.Title)+"\x00")
+	}
+	for i, id := range b.Match.USB[:min(1, len(b.Match.USB))] {
+		vendor, product, _ := strings.Cut(id, ":")
+		dir := "sys/bus/usb/devices/1-" + string(rune('1'+i))
+		file(dir+"/idVendor", vendor+"\n")
+		file(dir+"/idProduct", product+"\n")
+	}
+	file("proc/sys/kernel/osrelease", "6.1.0-rpi7\n")
+	zone := "cpu-thermal"
+	if len(b.Thermal) > 0 {
+		zone = b.Thermal[0]
+	}
+	file("sys/class/thermal/thermal_zone0/type", zone+"\n")
+	file("sys/class/thermal/thermal_zone0/temp", "48000\n")
+	file("sys/devices/platform/soc/soc:firmware/get_throttled", "0\n")
+	for _, d := range []string{"dev/video0", "dev/gpiochip0", "dev/i2c-1", "dev/spidev0.0", "dev/watchdog", "run/systemd/timesync/synchronized"} {
+		file(d, "")
+	}
+	file("sys/class/video4linux/video0/name", "HD Webcam\n")
+	return m
+}
+
+// patient is that board with something on every bus.
+func patient(t *testing.T, b boards.Board) Patient {
+	t.Helper()
+	r := root(b)
+	found, known, err := boards.Detect(r)
+	if err != nil || !known || found.Name != b.Name {
+		t.Fatalf("the fixture of %s is taken for %q (%v)", b.Name, found.Name, err)
+	}
+	c := config.Default()
+	var names []string
+	for _, p := range b.Header {
+		if p.Line != "" {
+			names = append(names, p.Line)
+		}
+	}
+	if len(names) == 0 {
+		names = []string{"LINE"}
+	}
+	c.Signals.Lines["ready"] = config.Line{Pin: names[0], Active: "high"}
+	c.OLED.Bus, c.LEDs.Kind, c.Health.Watchdog = "/dev/i2c-1", "apa102", "/dev/watchdog"
+	return Patient{Root: r, Config: c, Board: found, Known: known, User: "mien", Groups: []string{"video", "gpio", "i2c", "spi"},
+		Now:     time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC),
+		Lines:   func() ([]string, error) { return names, nil },
+		Formats: func(string) ([]string, error) { return []string{"YUYV", "MJPG"}, nil },
+		Model:   func() (string, string, float64, error) { return "tflite", "paper", 12, nil },
+		Free:    func(string) (uint64, error) { return 1 << 30, nil },
+		InPath:  func(p string) bool { return p == "rpicam-vid" }}
+}
+
+func all(t *testing.T) []boards.Board {
+	t.Helper()
+	bs, err := boards.All()
+	if err != nil || len(bs) == 0 {
+		t.Fatalf("%d boards, %v", len(bs), err)
+	}
+	return bs
+}
+
+func TestHealthyBoards(t *testing.T) {
+	for _, b := range all(t) {
+		for _, f := range Examine(patient(t, b)) {
+			if f.State != OK || f.Why != "" || f.Mend != "" {
+				t.Errorf("%s: %+v", b.Name, f)
+			}
+		}
+	}
+}
+
+// Each illness is found on every board, and nothing else with it.
+func TestIllnesses(t *testing.T) {
+	without := func(names ...string) func(*Patient) {
+		return func(p *Patient) {
+			r := maps.Clone(p.Root.(fstest.MapFS))
+			for _, n := range names {
+				delete(r, n)
+			}
+			p.Root = r
+		}
+	}
+	with := func(name, text string) func(*Patient) {
+		return func(p *Patient) {
+			r := maps.Clone(p.Root.(fstest.MapFS))
+			r[name] = &fstest.MapFile{Data: []byte(text)}
+			p.Root = r
+		}
+	}
+	noGroup := func(g string) func(*Patient) {
+		return func(p *Patient) {
+			p.Groups = slices.DeleteFunc(slices.Clone(p.Groups), func(x string) bool { return x == g })
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(*Patient)
+		part   string
+		state  State
+		mend   string
+	}{
+		"unplugged": {func(p *Patient) { p.Config.Camera.Source = "/dev/video7" }, "camera", Fail, "camera"},
+		"no video":  {func(p *Patient) { noGroup("video")(p) }, "camera", Fail, "usermod -aG video mien"},
+		"bad formats": {func(p *Patient) {
+			p.Config.Camera.Source = "/dev/video0"
+			p.Formats = func(string) ([]string, error) { return []string{"H264"}, nil }
+		}, "camera", Fail, "another camera"},
+		"busy camera": {func(p *Patient) {
+			p.Config.Camera.Source = "/dev/video0"
+			p.Formats = func(string) ([]string, error) { return nil, errors.New("busy") }
+		}, "camera", Fail, "fuser -v /dev/video0"},
+		"no rpicam":    {func(p *Patient) { p.Config.Camera.Source = "rpicam"; p.InPath = func(string) bool { return false } }, "camera", Fail, "apt-get install rpicam"},
+		"no recording": {func(p *Patient) { p.Config.Camera.Source = "replay:/a/b.y4m" }, "camera", Fail, "ls -l /a"},
+		"no chip":      {without("dev/gpiochip0"), "gpio", Fail, "signals.pins: simulated"},
+		"no gpio":      {noGroup("gpio"), "gpio", Fail, "usermod -aG gpio mien"},
+		"wrong name":   {func(p *Patient) { p.Config.Buzzer.Pin = "GPIO99" }, "gpio", Fail, "gpioinfo"},
+		"no names":     {func(p *Patient) { p.Lines = func() ([]string, error) { return nil, nil } }, "gpio", Fail, "system image"},
+		"chip refuses": {func(p *Patient) { p.Lines = func() ([]string, error) { return nil, errors.New("EIO") } }, "gpio", Fail, "gpiochip"},
+		"no i2c":       {without("dev/i2c-1"), "i2c", Fail, "sudo"},
+		"not in i2c":   {noGroup("i2c"), "i2c", Fail, "usermod -aG i2c"},
+		"no spi":       {without("dev/spidev0.0"), "spi", Fail, "sudo"},
+		"broken model": {func(p *Patient) {
+			p.Model = func() (string, string, float64, error) { return "", "", 0, errors.New("cut") }
+		}, "model", Fail, "model.file"},
+		"race":    {func(p *Patient) { p.Config.Heads = append(p.Config.Heads, "race") }, "heads", Warn, "heads: [emotion"},
+		"preview": {func(p *Patient) { p.Config.Status.Preview = true }, "preview", Warn, "preview: false"},
+		"1970":    {func(p *Patient) { p.Now = time.Unix(0, 0) }, "clock", Fail, "timedatectl"},
+		"not synced": {func(p *Patient) {
+			without("run/systemd/timesync/synchronized")(p)
+			with("run/systemd/timesync/x", "")(p)
+		}, "clock", Warn, "timedatectl"},
+		"full disk":    {func(p *Patient) { p.Free = func(string) (uint64, error) { return 1 << 20, nil } }, "disk", Fail, "apt-get clean"},
+		"low power":    {with("sys/devices/platform/soc/soc:firmware/get_throttled", "1\n"), "power", Fail, "power supply"},
+		"low before":   {with("sys/devices/platform/soc/soc:firmware/get_throttled", "10000\n"), "power", Warn, "power supply"},
+		"hot":          {with("sys/class/thermal/thermal_zone0/temp", "91000\n"), "heat", Warn, "fan"},
+		"no watchdog":  {without("dev/watchdog"), "watchdog", Fail, "modprobe"},
+		"old kernel":   {with("proc/sys/kernel/osrelease", "4.14.98-imx"), "kernel", Warn, "pull-down"},
+		"older kernel": {with("proc/sys/kernel/osrelease", "4.4.0"), "kernel", Fail, "newer system"},
+		"odd kernel":   {without("proc/sys/kernel/osrelease"), "kernel", Warn, "uname"},
+		"unknown":      {func(p *Patient) { p.Known = false }, "board", Warn, "camera.source"},
+	} {
+		for _, b := range all(t) {
+			p := patient(t, b)
+			c.change(&p)
+			var bad []Finding
+			for _, f := range Examine(p) {
+				if f.State != OK {
+					bad = append(bad, f)
+				}
+			}
+			if len(bad) != 1 || bad[0].Part != c.part || bad[0].State != c.state || !strings.Contains(bad[0].Mend, c.mend) || bad[0].Why == "" {
+				t.Errorf("%s on %s: %+v, want one %s of %s with %q", name, b.Name, bad, c.state, c.part, c.mend)
+			}
+			if Healthy(bad) != (c.state != Fail) {
+				t.Errorf("%s on %s: healthy is %v", name, b.Name, Healthy(bad))
+			}
+		}
+	}
+}
+
+// A build without the library on a board that could have it is worth a word.
+func TestPortableWhereTFLiteCouldBe(t *testing.T) {
+	b, err := boards.ByName("rpi4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := patient(t, b)
+	p.Model = func() (string, string, float64, error) { return "portable (neon)", "paper", 90, nil }
+	for _, f := range Examine(p) {
+		if f.Part == "model" && (f.State != Warn || !strings.Contains(f.Mend, "make deb BOARD=rpi4")) {
+			t.Errorf("%+v", f)
+		}
+	}
+}
