@@ -6,11 +6,13 @@ import (
 	"mien/train/nn/internal/kernel"
 )
 
-// elu works in place; its gradient needs only its output.
+// elu works in place; its gradient needs only its output. A convolution before
+// it or a norm after it may do its work on the way.
 type elu struct {
-	t        *tensor
-	work     *workers
-	fwd, bwd func(worker, i int)
+	t            *tensor
+	work         *workers
+	done, undone bool // by the neighbours, forward and backward
+	fwd, bwd     func(worker, i int)
 }
 
 func newELU(t *tensor, work *workers) *elu {
@@ -19,8 +21,17 @@ func newELU(t *tensor, work *workers) *elu {
 		bwd: func(_, i int) { kernel.ELUGrad(t.imageGrad(i), t.image(i)) }}
 }
 
-func (e *elu) forward(p *pass)  { e.work.run(p.n, e.fwd) }
-func (e *elu) backward(p *pass) { e.work.run(p.n, e.bwd) }
+func (e *elu) forward(p *pass) {
+	if !e.done {
+		e.work.run(p.n, e.fwd)
+	}
+}
+
+func (e *elu) backward(p *pass) {
+	if !e.undone {
+		e.work.run(p.n, e.bwd)
+	}
+}
 
 // relu works in place as well, with a limit of 6 or none.
 type relu struct {

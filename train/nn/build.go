@@ -194,7 +194,28 @@ func (b *builder) norm(l arch.Layer, in *tensor) (*tensor, []layer, error) {
 	out := &tensor{h: in.h, w: in.w, c: in.c, data: make([]float32, len(in.data)), grad: in.grad}
 	gamma, beta := n.param(l.Name+".weight", true, in.c), n.param(l.Name+".bias", true, in.c)
 	mean, variance := n.param(l.Name+".running_mean", false, in.c), n.param(l.Name+".running_var", false, in.c)
-	return out, []layer{newNorm(n.batch, in, out, gamma, beta, mean, variance, n.work)}, nil
+	run := newNorm(n.batch, in, out, gamma, beta, mean, variance, n.work)
+	if e, ok := b.last().(*elu); ok && e.t == in {
+		e.undone, run.elu = true, true
+	}
+	return out, []layer{run}, nil
+}
+
+// last is the layer built before.
+func (b *builder) last() layer {
+	if len(b.net.body) == 0 {
+		return nil
+	}
+	return b.net.body[len(b.net.body)-1]
+}
+
+// elu lets the convolution that has just written t go on with it.
+func (b *builder) elu(t *tensor) *elu {
+	e := newELU(t, b.net.work)
+	if c, ok := b.last().(interface{ fuseELU(*tensor) bool }); ok {
+		e.done = c.fuseELU(t)
+	}
+	return e
 }
 
 // elementwise layers work in place where they may, on a copy elsewhere.
@@ -209,7 +230,7 @@ func (b *builder) elementwise(i int, l arch.Layer, in *tensor, owned bool) (*ten
 	}
 	switch l.Op {
 	case arch.ELU:
-		run = append(run, newELU(t, n.work))
+		run = append(run, b.elu(t))
 	case arch.ReLU:
 		run = append(run, newReLU(t, noLimit, n.work))
 	case arch.ReLU6:

@@ -13,6 +13,7 @@ type conv struct {
 	taps     int       // kernel*kernel*in.c
 	wt, wtT  []float32 // weight as [taps][out.c] and [out.c][taps]
 	col      [][]float32
+	elu      bool // forward goes on with ELU
 	planes   bool // col is [taps][pixels], for a picture of one channel
 	dw, db   [lanes][]float32
 	n        int
@@ -33,6 +34,12 @@ func newConv(g geometry, in, out *tensor, w, b *Param, work *workers) *conv {
 	}
 	c.fwd, c.bwd = c.forwardImage, c.backwardLane
 	return c
+}
+
+// fuseELU makes ELU part of forward if t is the output.
+func (c *conv) fuseELU(t *tensor) bool {
+	c.elu = t == c.out
+	return c.elu
 }
 
 func (c *conv) forward(p *pass) {
@@ -62,6 +69,9 @@ func (c *conv) forwardImage(worker, i int) {
 		kernel.Gemm(n, co, c.taps, col, pixel, tap, c.wt, co, part, co, false)
 		if c.b != nil {
 			kernel.AddRow(part, c.b.Value)
+		}
+		if c.elu {
+			kernel.ELU(part)
 		}
 	}
 }
@@ -94,7 +104,7 @@ func (c *conv) untranspose(dst, src []float32) {
 func (c *conv) backwardLane(worker, l int) {
 	clear(c.dw[l])
 	clear(c.db[l])
-	lo, hi := lane(l, c.n)
+	lo, hi := lane(l, lanes, c.n)
 	for i := lo; i < hi; i++ {
 		c.backwardImage(worker, l, i)
 	}

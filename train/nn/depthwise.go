@@ -80,7 +80,7 @@ func (d *depthwise) backward(p *pass) {
 func (d *depthwise) backwardLane(_, l int) {
 	clear(d.dw[l])
 	clear(d.db[l])
-	lo, hi := lane(l, d.n)
+	lo, hi := lane(l, lanes, d.n)
 	for i := lo; i < hi; i++ {
 		d.backwardImage(l, i)
 	}

@@ -37,7 +37,7 @@ type layer interface {
 // lanes is in how many parts sums over the batch are made. It is fixed, and
 // the parts are added in order, so that sums do not depend on the number of
 // threads; no more threads than this help in a weight gradient.
-const lanes = 4
+const lanes = 8
 
-// lane returns the pictures of one part of a batch of n.
-func lane(l, n int) (lo, hi int) { return l * n / lanes, (l + 1) * n / lanes }
+// lane returns the pictures of one of several parts of a batch of n.
+func lane(l, of, n int) (lo, hi int) { return l * n / of, (l + 1) * n / of }

@@ -25,6 +25,7 @@ type norm struct {
 	mu              []float32
 	a, b, d         []float32 // coefficients of the affine passes
 	inv             []float64
+	elu             bool // the input is ELU's output: backward goes through it, too
 	stats, apply    func(worker, i int)
 	dstats, applyBw func(worker, i int)
 }
@@ -136,5 +137,14 @@ func (n *norm) gradStatsImage(worker, i int) {
 }
 
 func (n *norm) gradImage(_, i int) {
-	kernel.Affine2(n.out.imageGrad(i), n.in.image(i), n.a, n.b, n.d)
+	g, x := n.out.imageGrad(i), n.in.image(i)
+	if !n.elu {
+		kernel.Affine2(g, x, n.a, n.b, n.d)
+		return
+	}
+	for part := sumRun * n.in.c; len(g) > 0; g, x = g[part:], x[part:] {
+		part = min(part, len(g))
+		kernel.Affine2(g[:part], x[:part], n.a, n.b, n.d)
+		kernel.ELUGrad(g[:part], x)
+	}
 }

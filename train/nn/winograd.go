@@ -15,14 +15,18 @@ type winograd struct {
 	fast, exact tiling
 	in, out     *tensor
 	w, b        *Param
+	elu         bool // forward goes on with ELU
 	work        *workers
 	mem         *arena
 	scratch     []tileScratch
-	db          [lanes][]float32
+	db          []float32 // of every picture
 	images      int
-	fwd, bwd    func(worker, i int)
-	wFwd, wBwd  func(worker, i int)
-	wGrad       func(worker, i int)
+
+	// What workers do, forward and backward: with one channel's weights, with
+	// a block of tiles or a lane, or, where a layer goes point by point, with
+	// a picture's tiles, a point, and a picture's tiles again.
+	fwd, bwd struct{ weights, block, load, point, store func(worker, i int) }
+	gradient func(worker, i int)
 }
 
 // tiling is how one filter divides the pictures.
@@ -32,28 +36,36 @@ type tiling struct {
 	pad        int
 	rows, cols int // of tiles in a picture
 	perImage   int
-	block      int // tiles at a time
-	pointU     int // distance of a point's matrix in U from the next one's,
-	pointV     int // and in V and M, by the wider of the two
+	block      int  // tiles at a time
+	lanes      int  // parts of a batch, each with its own gradient of U
+	whole      bool // a block is the batch: workers share points, not tiles
+	pointU     int  // distance of a point's matrix in U from the next one's,
+	pointV     int  // and in V and M, by the wider of the two
 }
 
 // arena is memory that the convolutions of a network use one after the other.
 type arena struct {
 	u      []float32   // transformed weights
 	du     [][]float32 // a lane's gradient of them
+	whole  []float32   // tiles of a batch
 	worker [][]float32 // a worker's block of tiles
 }
 
-func (a *arena) grow(threads, u, tiles int) {
+func (a *arena) grow(threads int, t *tiling) {
 	if a.du == nil {
 		a.du, a.worker = make([][]float32, lanes), make([][]float32, threads)
 	}
-	grow(&a.u, u)
-	for l := range a.du {
-		grow(&a.du[l], u)
+	points := t.n * t.n
+	grow(&a.u, points*t.pointU)
+	for l := range t.lanes {
+		grow(&a.du[l], points*t.pointU)
 	}
-	for t := range a.worker {
-		grow(&a.worker[t], tiles)
+	if t.whole {
+		grow(&a.whole, 2*points*t.pointV)
+		return
+	}
+	for w := range a.worker {
+		grow(&a.worker[w], 2*points*t.pointV)
 	}
 }
 
@@ -90,66 +102,95 @@ func hasWinograd(g geometry, in *tensor, out int) bool {
 
 func ceil(a, b int) int { return (a + b - 1) / b }
 
-func newTiling(g geometry, points, batch int, in, out *tensor) tiling {
-	f, _ := filterFor(g, points)
-	t := tiling{Filter: f, n: f.N(), pad: g.padY, rows: ceil(out.h, f.M), cols: ceil(out.w, f.M)}
-	t.perImage = t.rows * t.cols
-	t.block = blockOf(ceil(batch, lanes)*t.perImage, in.c, out.c)
-	t.pointU, t.pointV = in.c*out.c+spread, t.block*max(in.c, out.c)+spread
-	return t
-}
+// wholeWeights is the size of U, in values, from which on a layer has so many
+// channels and so few pixels that workers had better share its points.
+const wholeWeights = 1 << 20
 
-func newWinograd(g geometry, batch int, in, out *tensor, w, b *Param, work *workers, mem *arena) *winograd {
-	c := &winograd{in: in, out: out, w: w, b: b, work: work, mem: mem,
-		fast: newTiling(g, 8, batch, in, out), exact: newTiling(g, exactPoints, batch, in, out)}
-	n := 0
-	for _, t := range []tiling{c.fast, c.exact} {
-		mem.grow(work.n, t.n*t.n*t.pointU, 2*t.n*t.n*t.pointV)
-		n = max(n, t.n)
-	}
-	for range work.n {
-		size := n * n * max(in.c, out.c)
-		c.scratch = append(c.scratch, tileScratch{make([]float32, size), make([]float32, size)})
-	}
-	for l := range lanes {
-		c.db[l] = make([]float32, out.c)
-	}
-	c.fwd, c.bwd = c.forwardLane, c.backwardLane
-	c.wFwd, c.wBwd, c.wGrad = c.weightsOfInput, c.weightsOfOutput, c.gradOfInput
-	return c
-}
+// laneWeights bounds the sizes of U of all lanes together, which have to be
+// added up in the end.
+const laneWeights = 1 << 21
+
+// panel is the width of the parts that U is kept in: what a micro-kernel reads
+// lies together.
+const panel = 32
 
 // spread keeps the points' matrices from starting at the same place in the
 // cache's pages.
 const spread = 16
 
+func newTiling(g geometry, points, batch int, in, out *tensor) tiling {
+	f, _ := filterFor(g, points)
+	t := tiling{Filter: f, n: f.N(), pad: g.padY, rows: ceil(out.h, f.M), cols: ceil(out.w, f.M)}
+	t.perImage = t.rows * t.cols
+	t.whole = t.n*t.n*in.c*out.c >= wholeWeights
+	t.block, t.lanes = batch*t.perImage, 1
+	if !t.whole {
+		t.lanes = min(lanes, max(4, laneWeights/(t.n*t.n*in.c*out.c)))
+		t.block = blockOf(ceil(batch, t.lanes)*t.perImage, in.c, out.c)
+	}
+	t.pointU = max(in.c*ceil(out.c, panel), out.c*ceil(in.c, panel))*panel + spread
+	t.pointV = t.block*max(in.c, out.c) + spread
+	return t
+}
+
 // blockOf divides tiles into equal blocks whose V and M take about the memory
-// that U takes, so that neither is read too often.
+// that U takes, so that neither is read too often; eights suit the kernels.
 func blockOf(tiles, in, out int) int {
 	goal := max(24, in*out/(in+out))
-	return ceil(tiles, max(1, (tiles+goal/2)/goal))
+	return ceil(ceil(tiles, max(1, (tiles+goal/2)/goal)), 8) * 8
+}
+
+func newWinograd(g geometry, batch int, in, out *tensor, w, b *Param, work *workers, mem *arena) *winograd {
+	c := &winograd{in: in, out: out, w: w, b: b, work: work, mem: mem, db: make([]float32, batch*out.c),
+		fast: newTiling(g, 8, batch, in, out), exact: newTiling(g, exactPoints, batch, in, out)}
+	n := max(c.fast.n, c.exact.n)
+	mem.grow(work.n, &c.fast)
+	mem.grow(work.n, &c.exact)
+	for range work.n {
+		size := n * n * max(in.c, out.c)
+		c.scratch = append(c.scratch, tileScratch{make([]float32, size), make([]float32, size)})
+	}
+	c.fwd.weights, c.bwd.weights, c.gradient = c.weightsOfInput, c.weightsOfOutput, c.gradOfInput
+	c.fwd.block, c.bwd.block = c.forwardBlock, c.backwardLane
+	c.fwd.load, c.fwd.point, c.fwd.store = c.loadImage, c.multiply, c.storeImage
+	c.bwd.load, c.bwd.point, c.bwd.store = c.loadGrads, c.multiplyGrads, c.addInputGrads
+	return c
+}
+
+// fuseELU makes ELU part of forward if t is the output.
+func (c *winograd) fuseELU(t *tensor) bool {
+	c.elu = t == c.out
+	return c.elu
 }
 
 func (c *winograd) forward(p *pass) {
+	f := &c.exact
 	c.images = p.n
-	c.work.run(c.in.c, c.wFwd)
-	c.work.run(lanes, c.fwd)
+	c.work.run(c.in.c, c.fwd.weights)
+	if f.whole {
+		c.work.run(p.n, c.fwd.load)
+		c.work.run(f.n*f.n, c.fwd.point)
+		c.work.run(p.n, c.fwd.store)
+		return
+	}
+	c.work.run(ceil(p.n*f.perImage, f.block), c.fwd.block)
 }
 
 // weightsOfInput transforms the weights of one input channel: U[point][in][out].
 func (c *winograd) weightsOfInput(worker, ci int) {
 	f := &c.exact
-	c.transformWeights(f, worker, c.w.Value[ci*f.R*f.R:], c.in.c*f.R*f.R, c.out.c, c.mem.u[ci*c.out.c:])
+	c.transformWeights(f, worker, c.w.Value[ci*f.R*f.R:], c.in.c*f.R*f.R, c.out.c, c.in.c, ci)
 }
 
 // weightsOfOutput does it for one output channel: U[point][out][in].
 func (c *winograd) weightsOfOutput(worker, co int) {
 	f := &c.fast
-	c.transformWeights(f, worker, c.w.Value[co*c.in.c*f.R*f.R:], f.R*f.R, c.in.c, c.mem.u[co*c.in.c:])
+	c.transformWeights(f, worker, c.w.Value[co*c.in.c*f.R*f.R:], f.R*f.R, c.in.c, c.out.c, co)
 }
 
-// transformWeights takes count filters, step values apart.
-func (c *winograd) transformWeights(f *tiling, worker int, w []float32, step, count int, u []float32) {
+// transformWeights takes count filters, step values apart, and makes them row
+// at of rows in every point's matrix.
+func (c *winograd) transformWeights(f *tiling, worker int, w []float32, step, count, rows, at int) {
 	s, n, r := c.scratch[worker], f.n, f.R
 	for i := range count {
 		for t, v := range w[i*step:][:r*r] {
@@ -157,35 +198,63 @@ func (c *winograd) transformWeights(f *tiling, worker int, w []float32, step, co
 		}
 	}
 	f.Transform(kernel.G, r, count, kernel.View{V: s.half, Row: r * count, Col: count}, kernel.View{V: s.patch, Row: r * count, Col: count})
-	f.Transform(kernel.G, n, count, kernel.View{V: u, Row: f.pointU, Col: n * f.pointU}, kernel.View{V: s.half, Row: count, Col: r * count})
-}
-
-func (c *winograd) forwardLane(worker, l int) {
-	f := &c.exact
-	lo, hi := lane(l, c.images)
-	for t := lo * f.perImage; t < hi*f.perImage; t += f.block {
-		c.forwardBlock(worker, t, min(f.block, hi*f.perImage-t))
+	for j := 0; j < count; j += panel {
+		u := kernel.View{V: c.mem.u[j*rows+at*panel:], Row: f.pointU, Col: n * f.pointU}
+		f.Transform(kernel.G, n, min(panel, count-j), u, kernel.View{V: s.half[j:], Row: count, Col: r * count})
 	}
 }
 
-// halves are the worker's memory for V and for M.
-func (c *winograd) halves(f *tiling, worker int) (v, m []float32) {
-	all, size := c.mem.worker[worker], f.n*f.n*f.pointV
+// product is y = x * U at one point, for rows of x.
+func (f *tiling) product(y, x, u []float32, rows, in, out int) {
+	for j := 0; j < out; j += panel {
+		kernel.Gemm(rows, min(panel, out-j), in, x, in, 1, u[j*in:], panel, y[j:], out, false)
+	}
+}
+
+// tiles are the memory for V and for M.
+func (c *winograd) tiles(f *tiling, worker int) (v, m []float32) {
+	all, size := c.mem.whole, f.n*f.n*f.pointV
+	if !f.whole {
+		all = c.mem.worker[worker]
+	}
 	return all[:size], all[size : 2*size]
 }
 
-func (c *winograd) forwardBlock(worker, first, count int) {
+func (c *winograd) forwardBlock(worker, i int) {
 	f := &c.exact
-	v, m := c.halves(f, worker)
-	ci, co := c.in.c, c.out.c
+	v, m := c.tiles(f, worker)
+	first := i * f.block
+	count := min(f.block, c.images*f.perImage-first)
 	for t := range count {
-		c.loadInput(f, worker, first+t, v[t*ci:])
+		c.loadInput(f, worker, first+t, v[t*c.in.c:])
 	}
 	for k := range f.n * f.n {
-		kernel.Gemm(count, co, ci, v[k*f.pointV:], ci, 1, c.mem.u[k*f.pointU:], co, m[k*f.pointV:], co, false)
+		f.product(m[k*f.pointV:], v[k*f.pointV:], c.mem.u[k*f.pointU:], count, c.in.c, c.out.c)
 	}
 	for t := range count {
-		c.storeOutput(worker, first+t, m[t*co:])
+		c.storeOutput(worker, first+t, m[t*c.out.c:])
+	}
+}
+
+func (c *winograd) loadImage(worker, i int) {
+	f := &c.exact
+	v, _ := c.tiles(f, worker)
+	for t := i * f.perImage; t < (i+1)*f.perImage; t++ {
+		c.loadInput(f, worker, t, v[t*c.in.c:])
+	}
+}
+
+func (c *winograd) multiply(worker, k int) {
+	f := &c.exact
+	v, m := c.tiles(f, worker)
+	f.product(m[k*f.pointV:], v[k*f.pointV:], c.mem.u[k*f.pointU:], c.images*f.perImage, c.in.c, c.out.c)
+}
+
+func (c *winograd) storeImage(worker, i int) {
+	f := &c.exact
+	_, m := c.tiles(f, worker)
+	for t := i * f.perImage; t < (i+1)*f.perImage; t++ {
+		c.storeOutput(worker, t, m[t*c.out.c:])
 	}
 }
 
@@ -225,7 +294,7 @@ func (c *winograd) loadInput(f *tiling, worker, tile int, v []float32) {
 	f.Transform(kernel.BT, n, ci, kernel.View{V: v, Row: f.pointV, Col: n * f.pointV}, kernel.View{V: s.half, Row: ci, Col: n * ci})
 }
 
-// storeOutput is y = AT M A + bias for one tile.
+// storeOutput is y = AT M A + bias for one tile, and ELU where it follows.
 func (c *winograd) storeOutput(worker, tile int, mm []float32) {
 	f := &c.exact
 	s, n, m, co := c.scratch[worker], f.n, f.M, c.out.c
@@ -239,60 +308,108 @@ func (c *winograd) storeOutput(worker, tile int, mm []float32) {
 		if c.b != nil {
 			kernel.AddRow(d, c.b.Value)
 		}
+		if c.elu {
+			kernel.ELU(d)
+		}
 	}
 }
 
 func (c *winograd) backward(p *pass) {
+	f := &c.fast
 	c.images = p.n
 	if c.in.grad != nil {
-		c.work.run(c.out.c, c.wBwd)
+		c.work.run(c.out.c, c.bwd.weights)
 	}
-	c.work.run(lanes, c.bwd)
-	c.work.run(c.in.c, c.wGrad)
-	if c.b != nil {
-		for l := 1; l < lanes; l++ {
-			kernel.Add(c.db[0], c.db[l])
+	if f.whole {
+		c.work.run(p.n, c.bwd.load)
+		c.work.run(f.n*f.n, c.bwd.point)
+		if c.in.grad != nil {
+			c.work.run(p.n, c.bwd.store)
 		}
-		copy(c.b.Grad, c.db[0])
+	} else {
+		c.work.run(f.lanes, c.bwd.block)
+	}
+	c.work.run(c.in.c, c.gradient)
+	if c.b != nil {
+		clear(c.b.Grad)
+		kernel.SumRows(c.b.Grad, c.db[:p.n*c.out.c])
 	}
 }
 
 func (c *winograd) backwardLane(worker, l int) {
 	f := &c.fast
-	lo, hi := lane(l, c.images)
-	clear(c.db[l])
+	lo, hi := lane(l, f.lanes, c.images)
 	if lo == hi {
 		clear(c.mem.du[l][:f.n*f.n*f.pointU])
 		return
 	}
 	for i := lo; i < hi; i++ {
-		kernel.SumRows(c.db[l], c.out.imageGrad(i))
-		if c.in.grad != nil {
-			clear(c.in.imageGrad(i))
-		}
+		c.beginImage(i)
 	}
 	for t := lo * f.perImage; t < hi*f.perImage; t += f.block {
 		c.backwardBlock(worker, l, t, min(f.block, hi*f.perImage-t), t > lo*f.perImage)
 	}
 }
 
+// beginImage sums the bias's gradient and clears the input's.
+func (c *winograd) beginImage(i int) {
+	if c.b != nil {
+		db := c.db[i*c.out.c:][:c.out.c]
+		clear(db)
+		kernel.SumRows(db, c.out.imageGrad(i))
+	}
+	if c.in.grad != nil {
+		clear(c.in.imageGrad(i))
+	}
+}
+
 func (c *winograd) backwardBlock(worker, l, first, count int, more bool) {
 	f := &c.fast
-	v, m := c.halves(f, worker)
-	ci, co := c.in.c, c.out.c
+	v, m := c.tiles(f, worker)
 	for t := range count {
-		c.loadInput(f, worker, first+t, v[t*ci:])
-		c.loadGrad(worker, first+t, m[t*co:])
+		c.loadInput(f, worker, first+t, v[t*c.in.c:])
+		c.loadGrad(worker, first+t, m[t*c.out.c:])
 	}
 	for k := range f.n * f.n {
-		vk, mk := v[k*f.pointV:], m[k*f.pointV:]
-		kernel.Gemm(ci, co, count, vk, 1, ci, mk, co, c.mem.du[l][k*f.pointU:], co, more)
-		if c.in.grad != nil { // V is not needed any more: its gradient takes its place
-			kernel.Gemm(count, ci, co, mk, co, 1, c.mem.u[k*f.pointU:], ci, vk, ci, false)
-		}
+		c.backwardPoint(k, count, v[k*f.pointV:], m[k*f.pointV:], c.mem.du[l][k*f.pointU:], more)
 	}
 	for t := 0; t < count && c.in.grad != nil; t++ {
-		c.addInputGrad(worker, first+t, v[t*ci:])
+		c.addInputGrad(worker, first+t, v[t*c.in.c:])
+	}
+}
+
+// backwardPoint is dU = VT dM and then dV = dM UT, which takes V's place.
+func (c *winograd) backwardPoint(k, count int, v, m, du []float32, more bool) {
+	f, ci, co := &c.fast, c.in.c, c.out.c
+	for j := 0; j < co; j += panel {
+		kernel.Gemm(ci, min(panel, co-j), count, v, 1, ci, m[j:], co, du[j*ci:], panel, more)
+	}
+	if c.in.grad != nil {
+		f.product(v, m, c.mem.u[k*f.pointU:], count, co, ci)
+	}
+}
+
+func (c *winograd) loadGrads(worker, i int) {
+	f := &c.fast
+	v, m := c.tiles(f, worker)
+	c.beginImage(i)
+	for t := i * f.perImage; t < (i+1)*f.perImage; t++ {
+		c.loadInput(f, worker, t, v[t*c.in.c:])
+		c.loadGrad(worker, t, m[t*c.out.c:])
+	}
+}
+
+func (c *winograd) multiplyGrads(worker, k int) {
+	f := &c.fast
+	v, m := c.tiles(f, worker)
+	c.backwardPoint(k, c.images*f.perImage, v[k*f.pointV:], m[k*f.pointV:], c.mem.du[0][k*f.pointU:], false)
+}
+
+func (c *winograd) addInputGrads(worker, i int) {
+	f := &c.fast
+	v, _ := c.tiles(f, worker)
+	for t := i * f.perImage; t < (i+1)*f.perImage; t++ {
+		c.addInputGrad(worker, t, v[t*c.in.c:])
 	}
 }
 
@@ -321,13 +438,16 @@ func (c *winograd) addInputGrad(worker, tile int, v []float32) {
 func (c *winograd) gradOfInput(worker, ci int) {
 	f := &c.fast
 	s, n, r, co := c.scratch[worker], f.n, f.R, c.out.c
-	du := c.mem.du[0][ci*co:]
-	for l := 1; l < lanes; l++ {
-		for k := range n * n {
-			kernel.Add(du[k*f.pointU:][:co], c.mem.du[l][k*f.pointU+ci*co:])
+	for j := 0; j < co; j += panel {
+		at, width := j*c.in.c+ci*panel, min(panel, co-j)
+		for l := 1; l < f.lanes; l++ {
+			for k := range n * n {
+				kernel.Add(c.mem.du[0][k*f.pointU+at:][:width], c.mem.du[l][k*f.pointU+at:])
+			}
 		}
+		du := kernel.View{V: c.mem.du[0][at:], Row: n * f.pointU, Col: f.pointU}
+		f.Transform(kernel.GT, n, width, kernel.View{V: s.half[j:], Row: n * co, Col: co}, du)
 	}
-	f.Transform(kernel.GT, n, co, kernel.View{V: s.half, Row: n * co, Col: co}, kernel.View{V: du, Row: n * f.pointU, Col: f.pointU})
 	f.Transform(kernel.GT, r, co, kernel.View{V: s.patch, Row: co, Col: r * co}, kernel.View{V: s.half, Row: co, Col: n * co})
 	for o := range co {
 		g := c.w.Grad[(o*c.in.c+ci)*r*r:][:r*r]
