@@ -124,7 +124,6 @@ type run struct {
 	log      []Epoch
 	perEpoch int
 	saved    time.Time
-	seconds  float64
 	x        []float32 // pictures to validate
 }
 

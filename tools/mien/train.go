@@ -38,13 +38,13 @@ func (c *trainCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	show := &trainView{e: e}
+	show := &trainView{e: e, out: c.Out}
 	res, err := train.Run(e.ctx, train.Options{
 		Recipe: recipe, Sets: sets, Out: c.Out, Threads: threads(c.Threads), Resume: c.Resume, From: c.From,
 		SaveEvery: c.SaveEvery, StopAfter: c.StopAfter, Progress: show.progress,
 	})
 	show.end()
-	if err != nil {
+	if err = errors.Join(err, show.err); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "ended: %s; best validation %s accuracy %.4f in epoch %d\n", res.Reason, recipe.Monitor, res.Best, res.BestEpoch)
@@ -149,6 +149,8 @@ func loadSets(e env, specs []string, o data.Options) ([]*data.Set, error) {
 // trainView shows a run.
 type trainView struct {
 	e     env
+	out   string
+	err   error // of the curves
 	bar   *bar
 	epoch int
 	phase string
@@ -158,6 +160,7 @@ func (v *trainView) progress(p train.Progress) {
 	if p.Finished != nil {
 		v.end()
 		printEpoch(v.e, p)
+		v.curves()
 		return
 	}
 	if v.bar == nil || v.epoch != p.Epoch || v.phase != p.Phase {
@@ -170,6 +173,15 @@ func (v *trainView) progress(p train.Progress) {
 		v.bar.title = fmt.Sprintf("epoch %d/%d validate", p.Epoch, p.Epochs)
 	}
 	v.bar.set(p.Done)
+}
+
+// curves draws what the log has so far; a run goes on without.
+func (v *trainView) curves() {
+	log, err := train.ReadLog(filepath.Join(v.out, train.LogFile))
+	if err == nil {
+		err = report.Curves(v.out, log)
+	}
+	v.err = err
 }
 
 func (v *trainView) end() {

@@ -24,10 +24,10 @@ var (
 
 // curves draws the paper's Figure 4: accuracy above, loss below, a column for
 // each head; dashed lines mark where the learning rate fell.
-func curves(w io.Writer, r Run) error {
+func curves(w io.Writer, log []train.Epoch) error {
 	var heads []model.Head
 	for _, h := range model.Heads() {
-		if len(points(r.Log, h, accuracyOf, valOf)) > 0 {
+		if len(points(log, h, accuracyOf, valOf)) > 0 {
 			heads = append(heads, h)
 		}
 	}
@@ -37,7 +37,7 @@ func curves(w io.Writer, r Run) error {
 	plots := [][]*plot.Plot{make([]*plot.Plot, len(heads)), make([]*plot.Plot, len(heads))}
 	for i, h := range heads {
 		for k, value := range []func(train.HeadSummary) float64{accuracyOf, lossOf} {
-			p, err := curve(r.Log, h, value)
+			p, err := curve(log, h, value)
 			if err != nil {
 				return err
 			}

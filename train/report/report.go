@@ -38,7 +38,7 @@ type Measured struct {
 // Write puts the report into dir.
 func Write(dir string, r Run) error {
 	if len(r.Log) > 0 {
-		if err := write(dir, CurvesFile, func(w io.Writer) error { return curves(w, r) }); err != nil {
+		if err := Curves(dir, r.Log); err != nil {
 			return err
 		}
 	}
@@ -57,6 +57,11 @@ func Write(dir string, r Run) error {
 		_, err := w.Write(b.Bytes())
 		return err
 	})
+}
+
+// Curves puts the curves alone into dir, for a run that is still going on.
+func Curves(dir string, log []train.Epoch) error {
+	return write(dir, CurvesFile, func(w io.Writer) error { return curves(w, log) })
 }
 
 func confusionFile(h model.Head) string { return "confusion-" + h.Name + ".png" }

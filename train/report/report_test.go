@@ -102,7 +102,7 @@ func readPNG(t *testing.T, path string) image.Image {
 func TestCurvesMarkDrops(t *testing.T) {
 	blue := func(r Run) int {
 		var b bytes.Buffer
-		if err := curves(&b, r); err != nil {
+		if err := curves(&b, r.Log); err != nil {
 			t.Fatal(err)
 		}
 		img, err := png.Decode(&b)
