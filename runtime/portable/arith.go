@@ -182,7 +182,7 @@ func broadcast(x, y, out *graph.Tensor) (shape [4]int, step [2][4]int, err error
 	}
 	for d := range shape {
 		a, b := in[0][d], in[1][d]
-		if a != b && a != 1 && b != 1 || shape[d] != a*b/min(a, b) {
+		if a != b && a != 1 && b != 1 || shape[d] != max(a, b) {
 			return shape, step, fmt.Errorf("inputs %v and %v do not give %v", x.Shape, y.Shape, out.Shape)
 		}
 	}

@@ -251,7 +251,7 @@ func (p *planner) fullyConnected(op *graph.Op) error {
 	in, out := p.tensors[op.Inputs[0]], p.tensors[op.Outputs[0]]
 	n, k := filter.Shape[0], filter.Shape[1]
 	m := in.Elems() / k
-	if in.Elems() != m*k || out.Elems() != m*n || channels(out) != n {
+	if in.Elems() != m*k || int64(out.Elems()) != int64(m)*int64(n) || channels(out) != n {
 		return fmt.Errorf("input %v, filter %v, output %v do not fit together", in.Shape, filter.Shape, out.Shape)
 	}
 	g := window{n: 1, ih: 1, iw: m, ic: k, oh: 1, ow: m, oc: n, kh: 1, kw: 1, sh: 1, sw: 1, dh: 1, dw: 1}

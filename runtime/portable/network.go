@@ -66,9 +66,10 @@ func share(n, part, parts int) (int, int) { return n * part / parts, n * (part +
 
 // Limits that keep a hostile file from asking for more memory than a board has.
 const (
-	maxElems = 1 << 24 // of one tensor
-	maxArena = 1 << 25 // elements of all tensors that live at one time
-	maxNodes = 1 << 14
+	maxElems   = 1 << 24 // of one tensor
+	maxArena   = 1 << 25 // elements of all tensors that live at one time
+	maxNodes   = 1 << 14
+	maxThreads = 256
 )
 
 // Load checks g and plans it. It does not keep g's slices of weights, and
@@ -78,8 +79,8 @@ func Load(g *graph.Graph, o Options) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Threads < 0 {
-		return nil, fmt.Errorf("portable: %d threads (want at least 1, or 0 for 1)", o.Threads)
+	if o.Threads < 0 || o.Threads > maxThreads {
+		return nil, fmt.Errorf("portable: %d threads (want 1 to %d, or 0 for 1)", o.Threads, maxThreads)
 	}
 	p := &planner{Options: o, set: set, tensors: slices.Clone(g.Tensors)}
 	if err := p.check(g); err != nil {
@@ -190,7 +191,7 @@ func (p *planner) check(g *graph.Graph) error {
 func checkTensor(t *graph.Tensor) error {
 	n := 1
 	for _, d := range t.Shape {
-		if d < 0 || d > maxElems || n*d > maxElems {
+		if d < 0 || d > maxElems || int64(n)*int64(d) > maxElems {
 			return fmt.Errorf("shape %v is empty, negative or above %d elements", t.Shape, maxElems)
 		}
 		n *= d
@@ -228,8 +229,11 @@ func (p *planner) add(op *graph.Op) error {
 		return fmt.Errorf("%d inputs, want %d to %d", len(op.Inputs), plan.min, plan.max)
 	}
 	for i, in := range op.Inputs {
-		if in == -1 && i < plan.min {
+		switch {
+		case in == -1 && i < plan.min:
 			return fmt.Errorf("input %d is absent", i)
+		case in >= 0 && p.tensors[in].Type != graph.Int32 && p.tensors[in].Elems() == 0:
+			return fmt.Errorf("input %d is empty", i)
 		}
 	}
 	return plan.build(p, op)

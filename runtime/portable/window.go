@@ -41,7 +41,7 @@ func newWindow(in, out *graph.Tensor, oc, kh, kw, sh, sw, dh, dw int, padding gr
 	if s := out.Shape; s[0] != w.n || s[1] != w.oh || s[2] != w.ow || s[3] != oc {
 		return window{}, fmt.Errorf("output %v, want [%d %d %d %d]", s, w.n, w.oh, w.ow, oc)
 	}
-	if w.bandRows(w.oh)*w.bandWidth() > maxElems/max(w.ic, w.oc) {
+	if int64(w.bandRows(w.oh))*int64(w.bandWidth())*int64(max(w.ic, w.oc)) > maxElems {
 		return window{}, fmt.Errorf("filter %dx%d with dilation %dx%d needs too much padding", kh, kw, dh, dw)
 	}
 	return w, nil
@@ -50,10 +50,10 @@ func newWindow(in, out *graph.Tensor, oc, kh, kw, sh, sw, dh, dw int, padding gr
 // slide returns the positions of a filter along one side and the padding
 // before the first.
 func slide(in, k, stride, dilation int, padding graph.Padding) (out, before int, err error) {
-	reach := (k-1)*dilation + 1
-	if reach > maxElems {
+	if int64(k-1)*int64(dilation) >= maxElems {
 		return 0, 0, fmt.Errorf("filter of %d with dilation %d is too large", k, dilation)
 	}
+	reach := (k-1)*dilation + 1
 	switch padding {
 	case graph.Same:
 		out = (in + stride - 1) / stride

@@ -1,0 +1,146 @@
+package portable_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"mien/quant/graph"
+	"mien/quant/tflite"
+	"mien/runtime/infer/infertest"
+	"mien/runtime/infer/optest"
+	"mien/runtime/model"
+	"mien/runtime/portable"
+)
+
+// FuzzFile loads damaged files: an error or a network that runs, no panic.
+func FuzzFile(f *testing.F) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, k := range optest.Kinds() {
+		for _, typ := range []graph.Type{graph.Float32, graph.Int8} {
+			data, err := tflite.Marshal(optest.Random(r, k, typ))
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(data)
+		}
+	}
+	data, err := tflite.Marshal(infertest.Network(1, model.Heads()...))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(_ *testing.T, data []byte) {
+		if g, err := tflite.Unmarshal(data); err == nil {
+			tryRun(g, 1)
+		}
+	})
+}
+
+// FuzzGraph loads graphs of one operator with some fields changed at random,
+// which reaches further than damaged bytes do.
+func FuzzGraph(f *testing.F) {
+	for i := range uint64(60) {
+		f.Add(i, uint8(i), uint8(i%5))
+	}
+	f.Fuzz(func(_ *testing.T, seed uint64, kind, changes uint8) {
+		r := rand.New(rand.NewPCG(seed, uint64(kind)))
+		typ := graph.Float32
+		if seed%2 == 0 {
+			typ = graph.Int8
+		}
+		kinds := optest.Kinds()
+		g := optest.Random(r, kinds[int(kind)%len(kinds)], typ)
+		for range changes % 8 {
+			change(r, g)
+		}
+		tryRun(g, 1+int(seed%3))
+	})
+}
+
+// tryRun loads a graph in every way and runs it where that works, unless it is
+// large.
+func tryRun(g *graph.Graph, threads int) {
+	for _, t := range g.Tensors {
+		if t != nil && t.Elems() > 1<<16 {
+			return
+		}
+	}
+	for _, o := range []portable.Options{{Threads: threads}, {Keep: true}, {Kernels: "go"}} {
+		n, err := portable.Load(g, o)
+		if err != nil {
+			continue
+		}
+		s := n.NewSession()
+		s.Run()
+		for i := range g.Tensors {
+			s.Real(nil, i)
+		}
+		s.Close()
+	}
+}
+
+// change spoils one thing of a graph.
+func change(r *rand.Rand, g *graph.Graph) {
+	t := g.Tensors[r.IntN(len(g.Tensors))]
+	op := g.Ops[r.IntN(len(g.Ops))]
+	value := func() int {
+		return []int{-2, -1, 0, 1, 2, 3, 5, 16, 255, 1 << 12, 1 << 24, math.MaxInt32, math.MinInt32}[r.IntN(13)]
+	}
+	switch r.IntN(9) {
+	case 0:
+		if len(t.Shape) > 0 {
+			t.Shape[r.IntN(len(t.Shape))] = value()
+		}
+	case 1:
+		t.Shape = append(slices.Clone(t.Shape), value())
+	case 2:
+		t.Shape = t.Shape[:len(t.Shape)/2]
+	case 3:
+		t.Type = []graph.Type{graph.Float32, graph.Float16, graph.Int32, graph.UInt8, graph.Int8, graph.String, 77}[r.IntN(7)]
+	case 4:
+		t.Quant = []*graph.Quant{nil, {}, {Scale: []float32{0}}, {Scale: []float32{1e-30}, Zero: []int64{3}}, {Scale: []float32{1e30}}, {Scale: []float32{1, 2}, Axis: value()}, {Scale: []float32{1}, Zero: []int64{999}}}[r.IntN(7)]
+	case 5:
+		if t.Data != nil {
+			t.Data = [][]byte{nil, {}, t.Data[:len(t.Data)/2], append(slices.Clone(t.Data), 1)}[r.IntN(4)]
+		} else {
+			t.Data = make([]byte, r.IntN(64))
+		}
+	case 6:
+		list := []*[]int{&op.Inputs, &op.Outputs, &g.Inputs, &g.Outputs}[r.IntN(4)]
+		if len(*list) > 0 && r.IntN(3) > 0 {
+			(*list)[r.IntN(len(*list))] = r.IntN(len(g.Tensors)+2) - 1
+		} else {
+			*list = append(*list, r.IntN(len(g.Tensors)+2)-1)
+		}
+	case 7:
+		op.Kind = optest.Kinds()[r.IntN(len(optest.Kinds()))]
+	case 8:
+		op.Options = changeOptions(op.Options, value)
+	}
+}
+
+func changeOptions(o graph.Options, value func() int) graph.Options {
+	switch o := o.(type) {
+	case graph.ConvOptions:
+		*[]*int{&o.StrideH, &o.StrideW, &o.DilationH, &o.DilationW}[value()&3] = value()
+		o.Padding, o.Activation = graph.Padding(value()), graph.Activation(value())
+		return o
+	case graph.DepthwiseOptions:
+		*[]*int{&o.StrideH, &o.StrideW, &o.DilationH, &o.DilationW}[value()&3] = value()
+		o.Padding, o.Multiplier = graph.Padding(value()), value()
+		return o
+	case graph.PoolOptions:
+		*[]*int{&o.StrideH, &o.StrideW, &o.FilterH, &o.FilterW}[value()&3] = value()
+		o.Padding = graph.Padding(value())
+		return o
+	case graph.ConcatOptions:
+		o.Axis = value()
+		return o
+	case graph.SoftmaxOptions:
+		o.Beta = float32(value())
+		return o
+	}
+	return nil
+}
