@@ -83,6 +83,7 @@ func NewPipeline(faces Faces, m infer.Model, lines Lines, to Observer, o Pipelin
 	p.labels = make([]int, len(heads))
 	p.crop = *image.NewGray(image.Rect(0, 0, model.Side, model.Side))
 	p.news.Face = p.blank()
+	p.room = []FaceReading{} // not nil: JSON has an empty list for nobody
 	return p, nil
 }
 

@@ -154,8 +154,8 @@ func (a *Annotator) head(out *image.RGBA, h *device.HeadReading, in image.Rectan
 		a.write(out, a.small, p.Label, in.Min.X, y, words)
 		a.right(out, a.small, fmt.Sprintf("%.0f %%", 100*p.P), in.Max.X, y, words)
 		rounded(out, left, float32(y-10), right, float32(y), 5, track)
-		if w := (right - left) * min(max(p.P, 0), 1); w >= 2 {
-			rounded(out, left, float32(y-10), left+max(w, 10), float32(y), 5, fill)
+		if w := (right - left) * min(max(p.P, 0), 1); w >= 1 {
+			rounded(out, left, float32(y-10), left+w, float32(y), 5, fill)
 		}
 	}
 	return y

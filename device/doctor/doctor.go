@@ -48,11 +48,11 @@ type Patient struct {
 	Groups []string      // of the user
 	Now    time.Time
 
-	Lines   func() ([]string, error)                            // names of the GPIO lines
-	Formats func(device string) ([]string, error)               // of a V4L2 device
-	Model   func() (engine, name string, ms float64, err error) // one run
-	Free    func(path string) (bytes uint64, err error)         // of a file system
-	InPath  func(program string) bool
+	Lines  func() ([]string, error)                            // names of the GPIO lines
+	Frame  func(device string) (what string, err error)        // takes one frame from a V4L2 device
+	Model  func() (engine, name string, ms float64, err error) // one run
+	Free   func(path string) (bytes uint64, err error)         // of a file system
+	InPath func(program string) bool
 }
 
 // Examine looks at everything and returns what it found, in a fixed order.
@@ -207,26 +207,17 @@ func (e *exam) v4l2(device string) {
 		return
 	}
 	name := or(e.text("/sys/class/video4linux/"+path.Base(device)+"/name"), "unnamed")
-	if e.Formats == nil {
+	if e.Frame == nil {
 		e.ok("camera", "%s: %s", device, name)
 		return
 	}
-	formats, err := e.Formats(device)
+	what, err := e.Frame(device)
 	if err != nil {
-		e.bad(Fail, "camera", fmt.Sprintf("%s: %s: %v", device, name, err), "it gives no frames",
-			"sudo fuser -v "+device+" says who else uses it")
+		e.bad(Fail, "camera", fmt.Sprintf("%s: %v", name, err), "it gives no frames",
+			"sudo fuser -v "+device+" says who else uses it; systemctl stop miend while you try")
 		return
 	}
-	if !slices.ContainsFunc(formats, known) {
-		e.bad(Fail, "camera", fmt.Sprintf("%s: %s gives %s only", device, name, strings.Join(formats, ", ")),
-			"none of them can be read: want YUYV, GREY, NV12, YU12 or MJPG", "try another camera, or another /dev/video device of this one")
-		return
-	}
-	e.ok("camera", "%s: %s (%s)", device, name, strings.Join(formats, ", "))
-}
-
-func known(format string) bool {
-	return slices.Contains([]string{"YUYV", "GREY", "NV12", "YU12", "MJPG"}, format)
+	e.ok("camera", "%s: %s", name, what)
 }
 
 // gpio looks for the chip and every line that the configuration names.

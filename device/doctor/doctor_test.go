@@ -63,12 +63,12 @@ func patient(t *testing.T, b boards.Board) Patient {
 	c.Signals.Lines["ready"] = config.Line{Pin: names[0], Active: "high"}
 	c.OLED.Bus, c.LEDs.Kind, c.Health.Watchdog = "/dev/i2c-1", "apa102", "/dev/watchdog"
 	return Patient{Root: r, Config: c, Board: found, Known: known, User: "mien", Groups: []string{"video", "gpio", "i2c", "spi"},
-		Now:     time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC),
-		Lines:   func() ([]string, error) { return names, nil },
-		Formats: func(string) ([]string, error) { return []string{"YUYV", "MJPG"}, nil },
-		Model:   func() (string, string, float64, error) { return "tflite", "paper", 12, nil },
-		Free:    func(string) (uint64, error) { return 1 << 30, nil },
-		InPath:  func(p string) bool { return p == "rpicam-vid" }}
+		Now:    time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC),
+		Lines:  func() ([]string, error) { return names, nil },
+		Frame:  func(d string) (string, error) { return d + " YUYV 640x480", nil },
+		Model:  func() (string, string, float64, error) { return "tflite", "paper", 12, nil },
+		Free:   func(string) (uint64, error) { return 1 << 30, nil },
+		InPath: func(p string) bool { return p == "rpicam-vid" }}
 }
 
 func all(t *testing.T) []boards.Board {
@@ -121,13 +121,9 @@ func TestIllnesses(t *testing.T) {
 	}{
 		"unplugged": {func(p *Patient) { p.Config.Camera.Source = "/dev/video7" }, "camera", Fail, "camera"},
 		"no video":  {func(p *Patient) { noGroup("video")(p) }, "camera", Fail, "usermod -aG video mien"},
-		"bad formats": {func(p *Patient) {
-			p.Config.Camera.Source = "/dev/video0"
-			p.Formats = func(string) ([]string, error) { return []string{"H264"}, nil }
-		}, "camera", Fail, "another camera"},
 		"busy camera": {func(p *Patient) {
 			p.Config.Camera.Source = "/dev/video0"
-			p.Formats = func(string) ([]string, error) { return nil, errors.New("busy") }
+			p.Frame = func(string) (string, error) { return "", errors.New("busy") }
 		}, "camera", Fail, "fuser -v /dev/video0"},
 		"no rpicam":    {func(p *Patient) { p.Config.Camera.Source = "rpicam"; p.InPath = func(string) bool { return false } }, "camera", Fail, "apt-get install rpicam"},
 		"no recording": {func(p *Patient) { p.Config.Camera.Source = "replay:/a/b.y4m" }, "camera", Fail, "ls -l /a"},

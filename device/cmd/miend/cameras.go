@@ -6,19 +6,33 @@ import (
 
 	"mien/camera"
 	"mien/camera/replay"
+	"mien/camera/v4l2"
 	"mien/device/config"
 )
 
 // openers returns what opens a camera of each kind. Drivers are imported here
 // and nowhere else.
 func openers(cfg *config.Config, src config.Source) (func(context.Context) (camera.Source, error), error) {
+	c := cfg.Camera
 	switch src.Kind {
+	case "v4l2":
+		return func(context.Context) (camera.Source, error) {
+			return opened(v4l2.Open(v4l2.Options{Device: src.Path, Width: c.Width, Height: c.Height, Rate: c.Rate, Timeout: c.Silence}))
+		}, nil
 	case "replay":
 		return func(context.Context) (camera.Source, error) {
-			return replay.Open(src.Path, replay.Options{Real: true})
+			return opened(replay.Open(src.Path, replay.Options{Real: true}))
 		}, nil
 	}
 	return nil, fmt.Errorf("camera.source: this build has no driver for %s", src.Kind)
+}
+
+// opened keeps a nil source from becoming an interface that is not nil.
+func opened[S camera.Source](s S, err error) (camera.Source, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // demoScene is a face that enters, tilts and leaves, for ten seconds.

@@ -38,6 +38,7 @@ var demoLines = map[string]config.Line{
 func (c demoCmd) Run(e env) error {
 	cfg := config.Default()
 	cfg.Camera.Source, cfg.Status.Listen, cfg.Health.Throttle = "demo", "none", false
+	cfg.Signals.OffDelay = 200 * time.Millisecond // the scene ends soon after the face has left
 	cfg.Signals.Pins, cfg.Signals.Lines = "simulated", demoLines
 	override(&cfg, c.Model, c.Engine, nil)
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
@@ -139,14 +140,20 @@ func (d *demo) Transition(t signal.Transition) {
 	d.write(t)
 }
 
-// look keeps the frame whose answers are the surest, with eyes and the face's
-// line up.
+// look keeps the frame whose answers are the surest and the face the largest,
+// with eyes and the line face active.
 func (d *demo) look(f *camera.Frame, r *device.Reading) {
 	if len(r.Faces) == 0 {
 		return
 	}
 	x := &r.Faces[0]
-	score := float32(x.Box.W) / 2000
+	score := float32(x.Box.W) / 100
+	header := d.lines()
+	for _, l := range header {
+		if l.Name == "face" && l.Active {
+			score += 2
+		}
+	}
 	for i := range x.Heads {
 		if !x.Heads[i].Uncertain {
 			score += 1 + x.Heads[i].Confidence
@@ -158,7 +165,7 @@ func (d *demo) look(f *camera.Frame, r *device.Reading) {
 	if score <= d.best {
 		return
 	}
-	d.best, d.reading, d.header = score, r.Clone(), d.lines()
+	d.best, d.reading, d.header = score, r.Clone(), header
 	d.frame.Resize(f.Rect.Dx(), f.Rect.Dy())
 	for y := range f.Rect.Dy() {
 		copy(d.frame.Pix[y*d.frame.Stride:][:f.Rect.Dx()], f.Pix[y*f.Stride:])

@@ -10,6 +10,7 @@ import (
 	_ "image/jpeg"
 	"image/png"
 	"os"
+	"time"
 
 	"mien/camera"
 	"mien/device"
@@ -91,14 +92,7 @@ func readOnce(cfg *config.Config, m infer.Model, f *camera.Frame) (*device.Readi
 	if err != nil {
 		return nil, err
 	}
-	r, err := p.Process(f)
-	if err != nil {
-		return nil, err
-	}
-	if r.Faces == nil {
-		r.Faces = []device.FaceReading{}
-	}
-	return r, nil
+	return p.Process(f)
 }
 
 // maxPixels bounds a picture: 100 megapixels are 100 MB of grey.
@@ -121,11 +115,7 @@ func readPicture(path string) (*camera.Frame, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: damaged %s picture: %w", path, kind, err)
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	f := &camera.Frame{Seq: 1, Time: info.ModTime()}
+	f := &camera.Frame{Seq: 1, Time: time.Now()}
 	f.Resize(img.Bounds().Dx(), img.Bounds().Dy())
 	draw.Draw(&f.Gray, f.Rect, img, img.Bounds().Min, draw.Src)
 	return f, nil
