@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	"mien/camera"
+	"mien/camera/httpmjpeg"
 	"mien/camera/replay"
+	"mien/camera/rpicam"
 	"mien/camera/v4l2"
 	"mien/device/config"
 )
@@ -18,6 +20,14 @@ func openers(cfg *config.Config, src config.Source) (func(context.Context) (came
 	case "v4l2":
 		return func(context.Context) (camera.Source, error) {
 			return opened(v4l2.Open(v4l2.Options{Device: src.Path, Width: c.Width, Height: c.Height, Rate: c.Rate, Timeout: c.Silence}))
+		}, nil
+	case "rpicam":
+		return func(context.Context) (camera.Source, error) {
+			return opened(rpicam.Open(rpicam.Options{Width: c.Width, Height: c.Height, Rate: c.Rate, Timeout: c.Silence}))
+		}, nil
+	case "http":
+		return func(ctx context.Context) (camera.Source, error) {
+			return opened(httpmjpeg.Open(ctx, httpmjpeg.Options{URL: src.Path, Timeout: c.Silence}))
 		}, nil
 	case "replay":
 		return func(context.Context) (camera.Source, error) {
