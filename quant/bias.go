@@ -13,11 +13,10 @@ import (
 const biasFaces = 100
 
 // CorrectBias sets the Shift of the plan's biases such that each channel that
-// a layer computes has the mean that it has in the float graph g, of which
-// stats are. It goes layer by layer, as a corrected layer changes what the
+// a layer computes has the mean that it has in the float graph g. It goes layer by layer, as a corrected layer changes what the
 // next one sees (after Nagel et al. 2019, empirical variant). Layers with a
 // fused activation are left alone: their mean is not the bias's to move.
-func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, stats *Stats, o Options) error {
+func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, o Options) error {
 	faces = spread(faces, biasFaces)
 	var todo []*graph.Op
 	for _, op := range g.Ops {
@@ -40,7 +39,7 @@ func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, sta
 	for i, op := range todo {
 		names[i] = g.Tensors[op.Outputs[0]].Name
 	}
-	want, err := channelMeans(ctx, g, names, faces, o)
+	want, err := channelMeans(ctx, g, names, p.Floors(), faces, o)
 	if err != nil {
 		return err
 	}
@@ -52,7 +51,7 @@ func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, sta
 		if err != nil {
 			return err
 		}
-		got, err := channelMeans(ctx, q, names[i:i+1], faces, o)
+		got, err := channelMeans(ctx, q, names[i:i+1], nil, faces, o)
 		if err != nil {
 			return err
 		}
@@ -78,8 +77,9 @@ func spread(faces []Face, n int) []Face {
 	return out
 }
 
-// channelMeans returns the mean of each channel of the named tensors.
-func channelMeans(ctx context.Context, g *graph.Graph, names []string, faces []Face, o Options) ([][]float64, error) {
+// channelMeans returns the mean of each channel of the named tensors, values
+// below their floor counted as the floor.
+func channelMeans(ctx context.Context, g *graph.Graph, names []string, floors map[string]float32, faces []Face, o Options) ([][]float64, error) {
 	watch := make([]int, len(names))
 	for i, n := range names {
 		if watch[i] = g.Find(n); watch[i] < 0 {
@@ -93,6 +93,7 @@ func channelMeans(ctx context.Context, g *graph.Graph, names []string, faces []F
 			if err != nil {
 				return err
 			}
+			raise(v, floors, names[k])
 			sums[k].add(v)
 		}
 		return nil
@@ -105,4 +106,15 @@ func channelMeans(ctx context.Context, g *graph.Graph, names []string, faces []F
 		out[k], _ = sums[k].result()
 	}
 	return out, nil
+}
+
+// raise lifts values to the floor of the tensor of that name, if it has one.
+func raise(v []float32, floors map[string]float32, name string) {
+	floor, ok := floors[name]
+	if !ok {
+		return
+	}
+	for i, x := range v {
+		v[i] = max(x, floor)
+	}
 }

@@ -50,7 +50,7 @@ func Build(ctx context.Context, g *graph.Graph, faces []Face, r Recipe, o Option
 		}
 	}
 	if r.CorrectBias {
-		if err = CorrectBias(ctx, res.Float, res.Plan, faces, res.Stats, o); err != nil {
+		if err = CorrectBias(ctx, res.Float, res.Plan, faces, o); err != nil {
 			return nil, err
 		}
 	}

@@ -51,8 +51,9 @@ func (d *Diff) Cosine() float64 {
 func (d *Diff) Saturation() float64 { return float64(d.outOfRange) / float64(max(d.Values, 1)) }
 
 // Compare runs faces through a and b and compares the activations that go by
-// the same name, in the order of a.
-func Compare(ctx context.Context, a, b *graph.Graph, faces []Face, o Options) ([]*Diff, error) {
+// the same name, in the order of a. Floors are those of the plan that made b,
+// or nil: values of a below them count as the floor.
+func Compare(ctx context.Context, a, b *graph.Graph, floors map[string]float32, faces []Face, o Options) ([]*Diff, error) {
 	if len(faces) == 0 {
 		return nil, errors.New("quant: no faces to compare with")
 	}
@@ -94,6 +95,7 @@ func Compare(ctx context.Context, a, b *graph.Graph, faces []Face, o Options) ([
 			if y, err = t.Real(y[:0], p[1]); err != nil {
 				return err
 			}
+			raise(x, floors, a.Tensors[p[0]].Name)
 			d := &Diff{}
 			d.add(x, y, b.Tensors[p[1]])
 			parts[i] = append(parts[i], d)

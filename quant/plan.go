@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/goccy/go-yaml"
@@ -45,13 +46,16 @@ const (
 // TensorPlan says how a tensor is stored. Scale has one value, or one for each
 // channel along Axis; a stored integer q means scale*(q-zero).
 type TensorPlan struct {
-	Name  string     `json:"name"`
-	Role  Role       `json:"role"`
-	Type  string     `json:"type"`
-	Clip  [2]float64 `json:"clip,omitzero"` // the real range of an activation
-	Scale []float32  `json:"scale,omitempty"`
-	Zero  int64      `json:"zero,omitempty"`
-	Axis  int        `json:"axis,omitempty"`
+	Name string     `json:"name"`
+	Role Role       `json:"role"`
+	Type string     `json:"type"`
+	Clip [2]float64 `json:"clip,omitzero"` // the real range of an activation
+	// Floor says that what reads the tensor, an ELU, gives the same for all
+	// that is below Clip.
+	Floor bool      `json:"floor,omitempty"`
+	Scale []float32 `json:"scale,omitempty"`
+	Zero  int64     `json:"zero,omitempty"`
+	Axis  int       `json:"axis,omitempty"`
 	// Rounding marks the weights that are rounded the other way than to the
 	// nearest: a bit for each, deflated, in base64.
 	Rounding string `json:"rounding,omitempty"`
@@ -115,6 +119,17 @@ func ParsePlan(b []byte) (*Plan, error) {
 	return p, nil
 }
 
+// Floors returns, by name, the real values below which nothing matters.
+func (p *Plan) Floors() map[string]float32 {
+	out := map[string]float32{}
+	for _, t := range p.Tensors {
+		if t.Floor {
+			out[t.Name] = float32(t.Clip[0])
+		}
+	}
+	return out
+}
+
 // NewPlan decides what becomes of each tensor of the float graph g. Stats come
 // from Calibrate on the same graph, and may be nil where Recipe.Calibrated
 // says so.
@@ -126,7 +141,7 @@ func NewPlan(g *graph.Graph, stats *Stats, r Recipe) (*Plan, error) {
 		return nil, err
 	}
 	r = r.defaults()
-	p := &planner{g: g, stats: stats, r: r, plan: &Plan{Recipe: r}}
+	p := &planner{g: g, stats: stats, r: r, plan: &Plan{Recipe: r}, floor: map[int]bool{}}
 	if stats != nil {
 		p.plan.Faces = stats.Faces
 	}
@@ -175,6 +190,7 @@ type planner struct {
 	r     Recipe
 	plan  *Plan
 	kinds map[int]graph.Type // what computes each tensor
+	floor map[int]bool       // see TensorPlan.Floor
 }
 
 // Operators that TensorFlow Lite has in integers.
@@ -258,6 +274,7 @@ func (p *planner) activations() error {
 		}
 		clip[i] = [2]float64{lo, hi}
 	}
+	p.elu(clip)
 	p.tie(clip)
 	for i, t := range p.g.Tensors {
 		if t.Const() {
@@ -268,7 +285,7 @@ func (p *planner) activations() error {
 			role = Input
 		}
 		typ := p.typeOf(i)
-		tp := TensorPlan{Name: t.Name, Role: role, Type: typ.String(), Clip: clip[i]}
+		tp := TensorPlan{Name: t.Name, Role: role, Type: typ.String(), Clip: clip[i], Floor: p.floor[i]}
 		scale, zero := affineOf(clip[i][0], clip[i][1], typ)
 		if k := p.producer(i); k != nil && (k.Kind == graph.Softmax || k.Kind == graph.Logistic) {
 			tp.Clip = [2]float64{0, 1} // the kernels demand it
@@ -278,6 +295,36 @@ func (p *planner) activations() error {
 		p.plan.Tensors = append(p.plan.Tensors, tp)
 	}
 	return nil
+}
+
+// elu fits the ranges around each int8 ELU to what ELU does, whatever the
+// calibrator chose.
+//
+// Much of what an ELU gives is -1, nearly: units that are off. A batch norm
+// that finds a unit always off has a scale of 30, and makes as many steps of
+// error out of the one rounding of -1; so -1 gets an integer of its own, by a
+// scale that goes into 1.
+//
+// What ELU reads may be clipped below where its result is within a quarter of
+// a step of -1, and all the integers serve the rest of the range.
+func (p *planner) elu(clip map[int][2]float64) {
+	for _, o := range p.g.Ops {
+		in, out := o.Inputs[0], o.Outputs[0]
+		if o.Kind != graph.Elu || p.kinds[out] != graph.Int8 || clip[out][0] > -0.9 {
+			continue
+		}
+		below := math.Floor(255 / (clip[out][1] + 1)) // integers from -1 to 0
+		if below < 1 {
+			continue
+		}
+		clip[out] = [2]float64{-1, 255/below - 1}
+		if reader(p.g, in) == o {
+			if floor := math.Log(0.25 / below); floor > clip[in][0] {
+				clip[in] = [2]float64{floor, clip[in][1]}
+				p.floor[in] = true
+			}
+		}
+	}
 }
 
 func (p *planner) producer(tensor int) *graph.Op {

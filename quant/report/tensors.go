@@ -23,7 +23,8 @@ type Tensor struct {
 	// Lost is the SNR that this layer took away: that of what it reads minus
 	// its own, never below 0.
 	Lost float64 `json:"snr_lost_db"`
-	// Saturation is the part of the float values outside of Clip.
+	// Saturation is the part of the float values outside of Clip, but for those
+	// below it where what reads them does not tell them apart.
 	Saturation float64    `json:"saturation"`
 	Clip       [2]float64 `json:"clip"`
 	Seen       [2]float64 `json:"seen"` // smallest and largest value in calibration
@@ -41,7 +42,7 @@ func tensors(ctx context.Context, in Input, faces []quant.Face, tick func()) ([]
 	if err != nil {
 		return nil, err
 	}
-	diffs, err := quant.Compare(ctx, in.Result.Float, probe, faces, quant.Options{Threads: in.Threads,
+	diffs, err := quant.Compare(ctx, in.Result.Float, probe, in.Result.Plan.Floors(), faces, quant.Options{Threads: in.Threads,
 		Progress: func(int, int) { tick() }})
 	if err != nil {
 		return nil, err

@@ -5,10 +5,15 @@
 // Batch norm right after a convolution folds into it. Elsewhere it is an
 // operator of its own, a 1x1 depthwise convolution: folded into the
 // convolution that follows, its shift would be missing wherever that one pads
-// with zeros. Only two rewrites move it, and both are exact: past a max pool
-// when all its scales are positive (the pool then picks the same pixels, and
-// there are fewer of them left), and from a vector into the dense layers that
-// read it (which do not pad).
+// with zeros. It moves past a max pool when all its scales are positive, which
+// is exact: the pool then picks the same pixels, and there are fewer left.
+// Into the dense layers that read it, it could be folded exactly too, but a
+// unit that hardly varies has a scale of 30 and more, and next to its weights
+// the others would vanish in integers of one scale.
+//
+// For the same reason dense layers of the body become convolutions whose
+// kernel is the whole picture: in integers those have a scale for each output,
+// FULLY_CONNECTED has one for all.
 package export
 
 import (
@@ -81,7 +86,7 @@ func choose(net arch.Net, names []string) ([]model.Head, error) {
 type value struct {
 	at      int
 	h, w, c int // a vector has h = w = 1
-	vector  bool
+	flat    bool
 	norm    *affine
 }
 
@@ -154,14 +159,14 @@ func (b *builder) layer(i int, l arch.Layer, in *value) (*value, int, error) {
 	case arch.MaxPool:
 		return b.maxPool(l, in), 0, nil
 	case arch.Flatten:
-		return &value{at: b.real(in), h: in.h, w: in.w, c: in.c, vector: true}, 0, nil
+		return &value{at: b.real(in), h: in.h, w: in.w, c: in.c, flat: true}, 0, nil
 	}
 	switch l.Op {
 	case arch.Conv, arch.Depthwise:
 		return b.convolution(i, l, in)
 	case arch.Dense:
 		act, used := b.activation(i + 1)
-		out, err := b.dense(l.Name, in, l.Out, act)
+		out, err := b.dense(l, in, act)
 		return out, used, err
 	case arch.Add:
 		return b.add(i, l, in)
@@ -193,7 +198,7 @@ func (b *builder) batchNorm(l arch.Layer, in *value) (*value, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if in.vector && in.h*in.w != 1 {
+	if in.flat && in.h*in.w != 1 {
 		return nil, 0, fmt.Errorf("a batch norm of a flattened picture is not supported")
 	}
 	out := *in
@@ -219,24 +224,15 @@ func (b *builder) affine(name string, c int) (*affine, error) {
 }
 
 // real returns the tensor of v with its batch norm applied, as a 1x1 depthwise
-// convolution of a picture, as MUL and ADD of a vector.
+// convolution.
 func (b *builder) real(v *value) int {
 	if v.norm == nil {
 		return v.at
 	}
-	a := v.norm
-	if v.vector {
-		scaled := b.tensor(a.name+"/scaled", 1, v.c)
-		b.op(graph.Mul, graph.ArithOptions{}, scaled, v.at, b.constant(a.name+"/scale", a.scale, v.c))
-		v.at = b.tensor(a.name, 1, v.c)
-		b.op(graph.Add, graph.ArithOptions{}, v.at, scaled, b.constant(a.name+"/shift", a.shift, v.c))
-	} else {
-		in := v.at
-		v.at = b.tensor(a.name, 1, v.h, v.w, v.c)
-		b.op(graph.DepthwiseConv2D, graph.DepthwiseOptions{StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Multiplier: 1},
-			v.at, in, b.constant(a.name+"/scale", a.scale, 1, 1, 1, v.c), b.constant(a.name+"/shift", a.shift, v.c))
-	}
-	v.norm = nil
+	a, in := v.norm, v.at
+	v.at, v.norm = b.tensor(a.name, 1, v.h, v.w, v.c), nil
+	b.op(graph.DepthwiseConv2D, graph.DepthwiseOptions{StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Multiplier: 1},
+		v.at, in, b.constant(a.name+"/scale", a.scale, 1, 1, 1, v.c), b.constant(a.name+"/shift", a.shift, v.c))
 	return v.at
 }
 
@@ -324,53 +320,37 @@ func permute(v []float32, a, b int) []float32 {
 	return out
 }
 
-// dense emits a dense layer. FULLY_CONNECTED flattens a picture by itself, in
-// NHWC order, while the weights are in NCHW order; the batch norm of a vector
-// goes into the weights.
-func (b *builder) dense(name string, in *value, out int, act graph.Activation) (*value, error) {
-	n := in.h * in.w * in.c
-	w, err := b.weight(name+".weight", out*n)
+// dense emits a dense layer of the body, as a convolution over the whole
+// picture.
+func (b *builder) dense(l arch.Layer, in *value, act graph.Activation) (*value, error) {
+	from := b.real(in)
+	w, bias, err := b.rows(l.Name, in, l.Out)
 	if err != nil {
 		return nil, err
 	}
-	bias, err := b.weight(name+".bias", out)
-	if err != nil {
-		return nil, err
-	}
-	from := in.at
-	if in.norm != nil && in.h*in.w == 1 && in.vector {
-		w, bias = foldInput(w, bias, in.norm)
-	} else {
-		from = b.real(in)
-	}
-	nhwc := make([]float32, 0, len(w))
-	for o := range out {
-		nhwc = append(nhwc, permute(w[o*n:(o+1)*n], in.c, in.h*in.w)...)
-	}
-	v := &value{h: 1, w: 1, c: out, vector: true}
-	at := name
-	if slices.ContainsFunc(b.net.Heads, func(h model.Head) bool { return h.Name == name }) {
-		at += "/logits"
-	}
-	v.at = b.tensor(at, 1, out)
-	b.op(graph.FullyConnected, graph.FullyConnectedOptions{Activation: act}, v.at, from,
-		b.constant(name+"/weight", nhwc, out, n), b.constant(name+"/bias", bias, out))
+	v := &value{h: 1, w: 1, c: l.Out}
+	v.at = b.tensor(l.Name, 1, 1, 1, l.Out)
+	b.op(graph.Conv2D, graph.ConvOptions{Padding: graph.Valid, StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1, Activation: act},
+		v.at, from, b.constant(l.Name+"/weight", w, l.Out, in.h, in.w, in.c), b.constant(l.Name+"/bias", bias, l.Out))
 	return v, nil
 }
 
-// foldInput puts a batch norm into the dense layer that reads it.
-func foldInput(w, bias []float32, a *affine) (fw, fb []float32) {
-	n := len(a.scale)
-	fw, fb = make([]float32, len(w)), make([]float32, len(bias))
-	for o := range bias {
-		sum := float64(bias[o])
-		for k := range n {
-			fw[o*n+k] = w[o*n+k] * a.scale[k]
-			sum += float64(w[o*n+k]) * float64(a.shift[k])
-		}
-		fb[o] = float32(sum)
+// rows returns the weights of a dense layer, whose input is a picture in NCHW
+// order, for one in NHWC order.
+func (b *builder) rows(name string, in *value, out int) (w, bias []float32, err error) {
+	n := in.h * in.w * in.c
+	nchw, err := b.weight(name+".weight", out*n)
+	if err != nil {
+		return nil, nil, err
 	}
-	return fw, fb
+	if bias, err = b.weight(name+".bias", out); err != nil {
+		return nil, nil, err
+	}
+	w = make([]float32, 0, len(nchw))
+	for o := range out {
+		w = append(w, permute(nchw[o*n:(o+1)*n], in.c, in.h*in.w)...)
+	}
+	return w, bias, nil
 }
 
 func (b *builder) add(i int, l arch.Layer, in *value) (*value, int, error) {
@@ -378,7 +358,7 @@ func (b *builder) add(i int, l arch.Layer, in *value) (*value, int, error) {
 	if !ok {
 		return nil, 0, fmt.Errorf("adds %q, which is not before it", l.With)
 	}
-	if with.h != in.h || with.w != in.w || with.c != in.c || with.vector != in.vector {
+	if with.h != in.h || with.w != in.w || with.c != in.c {
 		return nil, 0, fmt.Errorf("adds %dx%dx%d and %dx%dx%d", in.h, in.w, in.c, with.h, with.w, with.c)
 	}
 	act, used := b.activation(i + 1)
@@ -403,19 +383,24 @@ func (b *builder) mean(l arch.Layer, in *value) *value {
 		Data: binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 1), 2)}
 	b.g.Tensors = append(b.g.Tensors, axes)
 	at := len(b.g.Tensors) - 1
-	out := &value{h: 1, w: 1, c: in.c, vector: true}
-	out.at = b.tensor(l.Name, 1, in.c)
-	b.op(graph.Mean, graph.ReduceOptions{}, out.at, from, at)
+	out := &value{h: 1, w: 1, c: in.c}
+	out.at = b.tensor(l.Name, 1, 1, 1, in.c)
+	b.op(graph.Mean, graph.ReduceOptions{KeepDims: true}, out.at, from, at)
 	return out
 }
 
+// head emits a head. FULLY_CONNECTED flattens its input by itself.
 func (b *builder) head(h model.Head, top *value) error {
-	logits, err := b.dense(h.Name, top, len(h.Labels), graph.None)
+	from, n := b.real(top), len(h.Labels)
+	w, bias, err := b.rows(h.Name, top, n)
 	if err != nil {
 		return err
 	}
-	out := b.tensor(h.Name, 1, len(h.Labels))
-	b.op(graph.Softmax, graph.SoftmaxOptions{Beta: 1}, out, logits.at)
+	logits := b.tensor(h.Name+"/logits", 1, n)
+	b.op(graph.FullyConnected, graph.FullyConnectedOptions{}, logits, from,
+		b.constant(h.Name+"/weight", w, n, top.h*top.w*top.c), b.constant(h.Name+"/bias", bias, n))
+	out := b.tensor(h.Name, 1, n)
+	b.op(graph.Softmax, graph.SoftmaxOptions{Beta: 1}, out, logits)
 	b.g.Outputs = append(b.g.Outputs, out)
 	return nil
 }
