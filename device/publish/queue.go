@@ -28,25 +28,30 @@ type message struct {
 //
 // A queue is a folder of segments, files of records that are only appended
 // to; a segment is deleted when its last record is acknowledged. The place of
-// the first record that is not acknowledged is in the file "cursor". Neither
-// is written through to the disk with every message: sync does that, at the
-// rhythm of the caller. While a broker answers, a segment lives so briefly
-// that it mostly never reaches the disk, which spares an SD card. After a
-// power cut the last moments before the last sync are sent again or, if they
-// had not been sent, lost; after a mere crash of the program nothing is lost.
+// the first record that is not acknowledged is in the file "cursor", which is
+// overwritten in place: 20 bytes with a checksum, without which all of the
+// oldest segment counts as not acknowledged. Neither is written through to the
+// disk with every message: sync does that, at the rhythm of the caller, and
+// only while messages wait. As long as a broker answers nothing is forced to
+// the disk, which spares an SD card. After a power cut what came after the
+// last sync is lost, and what was acknowledged after it is sent again; after
+// a mere crash of the program nothing is lost and only the message on its way
+// is sent again.
 type queue struct {
 	mu       sync.Mutex
 	dir      string
 	segment  int64 // size at which a new segment begins
 	maximum  int64
 	segments []segment // oldest first; the last one is appended to
-	w        *os.File
+	w        *os.File  // end of the last segment
+	c        *os.File  // cursor
 	r        *bufio.Reader
 	rf       *os.File
 	read     int64 // offset in the first segment of the record that peek returned or will return
 	next     int64 // offset after it, 0 when nothing was peeked
 	lost     uint64
-	dirty    bool
+	dirty    bool // since the last sync
+	synced   int  // messages that waited then
 	wake     chan struct{}
 }
 
@@ -73,6 +78,11 @@ func openQueue(dir string, maximum int64) (*queue, error) {
 		return nil, fmt.Errorf("publish: queue: %w", err)
 	}
 	q := &queue{dir: dir, maximum: maximum, segment: max(maximum/16, 4<<10), wake: make(chan struct{}, 1)}
+	c, err := os.OpenFile(filepath.Join(dir, "cursor"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("publish: queue: %w", err)
+	}
+	q.c = c
 	names, err := filepath.Glob(filepath.Join(dir, "*.log"))
 	if err != nil {
 		return nil, fmt.Errorf("publish: queue: %w", err)
@@ -213,7 +223,10 @@ func (q *queue) roll() error {
 		return fmt.Errorf("publish: queue: %w", err)
 	}
 	if q.w != nil {
-		err = errors.Join(q.w.Sync(), q.w.Close())
+		if q.segments[len(q.segments)-1].records > 0 {
+			err = q.w.Sync()
+		}
+		err = errors.Join(err, q.w.Close())
 	}
 	q.w = f
 	q.segments = append(q.segments, segment{number: number})
@@ -270,7 +283,7 @@ func (q *queue) drop() {
 	os.Remove(q.name(q.segments[0].number)) // if it stays, the cursor skips it at the next start
 	q.segments = append(q.segments[:0], q.segments[1:]...)
 	q.read, q.next = 0, 0
-	q.dirty = true
+	q.mark()
 }
 
 // peek returns the oldest message; ok is false when there is none. The ticket
@@ -329,13 +342,22 @@ func (q *queue) ack(ticket uint64) {
 	}
 	q.read, q.next = q.next, 0
 	s.records--
-	q.dirty = true
+	q.mark()
+	// A segment that is done with is deleted early, not only when it is full.
+	// Emptying it instead would leave a cursor that points past its end.
+	if s.records == 0 && len(q.segments) == 1 && s.size > 64<<10 && q.roll() == nil {
+		q.drop()
+	}
 }
 
 // waiting is the number of messages.
-func (q *queue) waiting() (n int) {
+func (q *queue) waiting() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.count()
+}
+
+func (q *queue) count() (n int) {
 	for _, s := range q.segments {
 		n += s.records
 	}
@@ -350,65 +372,51 @@ func (q *queue) dropped() uint64 {
 
 // cursor reads the place of the first record that is not acknowledged.
 func (q *queue) cursor() (number uint64, offset int64) {
-	b, err := os.ReadFile(filepath.Join(q.dir, "cursor"))
-	if err != nil || len(b) != 20 || crc32.Checksum(b[:16], castagnoli) != binary.LittleEndian.Uint32(b[16:]) {
+	var b [20]byte
+	if n, _ := q.c.ReadAt(b[:], 0); n != len(b) || crc32.Checksum(b[:16], castagnoli) != binary.LittleEndian.Uint32(b[16:]) {
 		return 0, 0
 	}
-	return binary.LittleEndian.Uint64(b), int64(binary.LittleEndian.Uint64(b[8:]))
+	return binary.LittleEndian.Uint64(b[:]), int64(binary.LittleEndian.Uint64(b[8:]))
+}
+
+// mark writes that place. If that fails, messages come twice after a restart.
+func (q *queue) mark() {
+	var b [20]byte
+	binary.LittleEndian.PutUint64(b[:], q.segments[0].number)
+	binary.LittleEndian.PutUint64(b[8:], uint64(q.read))
+	binary.LittleEndian.PutUint32(b[16:], crc32.Checksum(b[:16], castagnoli))
+	q.c.WriteAt(b[:], 0)
+	q.dirty = true
 }
 
 // sync writes everything through to the disk. It does nothing when nothing
-// has changed.
+// has changed, or when nothing waits and nothing did the last time.
 func (q *queue) sync() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.dirty {
+	n := q.count()
+	if !q.dirty || n == 0 && q.synced == 0 {
 		return nil
 	}
-	if err := q.w.Sync(); err != nil {
-		return fmt.Errorf("publish: queue: %w", err)
-	}
-	b := binary.LittleEndian.AppendUint64(nil, q.segments[0].number)
-	b = binary.LittleEndian.AppendUint64(b, uint64(q.read))
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	if err := replace(filepath.Join(q.dir, "cursor"), b); err != nil {
-		return err
-	}
-	q.dirty = false
-	return nil
+	return q.flush(n)
 }
 
-// replace writes a file so that there is the old or the new one, never half.
-func replace(name string, b []byte) error {
-	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
+func (q *queue) flush(n int) error {
+	if err := errors.Join(q.w.Sync(), q.c.Sync()); err != nil {
 		return fmt.Errorf("publish: queue: %w", err)
 	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(name+".new", name)
-	}
-	if err == nil {
-		var d *os.File
-		if d, err = os.Open(filepath.Dir(name)); err == nil {
-			err = errors.Join(d.Sync(), d.Close())
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("publish: queue: %w", err)
-	}
+	q.dirty, q.synced = false, n
 	return nil
 }
 
 // close writes everything through and closes the files.
 func (q *queue) close() error {
-	err := q.sync()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	err := q.flush(q.count())
 	if q.rf != nil {
 		q.rf.Close()
 		q.rf = nil
 	}
-	return errors.Join(err, q.w.Close())
+	return errors.Join(err, q.w.Close(), q.c.Close())
 }

@@ -62,6 +62,15 @@ func scratch(t testing.TB) string {
 	return dir
 }
 
+// begin starts a part of a test on an empty page.
+func (b *tab) begin(t testing.TB) {
+	b.TB = t
+	b.do(chromedp.Navigate("about:blank"))
+	b.mu.Lock()
+	b.complaints = nil
+	b.mu.Unlock()
+}
+
 func (b *tab) listen(ev any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,7 +82,7 @@ func (b *tab) listen(ev any) {
 			b.complaints = append(b.complaints, e.Entry.Text+" "+e.Entry.URL)
 		}
 	case *network.EventRequestWillBeSent:
-		if u := e.Request.URL; !strings.HasPrefix(u, "http://127.0.0.1:") && !strings.HasPrefix(u, "data:") {
+		if u := e.Request.URL; !strings.HasPrefix(u, "http://127.0.0.1:") && !strings.HasPrefix(u, "data:") && u != "about:blank" {
 			b.complaints = append(b.complaints, "the page asked for "+u)
 		}
 	}
@@ -162,8 +171,19 @@ func (b *tab) shoot(name string) {
 const ready = `document.querySelectorAll(".person").length > 0 && document.querySelector("#state-text").textContent === "Ready" &&
 	document.querySelector(".mood").textContent.length > 1 && document.querySelectorAll("#lines tbody tr").length > 0`
 
-func TestPageInChromium(t *testing.T) {
+// TestPage shows the page to a real browser; one serves all its parts.
+func TestPage(t *testing.T) {
 	b := browser(t)
+	for name, part := range map[string]func(*testing.T, *tab){"views": viewsOfThePage, "keyboard": pageByKeyboard,
+		"faults": pageShowsFaults, "token": pageAsksForToken, "speech": pageSpeaksSeldom} {
+		t.Run(name, func(t *testing.T) {
+			b.begin(t)
+			part(t, b)
+		})
+	}
+}
+
+func viewsOfThePage(t *testing.T, b *tab) {
 	for _, view := range []struct {
 		name          string
 		width, height int64
@@ -183,7 +203,7 @@ func TestPageInChromium(t *testing.T) {
 		if view.people > 0 {
 			b.wait(ready)
 		}
-		time.Sleep(1500 * time.Millisecond) // bars and fades come to rest
+		time.Sleep(time.Second) // bars and fades come to rest
 		for _, p := range eval[[]string](b, audit) {
 			t.Errorf("%s: %s", view.name, p)
 		}
@@ -238,8 +258,7 @@ const audit = `(() => {
 
 // Everything can be reached and worked with the keyboard alone, and the eye
 // sees where the focus is.
-func TestPageByKeyboard(t *testing.T) {
-	b := browser(t)
+func pageByKeyboard(t *testing.T, b *tab) {
 	_, url := start(t, Options{Preview: true}, newScene())
 	b.open(url, 1280, 900, false, false)
 	b.wait(ready)
@@ -266,8 +285,7 @@ func TestPageByKeyboard(t *testing.T) {
 }
 
 // The page says when the device is not ready and why, and when it is again.
-func TestPageShowsFaults(t *testing.T) {
-	b := browser(t)
+func pageShowsFaults(t *testing.T, b *tab) {
 	sc := newScene()
 	sc.ready.Store(false)
 	_, url := start(t, Options{}, sc)
@@ -283,8 +301,7 @@ func TestPageShowsFaults(t *testing.T) {
 }
 
 // Without the token the page shows nothing but the question for it.
-func TestPageAsksForToken(t *testing.T) {
-	b := browser(t)
+func pageAsksForToken(t *testing.T, b *tab) {
 	_, url := start(t, Options{Token: "0123456789abcdef"}, newScene())
 	b.open(url, 390, 844, true, false)
 	b.wait(`document.querySelector("#login").open`)
@@ -303,8 +320,7 @@ func TestPageAsksForToken(t *testing.T) {
 }
 
 // A screen reader is told a summary when it has changed, not every frame.
-func TestPageSpeaksSeldom(t *testing.T) {
-	b := browser(t)
+func pageSpeaksSeldom(t *testing.T, b *tab) {
 	sc := newScene()
 	_, url := start(t, Options{}, sc)
 	b.open(url, 1280, 900, false, false)
@@ -313,7 +329,7 @@ func TestPageSpeaksSeldom(t *testing.T) {
 		document.querySelector("#spoken"), {childList: true, characterData: true, subtree: true}); 1`)
 	sc.calm.Store(true)
 	b.wait(`said.length > 0`)
-	time.Sleep(time.Second)
+	time.Sleep(500 * time.Millisecond)
 	if said := eval[[]string](b, `said`); len(said) != 1 || said[0] != "Face 1 happy" {
 		t.Errorf("said %q", said)
 	}

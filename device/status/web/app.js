@@ -140,7 +140,7 @@ function onReading(r) {
   for (const face of r.faces) {
     seen.add(face.id);
     let p = people.get(face.id);
-    if (!p) { people.set(face.id, p = newPerson(face.id)); p.since = now; $("people").append(p.card); }
+    if (!p) { people.set(face.id, p = newPerson(face.id)); p.since = begun.get(face.id) ?? now; $("people").append(p.card); }
     drawPerson(p, face, now);
   }
   for (const [id, p] of people) if (!seen.has(id)) { p.card.remove(); people.delete(id); }
@@ -287,7 +287,7 @@ function drawLines(lines) {
   if (body.dataset.key !== key) {
     body.dataset.key = key;
     body.replaceChildren(...lines.map(l => el("tr", {}, el("th", {scope: "row"}, l.line),
-      el("td", {}, l.number ? "" + l.number : "–", el("small", {}, l.pin)), el("td", {}, el("span", {class: "level"})))));
+      el("td", {}, ...(l.number ? ["" + l.number, el("small", {}, l.pin)] : [l.pin])), el("td", {}, el("span", {class: "level"})))));
     drawHeader();
     for (const l of lines) {
       const label = $("label" + l.number);
@@ -317,6 +317,7 @@ function drawLine(l, row) {
 // ---- lately ------------------------------------------------------------------------
 
 const told = new Map(); // face id -> last labels
+const begun = new Map(); // face id -> when it came into view
 function log(when, text) {
   const list = $("log");
   $("no-log").hidden = true;
@@ -327,8 +328,8 @@ function log(when, text) {
 
 function onTrack(t) {
   const id = t.face.id;
-  if (t.kind === "end") { told.delete(id); log(t.time, `Face ${id} left`); return; }
-  if (t.kind === "begin") { told.set(id, {}); log(t.time, `Face ${id} came into view`); }
+  if (t.kind === "end") { told.delete(id); begun.delete(id); log(t.time, `Face ${id} left`); return; }
+  if (t.kind === "begin") { told.set(id, {}); begun.set(id, Date.parse(t.time)); log(t.time, `Face ${id} came into view`); }
   const before = told.get(id) || {};
   for (const h of enabled()) {
     const head = headOf(t.face, h.name);
@@ -391,6 +392,7 @@ function connect() {
   if (source) source.close();
   $("log").replaceChildren(); // a new stream tells the past again; one that reconnects by itself does not
   told.clear();
+  begun.clear();
   source = new EventSource("v1/events");
   const on = (kind, f) => source.addEventListener(kind, e => { lastNews = performance.now(); f(JSON.parse(e.data)); });
   on("info", onInfo); on("status", onStatus); on("reading", onReading); on("track", onTrack); on("transition", onLine); on("lost", () => {});
