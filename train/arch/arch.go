@@ -79,6 +79,8 @@ func ByName(name string) (Net, error) {
 	switch name {
 	case "paper":
 		return Paper(), nil
+	case "edge":
+		return Edge(), nil
 	}
-	return Net{}, fmt.Errorf("arch: no network %q (there is paper)", name)
+	return Net{}, fmt.Errorf("arch: no network %q (there are paper and edge)", name)
 }

@@ -7,10 +7,20 @@ import (
 	"mien/train/arch"
 )
 
-// BenchmarkStep is one training step of the paper's network at batch 32 on
-// two threads: forward, backward, Adam.
+// BenchmarkStep is one training step at batch 32 on two threads: forward,
+// backward, Adam.
 func BenchmarkStep(b *testing.B) {
-	n, err := New(arch.Paper(), 32, 2)
+	for _, name := range []string{"paper", "edge"} {
+		b.Run(name, func(b *testing.B) { benchmarkStep(b, name) })
+	}
+}
+
+func benchmarkStep(b *testing.B, name string) {
+	a, err := arch.ByName(name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	n, err := New(a, 32, 2)
 	if err != nil {
 		b.Fatal(err)
 	}

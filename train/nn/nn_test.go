@@ -130,6 +130,28 @@ func TestLearns(t *testing.T) {
 	}
 }
 
+// TestEdgeLearns: the whole residual network learns a batch.
+func TestEdgeLearns(t *testing.T) {
+	a := arch.Edge()
+	n := mustNew(t, a, 6, 2)
+	n.Init(1)
+	b, lw, adam := randomBatch(rand.New(rand.NewPCG(5, 5)), 6, a.Heads), []float64{1, 1, 1, 1}, Adam{LR: 1e-3}
+	first, err := n.Step(b, lw, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, last := first.Total, first
+	for i := range 25 {
+		if err := adam.Step(n); err != nil {
+			t.Fatal(err)
+		}
+		last, _ = n.Step(b, lw, uint64(i))
+	}
+	if !last.Finite() || last.Total > 0.8*before {
+		t.Errorf("loss %g after 25 steps, %g before", last.Total, before)
+	}
+}
+
 // TestPredict: more pictures than the batch, and the same logits alone.
 func TestPredict(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 6))

@@ -102,9 +102,9 @@ func hasWinograd(g geometry, in *tensor, out int) bool {
 
 func ceil(a, b int) int { return (a + b - 1) / b }
 
-// wholeWeights is the size of U, in values, from which on a layer has so many
-// channels and so few pixels that workers had better share its points.
-const wholeWeights = 1 << 20
+// wholeRatio: a layer whose tiles of a batch are at most so many times its
+// channels has more weights to share among workers than pictures.
+const wholeRatio = 6
 
 // laneWeights bounds the sizes of U of all lanes together, which have to be
 // added up in the end.
@@ -122,7 +122,7 @@ func newTiling(g geometry, points, batch int, in, out *tensor) tiling {
 	f, _ := filterFor(g, points)
 	t := tiling{Filter: f, n: f.N(), pad: g.padY, rows: ceil(out.h, f.M), cols: ceil(out.w, f.M)}
 	t.perImage = t.rows * t.cols
-	t.whole = t.n*t.n*in.c*out.c >= wholeWeights
+	t.whole = batch*t.perImage <= wholeRatio*min(in.c, out.c)
 	t.block, t.lanes = batch*t.perImage, 1
 	if !t.whole {
 		t.lanes = min(lanes, max(4, laneWeights/(t.n*t.n*in.c*out.c)))
