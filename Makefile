@@ -64,6 +64,10 @@ firmware: setup ## build/BOARD/miend with the library beside it, for BOARD=rpi4 
 	@tools/setup/need.sh jq:jq
 	@tools/setup/firmware.sh $(BOARD) $(VERSION)
 
+.PHONY: deb
+deb: firmware bin/miend ## the Debian package for BOARD: program, library, model, service, manual
+	@boards/deb/deb.sh $(BOARD)
+
 .PHONY: demo
 demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a face
 	bin/miend demo --out build/demo

@@ -19,6 +19,7 @@ amd64) ;;
 esac
 mkdir -p "$out"
 CGO_ENABLED=1 GOOS=linux GOARCH=$arch CGO_CFLAGS="-O2 -I$PWD/build/tflite/include" \
-    go build -tags "$tags" -buildvcs=false -trimpath -ldflags "-s -w -X main.version=$version" -o "$out/miend" ./device/cmd/miend
+    go build -tags "$tags" -buildvcs=false -buildmode=pie -trimpath \
+    -ldflags "-s -w -X main.version=$version -extldflags '-Wl,-s -Wl,-z,relro -Wl,-z,now'" -o "$out/miend" ./device/cmd/miend
 cp "build/tflite/linux_$arch/libtensorflowlite_c.so" "$out/"
 ls -l "$out/miend"

@@ -1,0 +1,174 @@
+//go:build ignore
+
+// Mkdeb makes the Debian package of one board from what make firmware built:
+//
+//	go run -modfile boards/deb/nfpm.mod boards/deb/mkdeb.go BOARD VERSION EPOCH OUT
+//
+// It stands outside the module's packages, with requirements of its own
+// (nfpm.mod), because nfpm brings forty modules that no program of mien needs.
+// EPOCH is the commit's time in seconds, so that the same commit gives the
+// same package.
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goreleaser/nfpm/v2"
+	_ "github.com/goreleaser/nfpm/v2/deb"
+	"github.com/goreleaser/nfpm/v2/files"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "mkdeb:", err)
+		os.Exit(1)
+	}
+}
+
+const maintainer = "The mien authors <mien@example.invalid>"
+
+// board is what the package needs of boards/BOARD.json.
+type board struct {
+	Title, Arch string
+}
+
+func run(args []string) error {
+	if len(args) != 4 {
+		return fmt.Errorf("want BOARD VERSION EPOCH OUT")
+	}
+	name, version, out := args[0], args[1], args[3]
+	seconds, err := strconv.ParseInt(args[2], 10, 64)
+	if err != nil {
+		return err
+	}
+	when := time.Unix(seconds, 0).UTC()
+	data, err := os.ReadFile("boards/" + name + ".json")
+	if err != nil {
+		return err
+	}
+	var b board
+	if err := json.Unmarshal(data, &b); err != nil {
+		return err
+	}
+	contents, err := gather(name, version, when)
+	if err != nil {
+		return err
+	}
+	info := &nfpm.Info{
+		Name: "mien", Arch: b.Arch, Platform: "linux", Version: version, VersionSchema: "none",
+		Section: "electronics", Priority: "optional", Maintainer: maintainer, MTime: when,
+		Homepage: "https://example.invalid/mien",
+		Description: "Reads faces from a camera and drives a pin header\n" +
+			"miend finds faces in a camera's frames, reads emotion, age and gender from\n" +
+			"them with a quantised neural network, and signals the answers on GPIO lines\n" +
+			"by a written contract, on a display, on LEDs and over MQTT. No frame is\n" +
+			"stored or sent.\n" +
+			".\n" +
+			"This package is built for: " + b.Title + ".",
+		Overridables: nfpm.Overridables{
+			// What the binaries ask for; a test reads it off their symbols.
+			Depends:    []string{"libc6 (>= 2.28)", "libgcc-s1 | libgcc1", "libstdc++6 (>= 6)", "init-system-helpers (>= 1.54)", "systemd", "udev"},
+			Recommends: []string{"gpiod"},
+			Contents:   contents,
+			Scripts: nfpm.Scripts{PostInstall: "boards/deb/postinst", PreRemove: "boards/deb/prerm",
+				PostRemove: "boards/deb/postrm"},
+			Deb: nfpm.Deb{Compression: "xz"},
+		},
+	}
+	info = nfpm.WithDefaults(info)
+	if err := nfpm.PrepareForPackager(info, "deb"); err != nil {
+		return err
+	}
+	packager, err := nfpm.Get("deb")
+	if err != nil {
+		return err
+	}
+	var deb bytes.Buffer
+	if err := packager.Package(info, &deb); err != nil {
+		return err
+	}
+	return os.WriteFile(out, deb.Bytes(), 0o644)
+}
+
+// gather lists the files of the package; those that are made go to
+// build/BOARD/deb first.
+func gather(board, version string, when time.Time) (files.Contents, error) {
+	made := filepath.Join("build", board, "deb")
+	if err := os.MkdirAll(made, 0o755); err != nil {
+		return nil, err
+	}
+	page, err := exec.Command("bin/miend", "manual").Output()
+	if err != nil {
+		return nil, fmt.Errorf("bin/miend manual: %w (make bin/miend first)", err)
+	}
+	completion, err := exec.Command("bin/miend", "manual", "--bash").Output()
+	if err != nil {
+		return nil, err
+	}
+	changelog := fmt.Sprintf("mien (%s) unstable; urgency=medium\n\n  * Built from this commit; the project's history says what changed.\n\n -- %s  %s\n",
+		version, maintainer, when.Format(time.RFC1123Z))
+	for name, data := range map[string][]byte{
+		"miend.8.gz":   zip(page),
+		"changelog.gz": zip([]byte(changelog)),
+		"miend":        completion,
+		"copyright":    copyright(),
+	} {
+		if err := os.WriteFile(filepath.Join(made, name), data, 0o644); err != nil {
+			return nil, err
+		}
+	}
+	var all files.Contents
+	add := func(src, dst, kind string, mode os.FileMode) {
+		all = append(all, &files.Content{Source: src, Destination: dst, Type: kind,
+			FileInfo: &files.ContentFileInfo{Mode: mode, MTime: when, Owner: "root", Group: "root"}})
+	}
+	add("build/"+board+"/miend", "/usr/lib/mien/miend", "", 0o755)
+	add("build/"+board+"/libtensorflowlite_c.so", "/usr/lib/mien/libtensorflowlite_c.so", "", 0o644)
+	add("../lib/mien/miend", "/usr/bin/miend", files.TypeSymlink, 0)
+	add("device/config/mien.yaml", "/etc/mien/mien.yaml", files.TypeConfigNoReplace, 0o644)
+	add("boards/deb/miend.service", "/lib/systemd/system/miend.service", "", 0o644)
+	add("boards/deb/60-mien.rules", "/lib/udev/rules.d/60-mien.rules", "", 0o644)
+	add("boards/deb/mien.sysusers", "/usr/lib/sysusers.d/mien.conf", "", 0o644)
+	add("boards/deb/lintian-overrides", "/usr/share/lintian/overrides/mien", "", 0o644)
+	add(made+"/miend.8.gz", "/usr/share/man/man8/miend.8.gz", "", 0o644)
+	add(made+"/miend", "/usr/share/bash-completion/completions/miend", "", 0o644)
+	add(made+"/changelog.gz", "/usr/share/doc/mien/changelog.gz", "", 0o644)
+	add(made+"/copyright", "/usr/share/doc/mien/copyright", "", 0o644)
+	models, err := filepath.Glob("runtime/zoo/models/*.tflite")
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range models {
+		add(m, "/usr/share/mien/models/"+filepath.Base(m), "", 0o644)
+	}
+	return all, nil
+}
+
+// zip compresses as Debian wants it: the most, and without a time.
+func zip(data []byte) []byte {
+	var b bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&b, gzip.BestCompression) // the level is a constant
+	_, _ = z.Write(data)                                  // into memory
+	_ = z.Close()
+	return b.Bytes()
+}
+
+// copyright says whose work is in the package.
+func copyright() []byte {
+	var b strings.Builder
+	b.WriteString("Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n" +
+		"Upstream-Name: mien\n\n" +
+		"Files: *\nCopyright: 2026 The mien authors\nLicense: Apache-2.0\n\n" +
+		"Files: usr/lib/mien/libtensorflowlite_c.so\nCopyright: 2015-2022 The TensorFlow Authors\nLicense: Apache-2.0\n\n" +
+		"License: Apache-2.0\n On Debian systems the full text of this license is in\n /usr/share/common-licenses/Apache-2.0.\n")
+	return []byte(b.String())
+}
