@@ -56,9 +56,12 @@ type Options struct {
 	MaxFaces int       // 0 means 16
 }
 
-// DefaultScore is the lowest score of a face unless Options say otherwise. A
-// face whose eyes were not found needs twice as much.
+// DefaultScore is the lowest score of a face unless Options say otherwise.
 const DefaultScore = 0.5
+
+// blind is how many times as much a face needs whose eyes were not found: few
+// faces and many false ones are like that.
+const blind = 3
 
 func (o Options) defaults() (Options, error) {
 	if o.MinSize == 0 {
@@ -145,7 +148,7 @@ func (d *Detector) Detect(img *image.Gray, faces []Face) []Face {
 		if len(faces)-n == d.o.MaxFaces {
 			break
 		}
-		if f := d.face(img, w); f.Eyes || f.Score >= 2*d.o.MinScore {
+		if f := d.face(img, w); f.Eyes || f.Score >= blind*d.o.MinScore {
 			faces = append(faces, f)
 		}
 	}

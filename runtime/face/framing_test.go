@@ -14,10 +14,12 @@ import (
 
 // Set these to folders to measure the constants of this package again:
 //
-//	MIEN_FER=fer2013/train MIEN_UTK=utkface go test -run '^$' -bench 'Framing|FromCrop' -benchtime 1x ./runtime/face
+//	MIEN_FER=fer2013/train MIEN_UTK=utkface MIEN_EMPTY=pictures \
+//	  go test -run '^$' -bench 'Framing|FromCrop|FalseFaces' -benchtime 1x ./runtime/face
 const (
-	ferFolder = "MIEN_FER" // FER-2013 as Kaggle's folders of pictures, one folder an emotion
-	utkFolder = "MIEN_UTK" // UTKFace's crops
+	ferFolder = "MIEN_FER"   // FER-2013 as Kaggle's folders of pictures, one folder an emotion
+	utkFolder = "MIEN_UTK"   // UTKFace's crops
+	noFaces   = "MIEN_EMPTY" // pictures of anything but faces
 )
 
 // pictures returns every n-th picture of a folder that a variable names.
@@ -133,5 +135,67 @@ func BenchmarkFromCrop(b *testing.B) {
 	dst := newFace()
 	for i := 0; b.Loop(); i++ {
 		c.FromCrop(dst, imgs[i%len(imgs)], Loose)
+	}
+}
+
+// BenchmarkFalseFaces says what the second look is good for: how many of the
+// places that the scan likes are let through by the scan's own score and by the
+// second look, of crops of faces tilted by up to 24 degrees and of pictures
+// without an upright face.
+func BenchmarkFalseFaces(b *testing.B) {
+	d, err := NewDetector(Options{Angles: []float64{-20, 20}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	crops := pictures(b, utkFolder, "*.jpg", 60)
+	var faces, upsideDown []*image.Gray
+	for i, g := range crops {
+		img := image.NewGray(image.Rect(0, 0, 240, 240))
+		sample(img, g, frame{49.5, 49.5, 200, float64(i%7-3) * 8})
+		faces = append(faces, img)
+		img = image.NewGray(img.Rect)
+		sample(img, g, frame{49.5, 49.5, 200, 180})
+		upsideDown = append(upsideDown, img)
+	}
+	for b.Loop() {
+		falseFaces(d, "faces", faces)
+		falseFaces(d, "faces upside down", upsideDown)
+		falseFaces(d, "pictures without faces", pictures(b, noFaces, "*", 1))
+	}
+}
+
+func falseFaces(d *Detector, name string, imgs []*image.Gray) {
+	places := 0
+	scan := map[float32]int{8: 0, 16: 0, 30: 0}
+	second := map[float32]int{0.25: 0, DefaultScore: 0, 1: 0}
+	for _, img := range imgs {
+		d.hits = d.hits[:0]
+		for _, a := range d.angles {
+			d.hits = d.scan(img, a, d.hits)
+		}
+		for _, w := range cluster(d.hits, nil) {
+			places++
+			count(scan, w.score)
+			if w.score < promising {
+				continue
+			}
+			if w = d.look(img, w); w.score > 0 {
+				f := d.face(img, w)
+				if !f.Eyes {
+					f.Score /= blind
+				}
+				count(second, f.Score)
+			}
+		}
+	}
+	fmt.Printf("%s: %d pictures, %d places; score of the scan %v; of the second look %v\n", name, len(imgs), places, scan, second)
+}
+
+// count adds to every limit that v reaches.
+func count(limits map[float32]int, v float32) {
+	for l := range limits {
+		if v >= l {
+			limits[l]++
+		}
 	}
 }
