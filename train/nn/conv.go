@@ -23,7 +23,7 @@ type conv struct {
 func newConv(g geometry, in, out *tensor, w, b *Param, work *workers) *conv {
 	c := &conv{g: g, in: in, out: out, w: w, b: b, work: work}
 	c.taps = g.k * g.k * in.c
-	c.planes = in.c == 1 && g.stride == 1 && in.grad == nil
+	c.planes = in.c == 1 && g.k > 1 && g.stride == 1 && in.grad == nil
 	c.rows = max(1, min(out.h, 64*1024/(out.w*c.taps)))
 	c.wt, c.wtT = make([]float32, c.taps*out.c), make([]float32, c.taps*out.c)
 	for range work.n {
@@ -64,9 +64,9 @@ func (c *conv) forwardImage(worker, i int) {
 	x, y, co := c.in.image(i), c.out.image(i), c.out.c
 	for r := 0; r < c.out.h; r += c.rows {
 		n := min(c.rows, c.out.h-r) * c.out.w
-		col, pixel, tap := c.gather(worker, x, r)
+		col, ld := c.gather(worker, x, r)
 		part := y[r*c.out.w*co:][:n*co]
-		kernel.Gemm(n, co, c.taps, col, pixel, tap, c.wt, co, part, co, false)
+		gemm(c.planes, n, co, c.taps, col, ld, c.wt, co, part, co, false)
 		if c.b != nil {
 			kernel.AddRow(part, c.b.Value)
 		}
@@ -120,29 +120,29 @@ func (c *conv) backwardImage(worker, l, i int) {
 	kernel.SumRows(c.db[l], dy)
 	for r := 0; r < c.out.h; r += c.rows {
 		n := min(c.rows, c.out.h-r) * c.out.w
-		col, pixel, tap := c.gather(worker, x, r)
+		col, ld := c.gather(worker, x, r)
 		part := dy[r*c.out.w*co:][:n*co]
-		kernel.Gemm(c.taps, co, n, col, tap, pixel, part, co, c.dw[l], co, true)
+		gemm(!c.planes, c.taps, co, n, col, ld, part, co, c.dw[l], co, true)
 		if dx == nil {
 			continue
 		}
 		col = c.col[worker]
-		kernel.Gemm(n, c.taps, co, part, co, 1, c.wtT, c.taps, col, c.taps, false)
+		gemm(false, n, c.taps, co, part, co, c.wtT, c.taps, col, c.taps, false)
 		c.scatter(col, dx, r)
 	}
 }
 
-// gather returns the windows of c.rows output rows from r on, and the
-// distance of one pixel's from the next one's and of one tap from the next. A
-// 1x1 convolution of stride 1 needs no copy.
-func (c *conv) gather(worker int, x []float32, r int) (col []float32, pixel, tap int) {
+// gather returns the windows of c.rows output rows from r on as a matrix of
+// one row a pixel, or of one row a tap with c.planes, and the length of a row.
+// A 1x1 convolution of stride 1 needs no copy.
+func (c *conv) gather(worker int, x []float32, r int) (col []float32, ld int) {
 	switch {
 	case c.g.k == 1 && c.g.stride == 1:
-		return x[r*c.out.w*c.in.c:], c.taps, 1
+		return x[r*c.out.w*c.in.c:], c.taps
 	case c.planes:
-		return c.gatherPlanes(worker, x, r), 1, c.rows * c.out.w
+		return c.gatherPlanes(worker, x, r), c.rows * c.out.w
 	}
-	return c.gatherWindows(worker, x, r), c.taps, 1
+	return c.gatherWindows(worker, x, r), c.taps
 }
 
 // gatherPlanes moves whole rows of the picture, once for every tap.

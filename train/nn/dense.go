@@ -36,7 +36,7 @@ func (d *dense) forward(p *pass) {
 func (d *dense) forwardRows(_, task int) {
 	r := task * d.rows
 	m := min(d.rows, d.output-r)
-	kernel.Gemm(m, d.n, d.inputs, d.w.Value[r*d.inputs:], d.inputs, 1, d.xT, d.n, d.yT[r*d.n:], d.n, false)
+	gemm(false, m, d.n, d.inputs, d.w.Value[r*d.inputs:], d.inputs, d.xT, d.n, d.yT[r*d.n:], d.n, false)
 }
 
 func (d *dense) backward(p *pass) {
@@ -54,11 +54,11 @@ func (d *dense) backward(p *pass) {
 func (d *dense) weightRows(_, task int) {
 	r := task * d.rows
 	m := min(d.rows, d.output-r)
-	kernel.Gemm(m, d.inputs, d.n, d.out.grad[r:], 1, d.output, d.in.data, d.inputs, d.w.Grad[r*d.inputs:], d.inputs, false)
+	gemm(true, m, d.inputs, d.n, d.out.grad[r:], d.output, d.in.data, d.inputs, d.w.Grad[r*d.inputs:], d.inputs, false)
 }
 
 func (d *dense) inputCols(_, task int) {
 	j := task * d.cols
 	n := min(d.cols, d.inputs-j)
-	kernel.Gemm(d.n, n, d.output, d.out.grad, d.output, 1, d.w.Value[j:], d.inputs, d.in.grad[j:], d.inputs, false)
+	gemm(false, d.n, n, d.output, d.out.grad, d.output, d.w.Value[j:], d.inputs, d.in.grad[j:], d.inputs, false)
 }

@@ -1,6 +1,9 @@
 // Package nn runs and trains the networks of train/arch: forward, backward
 // and the optimiser, on the CPU, in float32.
 //
+// Products of matrices go through gonum's blas32, which gets a faster Sgemm
+// from the first New on.
+//
 // Activations are kept picture by picture with the channels innermost (NHWC);
 // parameters have PyTorch's names and shapes (OIHW), so that a checkpoint is
 // read by its users. Results do not depend on the number of threads, and a
@@ -86,6 +89,7 @@ func New(net arch.Net, batch, threads int) (*Net, error) {
 	if batch < 1 || threads < 1 {
 		return nil, fmt.Errorf("nn: %s: batch %d and threads %d must be at least 1", net.Name, batch, threads)
 	}
+	useKernels()
 	n := &Net{Arch: net, batch: batch, work: newWorkers(threads)}
 	n.adamF = n.adamPart
 	b := builder{net: n, named: map[string]int{}}

@@ -207,7 +207,7 @@ func (c *winograd) transformWeights(f *tiling, worker int, w []float32, step, co
 // product is y = x * U at one point, for rows of x.
 func (f *tiling) product(y, x, u []float32, rows, in, out int) {
 	for j := 0; j < out; j += panel {
-		kernel.Gemm(rows, min(panel, out-j), in, x, in, 1, u[j*in:], panel, y[j:], out, false)
+		gemm(false, rows, min(panel, out-j), in, x, in, u[j*in:], panel, y[j:], out, false)
 	}
 }
 
@@ -382,7 +382,7 @@ func (c *winograd) backwardBlock(worker, l, first, count int, more bool) {
 func (c *winograd) backwardPoint(k, count int, v, m, du []float32, more bool) {
 	f, ci, co := &c.fast, c.in.c, c.out.c
 	for j := 0; j < co; j += panel {
-		kernel.Gemm(ci, min(panel, co-j), count, v, 1, ci, m[j:], co, du[j*ci:], panel, more)
+		gemm(true, ci, min(panel, co-j), count, v, ci, m[j:], co, du[j*ci:], panel, more)
 	}
 	if c.in.grad != nil {
 		f.product(v, m, c.mem.u[k*f.pointU:], count, co, ci)
