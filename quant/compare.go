@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 
 	"mien/quant/graph"
@@ -145,18 +144,22 @@ func (d *Diff) merge(o *Diff) {
 	d.outOfRange += o.outOfRange
 }
 
-// Probe returns the quantised graph in a form that runtime/portable runs. For
-// modes that it does not compute in, that is a float graph with the quantised
-// weights.
-func (r *Result) Probe() (*graph.Graph, error) {
-	switch r.Plan.Recipe.defaults().Mode {
-	case Dynamic, Int16x8:
-		return Dequantised(r.Graph)
+// Computable returns g in a form that runtime/portable runs: g itself, or, of a
+// dynamic-range or int16 model, a float graph with the same weights.
+func Computable(g *graph.Graph) (*graph.Graph, error) {
+	for _, o := range g.Ops {
+		for slot, i := range o.Inputs {
+			if i < 0 {
+				continue
+			}
+			t := g.Tensors[i]
+			hybrid := slot == 1 && weighted(o.Kind) && t.Type == graph.Int8 && g.Tensors[o.Inputs[0]].Type == graph.Float32
+			if t.Type == graph.Int16 || hybrid {
+				return Dequantised(g)
+			}
+		}
 	}
-	if slices.ContainsFunc(r.Graph.Tensors, func(t *graph.Tensor) bool { return t.Type == graph.Int16 }) {
-		return Dequantised(r.Graph)
-	}
-	return r.Graph, nil
+	return g, nil
 }
 
 // Dequantised returns g with every weight in float32, as its integers mean it,

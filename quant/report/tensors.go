@@ -38,7 +38,7 @@ const maxSNR = 200
 const shownBins = 64
 
 func tensors(ctx context.Context, in Input, faces []quant.Face, tick func()) ([]Tensor, error) {
-	probe, err := in.Result.Probe()
+	probe, err := quant.Computable(in.Result.Graph)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ type commands struct {
 	Data     dataCmd     `cmd:"" help:"Look at data sets."`
 	Eval     evalCmd     `cmd:"" help:"Measure a model or checkpoint on a data set."`
 	Quantize quantizeCmd `cmd:"" help:"Turn a checkpoint into a .tflite file and say what it cost."`
+	Inspect  inspectCmd  `cmd:"" help:"Say what is in a .tflite file."`
+	Diff     diffCmd     `cmd:"" help:"Compare two models tensor by tensor on the same faces."`
 }
 
 // env is what every command gets beside its flags.

@@ -1,0 +1,414 @@
+// Package inspect describes a .tflite file: what is in it, what it costs to
+// run, and whether an Edge TPU would take it. It runs nothing.
+package inspect
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"mien/quant/graph"
+	"mien/runtime/model"
+)
+
+// Info describes a file.
+type Info struct {
+	Bytes       int      `json:"bytes"`
+	Name        string   `json:"name,omitempty"`
+	Description string   `json:"description,omitempty"`
+	Inputs      []Tensor `json:"inputs"`
+	Outputs     []Tensor `json:"outputs"`
+	Operators   []Op     `json:"operators"`
+	// Parameters counts the elements of all constants, MACs the
+	// multiply-adds of one run.
+	Parameters int   `json:"parameters"`
+	MACs       int64 `json:"macs"`
+	// Arena estimates the memory for what is computed, packed as TensorFlow
+	// Lite packs it; operators' scratch memory is not in it.
+	Arena    int64          `json:"arena_bytes"`
+	Metadata map[string]int `json:"metadata,omitempty"` // sizes
+	Card     *model.Card    `json:"card,omitempty"`
+	Unkept   []string       `json:"unread,omitempty"`
+}
+
+// Tensor describes a tensor.
+type Tensor struct {
+	Name     string    `json:"name"`
+	Type     string    `json:"type"`
+	Shape    []int     `json:"shape"`
+	Scale    []float32 `json:"scale,omitempty"` // one, or one for each channel
+	Zero     int64     `json:"zero"`
+	Axis     int       `json:"axis,omitempty"`
+	Constant bool      `json:"constant,omitempty"`
+	Bytes    int       `json:"bytes,omitempty"`
+}
+
+// Op describes an operator.
+type Op struct {
+	Name       string   `json:"name"`
+	Version    int      `json:"version"`
+	Options    string   `json:"options,omitempty"`
+	Inputs     []Tensor `json:"inputs"`
+	Outputs    []Tensor `json:"outputs"`
+	Parameters int      `json:"parameters,omitempty"`
+	MACs       int64    `json:"macs,omitempty"`
+}
+
+// Describe describes g, read from a file of that many bytes.
+func Describe(g *graph.Graph, size int) *Info {
+	info := &Info{Bytes: size, Name: g.Name, Description: g.Description, Unkept: g.Unkept, Arena: arena(g)}
+	for _, i := range g.Inputs {
+		info.Inputs = append(info.Inputs, tensorOf(g, i))
+	}
+	for _, i := range g.Outputs {
+		info.Outputs = append(info.Outputs, tensorOf(g, i))
+	}
+	for _, t := range g.Tensors {
+		if t.Const() {
+			info.Parameters += t.Elems()
+		}
+	}
+	for _, o := range g.Ops {
+		op := Op{Name: o.Name(), Version: o.Version, Options: options(o), MACs: MACs(g, o)}
+		info.MACs += op.MACs
+		for _, i := range o.Inputs {
+			t := tensorOf(g, i)
+			op.Inputs = append(op.Inputs, t)
+			if t.Constant {
+				op.Parameters += g.Tensors[i].Elems()
+			}
+		}
+		for _, i := range o.Outputs {
+			op.Outputs = append(op.Outputs, tensorOf(g, i))
+		}
+		info.Operators = append(info.Operators, op)
+	}
+	for _, m := range g.Metadata {
+		if info.Metadata == nil {
+			info.Metadata = map[string]int{}
+		}
+		info.Metadata[m.Name] = len(m.Data)
+	}
+	if b := g.Meta(model.CardKey); b != nil {
+		if card, err := model.ParseCard(b); err == nil {
+			info.Card = &card
+		} else {
+			info.Unkept = append(slices.Clip(info.Unkept), err.Error())
+		}
+	}
+	return info
+}
+
+func tensorOf(g *graph.Graph, i int) Tensor {
+	if i < 0 {
+		return Tensor{Name: "(none)"}
+	}
+	t := g.Tensors[i]
+	out := Tensor{Name: t.Name, Type: t.Type.String(), Shape: t.Shape, Constant: t.Const(), Bytes: len(t.Data)}
+	if q := t.Quant; q != nil {
+		out.Scale, out.Axis = q.Scale, q.Axis
+		if len(q.Zero) > 0 {
+			out.Zero = q.Zero[0]
+		}
+	}
+	return out
+}
+
+// options says an operator's options in words; zero values are left out.
+func options(o *graph.Op) string {
+	var w []string
+	add := func(on bool, format string, args ...any) {
+		if on {
+			w = append(w, fmt.Sprintf(format, args...))
+		}
+	}
+	act := func(a graph.Activation) {
+		names := []string{"", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT"}
+		if a > 0 && int(a) < len(names) {
+			w = append(w, names[a])
+		}
+	}
+	pad := func(p graph.Padding) {
+		w = append(w, map[graph.Padding]string{graph.Same: "SAME", graph.Valid: "VALID"}[p])
+	}
+	switch v := o.Options.(type) {
+	case graph.ConvOptions:
+		pad(v.Padding)
+		add(v.StrideH != 1 || v.StrideW != 1, "stride %dx%d", v.StrideH, v.StrideW)
+		add(v.DilationH > 1 || v.DilationW > 1, "dilation %dx%d", v.DilationH, v.DilationW)
+		act(v.Activation)
+	case graph.DepthwiseOptions:
+		pad(v.Padding)
+		add(v.StrideH != 1 || v.StrideW != 1, "stride %dx%d", v.StrideH, v.StrideW)
+		add(v.DilationH > 1 || v.DilationW > 1, "dilation %dx%d", v.DilationH, v.DilationW)
+		add(v.Multiplier > 1, "multiplier %d", v.Multiplier)
+		act(v.Activation)
+	case graph.PoolOptions:
+		pad(v.Padding)
+		add(true, "%dx%d stride %dx%d", v.FilterH, v.FilterW, v.StrideH, v.StrideW)
+		act(v.Activation)
+	case graph.FullyConnectedOptions:
+		act(v.Activation)
+		add(v.KeepDims, "keep dims")
+		add(v.Shuffled, "shuffled weights")
+	case graph.ArithOptions:
+		act(v.Activation)
+	case graph.SoftmaxOptions:
+		add(v.Beta != 1, "beta %g", v.Beta)
+	case graph.ReshapeOptions:
+		add(len(v.Shape) > 0, "to %v", v.Shape)
+	case graph.ConcatOptions:
+		add(true, "axis %d", v.Axis)
+		act(v.Activation)
+	case graph.ReduceOptions:
+		add(v.KeepDims, "keep dims")
+	case graph.RawOptions:
+		n := 0
+		for _, f := range v.Fields {
+			if f != nil {
+				n++
+			}
+		}
+		add(n > 0, "%d options", n)
+	}
+	return strings.Join(w, " ")
+}
+
+// MACs returns the multiply-adds of an operator, those of convolutions and
+// dense layers.
+func MACs(g *graph.Graph, o *graph.Op) int64 {
+	if len(o.Inputs) < 2 || len(o.Outputs) == 0 || o.Inputs[1] < 0 {
+		return 0
+	}
+	w, out := g.Tensors[o.Inputs[1]].Shape, int64(g.Tensors[o.Outputs[0]].Elems())
+	switch {
+	case o.Kind == graph.Conv2D && len(w) == 4:
+		return out * int64(w[1]*w[2]*w[3])
+	case o.Kind == graph.DepthwiseConv2D && len(w) == 4:
+		return out * int64(w[1]*w[2])
+	case o.Kind == graph.FullyConnected && len(w) == 2:
+		return out * int64(w[1])
+	}
+	return 0
+}
+
+// alignment of tensors in TensorFlow Lite's arena.
+const alignment = 64
+
+// arena packs what is computed as TensorFlow Lite's planner does: the largest
+// first, each in the first gap that is free as long as it lives.
+func arena(g *graph.Graph) int64 {
+	type block struct {
+		size, at    int64
+		first, last int
+	}
+	blocks := map[int]*block{}
+	use := func(i, step int) {
+		if i < 0 || g.Tensors[i].Const() {
+			return
+		}
+		t := g.Tensors[i]
+		b := blocks[i]
+		if b == nil {
+			size := int64(t.Elems()) * int64(max(t.Type.Size(), 1))
+			b = &block{size: (size + alignment - 1) / alignment * alignment, first: step}
+			blocks[i] = b
+		}
+		b.last = max(b.last, step)
+	}
+	for _, i := range g.Inputs {
+		use(i, 0)
+	}
+	for k, o := range g.Ops {
+		for _, i := range o.Inputs {
+			use(i, k)
+		}
+		for _, i := range o.Outputs {
+			use(i, k)
+		}
+	}
+	for _, i := range g.Outputs {
+		use(i, len(g.Ops))
+	}
+	order := make([]int, 0, len(blocks))
+	for i := range blocks {
+		order = append(order, i)
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(blocks[b].size, blocks[a].size), cmp.Compare(a, b))
+	})
+	var placed []*block // by place
+	var top int64
+	for _, i := range order {
+		b := blocks[i]
+		for _, p := range placed {
+			if p.first > b.last || p.last < b.first {
+				continue
+			}
+			if b.at+b.size <= p.at {
+				break
+			}
+			b.at = max(b.at, p.at+p.size)
+		}
+		k, _ := slices.BinarySearchFunc(placed, b, func(x, y *block) int { return cmp.Compare(x.at, y.at) })
+		placed = slices.Insert(placed, k, b)
+		top = max(top, b.at+b.size)
+	}
+	return top
+}
+
+// JSON returns the description as JSON.
+func (info *Info) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(info, "", " ")
+	return append(b, '\n'), err
+}
+
+// Text returns the description for reading.
+func (info *Info) Text() string {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%d bytes", info.Bytes)
+	if info.Description != "" {
+		fmt.Fprintf(&b, ", %q", info.Description)
+	}
+	fmt.Fprintf(&b, "\n%d operators, %d parameters, %.1f M multiply-adds, arena about %d KiB\n\n",
+		len(info.Operators), info.Parameters, float64(info.MACs)/1e6, (info.Arena+1023)/1024)
+	for _, t := range info.Inputs {
+		fmt.Fprintf(&b, "input  %s\n", t)
+	}
+	for _, t := range info.Outputs {
+		fmt.Fprintf(&b, "output %s\n", t)
+	}
+	fmt.Fprintln(&b)
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "#\toperator\tversion\toptions\toutput\tweights\tparameters\tM multiply-adds\n")
+	for i, o := range info.Operators {
+		var outs, weights []string
+		for _, t := range o.Outputs {
+			outs = append(outs, t.String())
+		}
+		if len(o.Inputs) > 1 && o.Inputs[1].Constant {
+			weights = append(weights, o.Inputs[1].kind())
+		}
+		fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\t%s\t%d\t%.2f\n", i, o.Name, o.Version, o.Options, strings.Join(outs, ", "),
+			strings.Join(weights, ""), o.Parameters, float64(o.MACs)/1e6)
+	}
+	w.Flush()
+	info.metadata(&b)
+	return b.String()
+}
+
+func (info *Info) metadata(b *bytes.Buffer) {
+	names := make([]string, 0, len(info.Metadata))
+	for n := range info.Metadata {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for i, n := range names {
+		if i == 0 {
+			fmt.Fprintln(b)
+		}
+		fmt.Fprintf(b, "metadata %s: %d bytes\n", n, info.Metadata[n])
+	}
+	if c := info.Card; c != nil {
+		fmt.Fprintf(b, "\ncard: %s\n", c.Name)
+		for _, l := range [][2]string{{"about", c.Description}, {"input", c.Input}, {"licence", c.License},
+			{"network", c.Arch}, {"recipe", firstLine(c.Recipe)}, {"quantised", c.Quantised},
+			{"checkpoint SHA-256", c.SHA256.Checkpoint}, {"calibration set SHA-256", c.SHA256.Calibration}} {
+			if l[1] != "" {
+				fmt.Fprintf(b, "  %s: %s\n", l[0], l[1])
+			}
+		}
+		if c.Epochs > 0 {
+			fmt.Fprintf(b, "  epochs: %d\n", c.Epochs)
+		}
+		for _, h := range c.Heads {
+			fmt.Fprintf(b, "  head %s: %s\n", h.Name, strings.Join(h.Labels, ", "))
+		}
+		for _, d := range c.Training {
+			fmt.Fprintf(b, "  trained on %s: %d images, %s\n", d.Name, d.Images, d.Terms)
+		}
+		for _, a := range c.Accuracy {
+			fmt.Fprintf(b, "  accuracy of %s on %s: %.2f%% of %d (float %.2f%%)\n", a.Head, a.Data, 100*a.File, a.N, 100*a.Float)
+		}
+		for _, l := range c.Limits {
+			fmt.Fprintf(b, "  limit: %s\n", l)
+		}
+	}
+	for _, u := range info.Unkept {
+		fmt.Fprintf(b, "not read: %s\n", u)
+	}
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}
+
+func (t Tensor) kind() string {
+	s := t.Type
+	switch {
+	case len(t.Scale) > 1:
+		s += fmt.Sprintf(" %d scales", len(t.Scale))
+	case len(t.Scale) == 1:
+		s += fmt.Sprintf(" scale %.4g zero %d", t.Scale[0], t.Zero)
+	}
+	return s
+}
+
+// String says name, shape, type and quantisation.
+func (t Tensor) String() string { return fmt.Sprintf("%s %v %s", t.Name, t.Shape, t.kind()) }
+
+// DOT returns the graph in Graphviz's language.
+func (info *Info) DOT() string {
+	var b strings.Builder
+	b.WriteString("digraph model {\n  node [shape=box, fontname=\"sans-serif\"];\n")
+	from := map[string]string{}
+	for i, t := range info.Inputs {
+		id := fmt.Sprintf("in%d", i)
+		fmt.Fprintf(&b, "  %s [label=%s, shape=ellipse];\n", id, dotString(t.String()))
+		from[t.Name] = id
+	}
+	for i, o := range info.Operators {
+		label := o.Name
+		if o.Options != "" {
+			label += "\n" + o.Options
+		}
+		for _, t := range o.Inputs {
+			if t.Constant {
+				label += "\n" + fmt.Sprintf("%v %s", t.Shape, t.kind())
+			}
+		}
+		fmt.Fprintf(&b, "  op%d [label=%s];\n", i, dotString(label))
+		for _, t := range o.Inputs {
+			if src, ok := from[t.Name]; ok && !t.Constant {
+				fmt.Fprintf(&b, "  %s -> op%d [label=%s];\n", src, i, dotString(fmt.Sprintf("%s\n%v %s", t.Name, t.Shape, t.kind())))
+			}
+		}
+		for _, t := range o.Outputs {
+			from[t.Name] = fmt.Sprintf("op%d", i)
+		}
+	}
+	for i, t := range info.Outputs {
+		fmt.Fprintf(&b, "  out%d [label=%s, shape=ellipse];\n", i, dotString(t.String()))
+		if src, ok := from[t.Name]; ok {
+			fmt.Fprintf(&b, "  %s -> out%d;\n", src, i)
+		}
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// dotString quotes for Graphviz, which knows fewer escapes than Go.
+func dotString(s string) string {
+	s = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s)
+	return `"` + strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return '?'
+		}
+		return r
+	}, s) + `"`
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"text/tabwriter"
+
+	"mien/quant/graph"
+	"mien/quant/inspect"
+	"mien/quant/tflite"
+)
+
+type inspectCmd struct {
+	File   string `arg:"" help:"A .tflite file, of any maker." placeholder:"F.tflite"`
+	JSON   bool   `help:"Print JSON." name:"json" xor:"form"`
+	Dot    bool   `help:"Print the graph for Graphviz (dot -Tsvg)." xor:"form"`
+	Target string `help:"Say what the compiler of an accelerator would make of it: edgetpu." enum:",edgetpu" default:""`
+}
+
+func (c *inspectCmd) Run(e env) error {
+	g, size, err := readGraph(c.File)
+	if err != nil {
+		return err
+	}
+	if c.Target == "edgetpu" {
+		return c.edgeTPU(e, inspect.CheckEdgeTPU(g))
+	}
+	info := inspect.Describe(g, size)
+	switch {
+	case c.JSON:
+		b, err := info.JSON()
+		if err != nil {
+			return err
+		}
+		_, err = e.stdout.Write(b)
+		return err
+	case c.Dot:
+		_, err = fmt.Fprint(e.stdout, info.DOT())
+		return err
+	}
+	_, err = fmt.Fprint(e.stdout, info.Text())
+	return err
+}
+
+func (c *inspectCmd) edgeTPU(e env, r *inspect.EdgeTPU) error {
+	if c.JSON {
+		return json.NewEncoder(e.stdout).Encode(r)
+	}
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	for _, m := range r.Operators {
+		where := "TPU"
+		if !m.TPU {
+			where = "CPU: " + m.Why
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", m.Index, m.Op, m.Output, where)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(e.stdout, "\n%s\n", r.Verdict)
+	return err
+}
+
+func readGraph(path string) (*graph.Graph, int, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	g, err := tflite.Unmarshal(b)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return g, len(b), nil
+}
