@@ -138,13 +138,10 @@ func ParseRecipe(name string, b []byte, set []string) (Recipe, error) {
 	if err := decode(b, &r); err != nil {
 		return Recipe{}, fmt.Errorf("train: recipe %s: %w", name, err)
 	}
-	if err := r.Set(set); err != nil {
-		return Recipe{}, err
-	}
 	if err := r.check(); err != nil {
 		return Recipe{}, fmt.Errorf("train: recipe %s: %w", name, err)
 	}
-	return r, nil
+	return r, r.Set(set)
 }
 
 // paperRecipe is the recipe of Saroop et al. 2021, section 4.
@@ -184,7 +181,10 @@ func (r *Recipe) Set(set []string) error {
 			return fmt.Errorf("train: --set %s: %w", s, err)
 		}
 	}
-	return r.check()
+	if err := r.check(); err != nil {
+		return fmt.Errorf("train: --set %s: %w", strings.Join(set, ", "), err)
+	}
+	return nil
 }
 
 // YAML returns the whole recipe as a file.
