@@ -376,6 +376,24 @@ func TestPastIsToldOnce(t *testing.T) {
 	}
 }
 
+// When readings stop, because the camera is lost or consent was withdrawn,
+// the last one is not shown for ever.
+func TestFacesAreForgotten(t *testing.T) {
+	h := newHub(&Options{MaxStreams: 4, Rate: 10})
+	h.take(newScene().reading())
+	h.pass(true)
+	h.forget(time.Now())
+	if _, r, _ := h.latest(); !bytes.Contains(r, []byte(`"happy"`)) {
+		t.Fatalf("the reading is gone at once: %s", r)
+	}
+	h.forget(time.Now().Add(2 * silence))
+	_, r, _ := h.latest()
+	if !bytes.Contains(r, []byte(`"faces":[]`)) || !bytes.Contains(r, []byte(`"seq":1`)) {
+		t.Errorf("still %s", r)
+	}
+	valid(t, "Reading", r)
+}
+
 // Feeding costs the pipeline no allocation per frame, watched or not.
 func TestReadingAllocatesNothing(t *testing.T) {
 	h := newHub(&Options{MaxStreams: 4, Rate: 10})

@@ -15,6 +15,9 @@ const (
 	pastSize   = 32  // tracks and transitions that a new watcher is told
 )
 
+// silence is how long a reading is shown when no other follows.
+const silence = 3 * time.Second
+
 // message is one server-sent event, encoded once for all watchers.
 type message struct {
 	id   uint64
@@ -37,6 +40,7 @@ type hub struct {
 		sync.Mutex
 		reading device.Reading
 		fresh   bool
+		taken   time.Time      // when the reading came
 		stages  device.Latency // sums since start
 		frames  uint64
 		news    ring[news]
@@ -78,7 +82,7 @@ func newHub(o *Options) *hub {
 func (h *hub) take(r *device.Reading) {
 	h.in.Lock()
 	r.CopyInto(&h.in.reading)
-	h.in.fresh = true
+	h.in.fresh, h.in.taken = true, time.Now()
 	h.in.frames++
 	s, l := &h.in.stages, &r.Latency
 	s.Wait, s.Detect, s.Align, s.Predict = s.Wait+l.Wait, s.Detect+l.Detect, s.Align+l.Align, s.Predict+l.Predict
@@ -161,6 +165,28 @@ func (h *hub) run(ctx context.Context) {
 
 func (h *hub) report() {
 	h.send(h.encode("status", h.look()))
+	h.forget(time.Now())
+}
+
+// forget empties the reading when none has come for a while: whoever was in
+// view is not known to be there, and without consent is not to be told of.
+func (h *hub) forget(now time.Time) {
+	h.in.Lock()
+	silent := !h.in.taken.IsZero() && now.Sub(h.in.taken) > silence && !h.in.fresh
+	if silent {
+		h.in.taken = time.Time{}
+		h.in.reading = device.Reading{}
+	}
+	h.in.Unlock()
+	if !silent {
+		return
+	}
+	last := h.scratch
+	h.scratch = device.Reading{}
+	h.out.Lock()
+	h.out.faces = 0
+	h.out.Unlock()
+	h.send(h.encode("reading", &device.Reading{Time: last.Time, Seq: last.Seq, Width: last.Width, Height: last.Height}))
 }
 
 // pass empties the inbox; a reading goes out only if one is due, and is held

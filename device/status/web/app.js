@@ -90,8 +90,8 @@ function newPerson(id) {
     p.bars.set(l, {dt, fill, pc});
   } else bars.hidden = true;
   for (const h of rest) {
-    const dd = el("dd"), ticks = el("div", {class: "ticks", "aria-hidden": "true"}, ...h.labels.map(l => el("i", {title: l})));
-    others.append(el("div", {class: "other"}, el("div", {class: "row"}, el("dt", {}, h.name), dd), ticks));
+    const dd = el("dd"), ticks = el("dd", {class: "ticks", "aria-hidden": "true"}, ...h.labels.map(l => el("i", {title: l})));
+    others.append(el("div", {class: "other"}, el("dt", {}, h.name), dd, ticks));
     p.others.set(h.name, {dd, ticks});
   }
   others.hidden = rest.length === 0;
