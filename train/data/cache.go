@@ -20,7 +20,7 @@ const cacheMagic = "mien faces 1\n"
 
 // cacheKey names the faces that the items give: it changes with every file's
 // name, size or time, and with the geometry.
-func cacheKey(kind, dir string, items []item) (string, error) {
+func cacheKey(kind, dir string, items []item) string {
 	h := sha256.New()
 	fmt.Fprintln(h, geometry, kind, len(items))
 	for _, it := range items {
@@ -33,7 +33,27 @@ func cacheKey(kind, dir string, items []item) (string, error) {
 			fmt.Fprintln(h, info.Size(), info.ModTime().UnixNano())
 		}
 	}
-	return fmt.Sprintf("%x", h.Sum(nil)[:12]), nil
+	return fmt.Sprintf("%x", h.Sum(nil)[:12])
+}
+
+// fromWhole returns the records of some items out of those of the whole set,
+// or nil. Both lists are in the same order.
+func fromWhole(cache, kind, dir string, items, all []item) []byte {
+	if cache == "" {
+		return nil
+	}
+	whole := readCache(cache, cacheKey(kind, dir, all), len(all))
+	if whole == nil {
+		return nil
+	}
+	records := make([]byte, 0, len(items)*recordBytes)
+	for i := range all {
+		if len(items) > 0 && all[i].path == items[0].path {
+			records = append(records, whole[i*recordBytes:][:recordBytes]...)
+			items = items[1:]
+		}
+	}
+	return records
 }
 
 func cachePath(dir, key string) string { return filepath.Join(dir, "faces-"+key+".bin") }

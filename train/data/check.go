@@ -34,13 +34,13 @@ func Check(ctx context.Context, spec string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	items = limit(items, o.Limit)
-	s, bad, err := prepare(ctx, kind, dir, items, o)
+	some := limit(items, o.Limit)
+	s, bad, err := prepare(ctx, kind, dir, some, items, o)
 	if err != nil {
 		return nil, err
 	}
 	s.split(o)
-	r := &Report{Set: s, Listed: len(items), Bad: bad}
+	r := &Report{Set: s, Listed: len(some), Bad: bad}
 	r.duplicates()
 	return r, nil
 }

@@ -112,8 +112,8 @@ func Load(ctx context.Context, spec string, o Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	items = limit(items, o.Limit)
-	s, bad, err := prepare(ctx, kind, dir, items, o)
+	some := limit(items, o.Limit)
+	s, bad, err := prepare(ctx, kind, dir, some, items, o)
 	if err != nil {
 		return nil, err
 	}

@@ -320,6 +320,18 @@ func TestCache(t *testing.T) {
 		t.Errorf("%d prepared at first", prepared)
 	}
 	prepared = 0
+	part := o
+	part.Limit = 4
+	some := load(t, "fer2013:"+dir, part)
+	if prepared != 0 || len(some.Samples) != 4 {
+		t.Errorf("%d prepared of a part, %d samples", prepared, len(some.Samples))
+	}
+	for _, x := range some.Samples {
+		i := slices.IndexFunc(first.Samples, func(y Sample) bool { return y.Path == x.Path })
+		if !slices.Equal(x.Face, first.Samples[i].Face) {
+			t.Errorf("%s of the part has another face", x.Path)
+		}
+	}
 	second := load(t, "fer2013:"+dir, o)
 	if prepared != 0 {
 		t.Errorf("%d prepared with a cache", prepared)

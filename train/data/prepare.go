@@ -26,19 +26,20 @@ const (
 	recordBytes = 8 + Pixels + thumbSide*thumbSide // ID, face, thumb
 )
 
-// prepare reads the items' images, from the cache where it has them.
-// Unreadable ones are returned and left out.
-func prepare(ctx context.Context, kind, dir string, items []item, o Options) (*Set, []Bad, error) {
+// prepare reads the items' images, from the cache where it has them, or all
+// images of the set. Unreadable ones are returned and left out.
+func prepare(ctx context.Context, kind, dir string, items, all []item, o Options) (*Set, []Bad, error) {
 	set := &Set{Kind: kind, Dir: dir}
 	for i := range items {
 		set.Published = set.Published || items[i].published != ""
 	}
-	key, err := cacheKey(kind, dir, items)
-	if err != nil {
-		return nil, nil, err
-	}
+	key := cacheKey(kind, dir, items)
 	records := readCache(o.CacheDir, key, len(items))
+	if records == nil && len(items) < len(all) {
+		records = fromWhole(o.CacheDir, kind, dir, items, all)
+	}
 	var bad []Bad
+	var err error
 	if records == nil {
 		records, bad, err = prepareAll(ctx, kind, dir, items, o.Progress)
 		if err != nil {
