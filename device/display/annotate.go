@@ -112,6 +112,7 @@ func (a *Annotator) face(out *image.RGBA, f *device.FaceReading, at image.Point,
 		words += "  " + h.Label
 	}
 	w := float32(a.width(a.strong, words)) + 20
+	x0, y0 = min(max(x0, 4), pictureW-w-4), max(y0, 42)
 	rounded(out, x0, y0-38, x0+w, y0-8, 6, c)
 	a.write(out, a.strong, words, int(x0)+10, int(y0)-17, ground)
 }
@@ -247,10 +248,13 @@ func circle(v *vector.Rasterizer, x, y, r float32, dir float64) {
 // path fills what shape draws within the bounds given.
 func path(out *image.RGBA, c color.Color, x0, y0, x1, y1 float32, shape func(v *vector.Rasterizer, ox, oy float32)) {
 	r := image.Rect(int(x0)-1, int(y0)-1, int(x1)+2, int(y1)+2)
-	if r.Dx() <= 0 || r.Dy() <= 0 || r.Dx() > 1<<13 || r.Dy() > 1<<13 {
+	if !r.Overlaps(out.Rect) || r.Dx() > 1<<13 || r.Dy() > 1<<13 {
 		return
 	}
 	v := vector.NewRasterizer(r.Dx(), r.Dy())
 	shape(v, float32(r.Min.X), float32(r.Min.Y))
-	v.Draw(out, r, image.NewUniform(c), image.Point{})
+	// A face may reach over the border, which the rasteriser must not.
+	mask := image.NewAlpha(image.Rect(0, 0, r.Dx(), r.Dy()))
+	v.Draw(mask, mask.Rect, image.Opaque, image.Point{})
+	draw.DrawMask(out, r, image.NewUniform(c), image.Point{}, mask, image.Point{}, draw.Over)
 }
