@@ -16,7 +16,7 @@ var layouts = strings.Fields(`
 	b - ii - - - b bb b v bbb iiiiib - - i - bb - - b
 	- - - - - - - - biibb b - - - - b - b iiib
 	ii - i - - ii - - - - biibbb bbbb biibbb - - bb i - b -
-	i b - - - - - - ii - - - - i ii i - - - -
+	i b - - - - - - ii - - - - ii ii i - - - - - -
 	bbb bb i - - biiibiii ibb - - - ss - - ll v b - - - -
 	- - - - - -`)
 
