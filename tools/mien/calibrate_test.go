@@ -1,0 +1,64 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mien/quant/tflite"
+	"mien/runtime/infer/infertest"
+	"mien/runtime/model"
+)
+
+// The temperatures are found, reported, and travel in the written file; the
+// model itself stays as it is.
+func TestCalibrate(t *testing.T) {
+	fer, utk := drawSet(t)
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.tflite"), filepath.Join(dir, "out.tflite")
+	if err := os.WriteFile(in, infertest.Marshal(t, infertest.Network(7, model.Emotion, model.Age)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var got []calibration
+	said := mustMien(t, "calibrate", in, "--data", "fer2013:"+fer, "--data", "utkface:"+utk, "--split", "train", "--out", out, "--json", "--engine", "portable")
+	if err := json.Unmarshal([]byte(said), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || got[0].Head != "emotion" || got[1].Head != "age" {
+		t.Fatalf("%+v", got)
+	}
+	if got[0].HeldOut == nil || got[0].HeldOut.N != 9 || got[1].HeldOut != nil {
+		t.Errorf("held out: emotion %+v, age %+v", got[0].HeldOut, got[1].HeldOut)
+	}
+	for _, c := range got {
+		if c.N == 0 || c.Temperature <= 0 || c.Temperature == 1 {
+			t.Errorf("%+v", c)
+		}
+	}
+	file, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := tflite.Unmarshal(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := tflite.SpecOf(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(spec.Card.Temperature) != 2 || spec.Card.Temperature[0] != got[0].Temperature || spec.Card.Temperature[1] != got[1].Temperature {
+		t.Errorf("the card says %v, found %+v", spec.Card.Temperature, got)
+	}
+	// Raw answers are the same, so finding the temperatures again gives the same.
+	if again := mustMien(t, "calibrate", out, "--data", "fer2013:"+fer, "--data", "utkface:"+utk, "--split", "train", "--json", "--engine", "portable"); again != said {
+		t.Errorf("again:\n%s\nfirst:\n%s", again, said)
+	}
+	if text := mustMien(t, "calibrate", in, "--data", "fer2013:"+fer, "--split", "train", "--engine", "portable"); !strings.Contains(text, "emotion") || !strings.Contains(text, "age") {
+		t.Errorf("printed %q", text)
+	}
+	refused(t, []string{"nosuch"}, "calibrate", "nosuch.tflite", "--data", "fer2013:"+fer)
+	refused(t, []string{"split"}, "calibrate", in, "--data", "fer2013:"+fer, "--split", "private")
+}
