@@ -1,0 +1,185 @@
+package inspect
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mien/quant/graph"
+	"mien/quant/tflite"
+	"mien/runtime/infer/infertest"
+	"mien/runtime/model"
+)
+
+func TestDescribe(t *testing.T) {
+	g := infertest.Network(1, model.Heads()...)
+	card := model.Card{Name: "a \"test\"", Heads: model.Heads(), SHA256: model.Fingerprint{Checkpoint: "c0ffee"}}
+	b, err := card.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.SetMeta(model.CardKey, b)
+	info := Describe(g, 1234)
+	params := 0
+	for _, c := range g.Tensors {
+		if c.Const() {
+			params += len(c.Data) / c.Type.Size()
+		}
+	}
+	if info.Bytes != 1234 || len(info.Operators) != len(g.Ops) || info.Parameters != params {
+		t.Errorf("%d bytes, %d operators, %d parameters", info.Bytes, len(info.Operators), info.Parameters)
+	}
+	text := info.Text()
+	for _, want := range []string{"CONV_2D", "SOFTMAX", "face [1 50 50 1] float32", "checkpoint SHA-256: c0ffee", "head age: 0-3, 4-19"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
+	j, err := info.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Info
+	if err := json.Unmarshal(j, &back); err != nil || back.MACs != info.MACs || back.Card == nil {
+		t.Errorf("JSON: %v", err)
+	}
+}
+
+func TestMACs(t *testing.T) {
+	g := &graph.Graph{Tensors: []*graph.Tensor{{Shape: []int{1, 9, 9, 3}}, {Shape: []int{8, 5, 5, 3}}, {Shape: []int{1, 9, 9, 8}},
+		{Shape: []int{1, 3, 3, 8}}, {Shape: []int{4, 648}}, {Shape: []int{1, 4}}}}
+	for _, c := range []struct {
+		kind    graph.Kind
+		in, w   int
+		out     int
+		want    int64
+		options graph.Options
+	}{
+		{graph.Conv2D, 0, 1, 2, 9 * 9 * 8 * 5 * 5 * 3, graph.ConvOptions{}},
+		{graph.DepthwiseConv2D, 2, 3, 2, 9 * 9 * 8 * 3 * 3, graph.DepthwiseOptions{}},
+		{graph.FullyConnected, 2, 4, 5, 4 * 648, graph.FullyConnectedOptions{}},
+		{graph.Add, 2, 2, 2, 0, graph.ArithOptions{}},
+	} {
+		if got := MACs(g, &graph.Op{Kind: c.kind, Inputs: []int{c.in, c.w}, Outputs: []int{c.out}, Options: c.options}); got != c.want {
+			t.Errorf("%s: %d, want %d", c.kind, got, c.want)
+		}
+	}
+}
+
+// A chain needs its two largest neighbours at once; a skip keeps the first
+// alive.
+func TestArena(t *testing.T) {
+	tensor := func(n int) *graph.Tensor { return &graph.Tensor{Type: graph.Int8, Shape: []int{n}} }
+	g := &graph.Graph{Tensors: []*graph.Tensor{tensor(640), tensor(1280), tensor(64), tensor(64)}, Inputs: []int{0}, Outputs: []int{3}}
+	for i := range 3 {
+		g.Ops = append(g.Ops, &graph.Op{Kind: graph.Elu, Inputs: []int{i}, Outputs: []int{i + 1}})
+	}
+	if got := arena(g); got != 640+1280 {
+		t.Errorf("chain: %d", got)
+	}
+	g.Ops[2].Inputs = []int{2, 0}
+	if got := arena(g); got != 640+1280+64 {
+		t.Errorf("skip: %d", got)
+	}
+}
+
+func TestOthersFiles(t *testing.T) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/mattn/go-tflite").Output()
+	if err != nil {
+		t.Fatalf("go list: %v (run `go mod download`)", err)
+	}
+	b, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "testdata", "xor_model.tflite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := tflite.Unmarshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := Describe(g, len(b))
+	if info.MACs != 2*8+8 || info.Parameters != 2*8+8+8+1 || info.Operators[1].Name != "TANH" {
+		t.Errorf("%d multiply-adds, %d parameters\n%s", info.MACs, info.Parameters, info.Text())
+	}
+	if e := CheckEdgeTPU(g); e.Mapped != 0 || e.Operators[0].Change != "quantise with --mode int8 --io int8" {
+		t.Errorf("%+v", e)
+	}
+}
+
+// Graphviz, where it is installed, is not needed: the syntax is simple enough
+// to be checked by its brackets, quotes and edges.
+func TestDOT(t *testing.T) {
+	g := infertest.Network(1, model.Emotion)
+	g.Tensors[g.Inputs[0]].Name = "fa\"ce\n\\"
+	dot := Describe(g, 1).DOT()
+	if !strings.Contains(dot, `fa\"ce\n\\`) {
+		t.Errorf("the name is not quoted: %s", dot)
+	}
+	if strings.Count(dot, "{") != 1 || !strings.HasSuffix(dot, "}\n") {
+		t.Error("brackets")
+	}
+	if n := strings.Count(dot, "->"); n != len(g.Ops)+1 {
+		t.Errorf("%d edges for %d operators in a row", n, len(g.Ops))
+	}
+}
+
+func int8Graph(kinds ...graph.Kind) *graph.Graph {
+	g := &graph.Graph{Inputs: []int{0}}
+	for range len(kinds) + 1 {
+		g.Tensors = append(g.Tensors, &graph.Tensor{Name: "t", Type: graph.Int8, Shape: []int{1, 4, 4, 2}})
+	}
+	for i, k := range kinds {
+		g.Ops = append(g.Ops, &graph.Op{Kind: k, Inputs: []int{i}, Outputs: []int{i + 1}})
+	}
+	g.Outputs = []int{len(kinds)}
+	return g
+}
+
+// One partition: what comes after the first operator that does not map stays on
+// the CPU, though the table has it.
+func TestEdgeTPUPartition(t *testing.T) {
+	e := CheckEdgeTPU(int8Graph(graph.Conv2D, graph.Relu, graph.Elu, graph.Conv2D))
+	var tpu []bool
+	for _, m := range e.Operators {
+		tpu = append(tpu, m.TPU)
+	}
+	if !slices.Equal(tpu, []bool{true, true, false, false}) || e.Ends != 2 || e.Mapped != 2 {
+		t.Errorf("%+v", e)
+	}
+	if !strings.Contains(e.Verdict, "ReLU instead of ELU") || !strings.Contains(e.Verdict, "edgetpu_compiler") {
+		t.Error(e.Verdict)
+	}
+	if e := CheckEdgeTPU(int8Graph(graph.Conv2D, graph.Relu6)); e.Mapped != 2 || e.Ends != 2 {
+		t.Errorf("all map, but: %+v", e)
+	}
+}
+
+func TestEdgeTPURules(t *testing.T) {
+	if _, there := edgeRules[-1]; there {
+		t.Error("a name in the table is not an operator's")
+	}
+	for name, c := range map[string]struct {
+		kind   graph.Kind
+		change func(g *graph.Graph)
+		why    string
+	}{
+		"float":      {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Type = graph.Float32 }, "of type float32"},
+		"dynamic":    {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Signature = []int{-1, 4, 4, 2} }, "not fixed"},
+		"batch":      {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Shape = []int{2, 4, 4, 2} }, "innermost"},
+		"activation": {graph.MaxPool2D, func(g *graph.Graph) { g.Ops[0].Options = graph.PoolOptions{Activation: graph.ReluAct} }, "fused"},
+		"dilated":    {graph.DepthwiseConv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.DepthwiseOptions{DilationH: 2} }, "dilated"},
+		"uneven":     {graph.Conv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.ConvOptions{DilationH: 2} }, "different dilations"},
+		"softmax":    {graph.Softmax, func(*graph.Graph) {}, "one vector"},
+		"dense":      {graph.FullyConnected, func(*graph.Graph) {}, "more than one row"},
+		"unknown":    {kind("FLOOR"), func(*graph.Graph) {}, "not in the compiler's table"},
+	} {
+		g := int8Graph(c.kind)
+		c.change(g)
+		if m := CheckEdgeTPU(g).Operators[0]; m.TPU || !strings.Contains(m.Why, c.why) {
+			t.Errorf("%s: %+v", name, m)
+		}
+	}
+}
