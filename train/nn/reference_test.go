@@ -27,14 +27,6 @@ func newVolume(n, c, h, w int) volume { return volume{n, c, h, w, make([]float64
 
 func (v volume) at(i, c, y, x int) *float64 { return &v.v[((i*v.c+c)*v.h+y)*v.w+x] }
 
-// get is at with zeros around the picture.
-func (v volume) get(i, c, y, x int) float64 {
-	if y < 0 || y >= v.h || x < 0 || x >= v.w {
-		return 0
-	}
-	return *v.at(i, c, y, x)
-}
-
 func (r *reference) loss(b *Batch, lossWeights []float64) float64 {
 	r.n = b.N
 	x := newVolume(b.N, 1, 50, 50)
@@ -139,15 +131,17 @@ func (r *reference) conv(l arch.Layer, in volume, co int, depthwise bool) volume
 		if b != nil {
 			out.v[o] = b[c]
 		}
-		for g := range group {
-			ci := g
-			if depthwise {
-				ci = c
+		first := 0
+		if depthwise {
+			first = c
+		}
+		for t := range k * k {
+			iy, ix := y*s+t/k-top, x*s+t%k-left
+			if iy < 0 || iy >= in.h || ix < 0 || ix >= in.w {
+				continue
 			}
-			for ky := range k {
-				for kx := range k {
-					out.v[o] += w[((c*group+g)*k+ky)*k+kx] * in.get(i, ci, y*s+ky-top, x*s+kx-left)
-				}
+			for g := range group {
+				out.v[o] += w[(c*group+g)*k*k+t] * *in.at(i, first+g, iy, ix)
 			}
 		}
 	}

@@ -301,10 +301,17 @@ func (c *winograd) storeOutput(worker, tile int, mm []float32) {
 	f.Transform(kernel.AT, n, co, kernel.View{V: s.half, Row: n * co, Col: co}, kernel.View{V: mm, Row: n * f.pointV, Col: f.pointV})
 	half := kernel.View{V: s.half, Row: co, Col: n * co}
 	w, y := f.window(c.out, tile, m, 0), c.out.image(tile/f.perImage)
-	f.Transform(kernel.AT, m, co, kernel.View{V: s.patch, Row: co, Col: m * co}, half)
+	y = y[(w.y*c.out.w+w.x)*co:]
+	if w.whole(m) {
+		f.Transform(kernel.AT, m, co, kernel.View{V: y, Row: co, Col: c.out.w * co}, half)
+	} else {
+		f.Transform(kernel.AT, m, co, kernel.View{V: s.patch, Row: co, Col: m * co}, half)
+	}
 	for row := range w.bottom {
-		d := y[((w.y+row)*c.out.w+w.x)*co:][:w.right*co]
-		copy(d, s.patch[row*m*co:])
+		d := y[row*c.out.w*co:][:w.right*co]
+		if !w.whole(m) {
+			copy(d, s.patch[row*m*co:])
+		}
 		if c.b != nil {
 			kernel.AddRow(d, c.b.Value)
 		}
@@ -344,22 +351,19 @@ func (c *winograd) backwardLane(worker, l int) {
 		return
 	}
 	for i := lo; i < hi; i++ {
-		c.beginImage(i)
+		c.biasGrad(i)
 	}
 	for t := lo * f.perImage; t < hi*f.perImage; t += f.block {
 		c.backwardBlock(worker, l, t, min(f.block, hi*f.perImage-t), t > lo*f.perImage)
 	}
 }
 
-// beginImage sums the bias's gradient and clears the input's.
-func (c *winograd) beginImage(i int) {
+// biasGrad sums the bias's gradient over a picture.
+func (c *winograd) biasGrad(i int) {
 	if c.b != nil {
 		db := c.db[i*c.out.c:][:c.out.c]
 		clear(db)
 		kernel.SumRows(db, c.out.imageGrad(i))
-	}
-	if c.in.grad != nil {
-		clear(c.in.imageGrad(i))
 	}
 }
 
@@ -392,7 +396,7 @@ func (c *winograd) backwardPoint(k, count int, v, m, du []float32, more bool) {
 func (c *winograd) loadGrads(worker, i int) {
 	f := &c.fast
 	v, m := c.tiles(f, worker)
-	c.beginImage(i)
+	c.biasGrad(i)
 	for t := i * f.perImage; t < (i+1)*f.perImage; t++ {
 		c.loadInput(f, worker, t, v[t*c.in.c:])
 		c.loadGrad(worker, t, m[t*c.out.c:])
@@ -422,15 +426,31 @@ func (c *winograd) loadGrad(worker, tile int, mm []float32) {
 	f.Transform(kernel.A, n, co, kernel.View{V: mm, Row: f.pointV, Col: n * f.pointV}, kernel.View{V: s.half, Row: co, Col: m * co})
 }
 
-// addInputGrad adds B dV BT of one tile, which overlaps with its neighbours.
+// addInputGrad adds B dV BT of one tile to what the tiles above and to the
+// left gave where they overlap, and stores it elsewhere: tiles come in order.
 func (c *winograd) addInputGrad(worker, tile int, v []float32) {
 	f := &c.fast
 	s, n, ci := c.scratch[worker], f.n, c.in.c
 	f.Transform(kernel.B, n, ci, kernel.View{V: s.half, Row: n * ci, Col: ci}, kernel.View{V: v, Row: n * f.pointV, Col: f.pointV})
 	f.Transform(kernel.B, n, ci, kernel.View{V: s.patch, Row: ci, Col: n * ci}, kernel.View{V: s.half, Row: ci, Col: n * ci})
 	w, dx := f.window(c.in, tile, n, f.pad), c.in.imageGrad(tile/f.perImage)
+	above, left := f.R-1, f.R-1
+	if w.top > 0 {
+		above = w.top
+	}
+	if w.left > 0 {
+		left = w.left
+	}
 	for y := w.top; y < w.bottom; y++ {
-		kernel.Add(dx[((w.y+y)*c.in.w+w.x+w.left)*ci:][:(w.right-w.left)*ci], s.patch[(y*n+w.left)*ci:])
+		added := left
+		if y < above {
+			added = w.right
+		}
+		added = min(added, w.right)
+		d, from := dx[((w.y+y)*c.in.w+w.x+w.left)*ci:], s.patch[(y*n+w.left)*ci:]
+		sum, all := (added-w.left)*ci, (w.right-w.left)*ci
+		kernel.Add(d[:sum], from)
+		copy(d[sum:all], from[sum:])
 	}
 }
 
