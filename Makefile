@@ -117,7 +117,7 @@ test-arm64: setup ## the engines' tests as arm64 programs under qemu-aarch64
 e2e: setup ## boot an emulated Raspberry Pi and check the firmware's pins from outside
 	@tools/setup/need.sh qemu-system-aarch64:qemu-system-arm fdtput:device-tree-compiler modinfo:kmod mke2fs:e2fsprogs jq:jq
 	boards/e2e/parts.sh
-	$(MAKE) --no-print-directory firmware BOARD=rpi3
+	$(MAKE) --no-print-directory deb BOARD=rpi3
 	go vet -tags e2e ./boards/e2e
 	go test -count=1 -tags e2e -timeout 30m ./boards/e2e
 

@@ -196,7 +196,7 @@ func deviceTree(parts, path string) error {
 // package brings a program that is missing.
 func output(name string, args ...string) (string, error) {
 	packages := map[string]string{"modinfo": "kmod", "fdtget": "device-tree-compiler", "fdtput": "device-tree-compiler",
-		"xz": "xz-utils", "qemu-system-aarch64": "qemu-system-arm", "mke2fs": "e2fsprogs"}
+		"xz": "xz-utils", "qemu-system-aarch64": "qemu-system-arm", "mke2fs": "e2fsprogs", "dpkg-deb": "dpkg"}
 	if _, err := exec.LookPath(name); err != nil {
 		return "", fmt.Errorf("e2e: %s is missing: apt-get install %s", name, packages[name])
 	}
