@@ -145,6 +145,11 @@ func newRun(o Options) (*run, error) {
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
+	for _, name := range []string{LastFile, BestFile, LogFile, RecipeFile} {
+		if err := checkpoint.Clean(filepath.Join(o.Out, name)); err != nil {
+			return nil, err
+		}
+	}
 	if o.Resume {
 		return r, r.resume()
 	}

@@ -94,6 +94,9 @@ func TestKillAndResumeBitForBit(t *testing.T) {
 		t.Fatalf("the run was killed %d times only: it is too short to prove anything", kills)
 	}
 	t.Logf("killed %d times", kills)
+	if left, err := filepath.Glob(filepath.Join(out, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("kills left %v, %v", left, err)
+	}
 	wantLast, wantBest, wantLog := finalState(t, whole.Out)
 	gotLast, gotBest, gotLog := finalState(t, out)
 	if !bytes.Equal(wantLast, gotLast) {

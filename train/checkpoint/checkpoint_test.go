@@ -142,6 +142,22 @@ func TestFailedWriteKeepsTheOldFile(t *testing.T) {
 	}
 }
 
+func TestClean(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.safetensors")
+	for _, name := range []string{"a.safetensors", ".a.safetensors.123.tmp", ".b.safetensors.123.tmp"} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Clean(path); err != nil {
+		t.Fatal(err)
+	}
+	all, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(all) != 2 || all[0].Name() != ".b.safetensors.123.tmp" {
+		t.Errorf("left: %v, %v", all, err)
+	}
+}
+
 // /dev/full is the kernel's full disk.
 func TestFullDisk(t *testing.T) {
 	f, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)

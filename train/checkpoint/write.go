@@ -27,7 +27,7 @@ func Write(path string, f *File) error {
 // Replace writes a file of any kind as Write does.
 func Replace(path string, fill func(io.Writer) error) error {
 	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.tmp")
+	tmp, err := os.CreateTemp(dir, tempPattern(path))
 	if err != nil {
 		return err
 	}
@@ -43,6 +43,23 @@ func Replace(path string, fill func(io.Writer) error) error {
 		return err
 	}
 	return syncDir(dir)
+}
+
+func tempPattern(path string) string { return "." + filepath.Base(path) + ".*.tmp" }
+
+// Clean removes what writes of path that were killed have left behind. Only
+// the file's one writer may call it.
+func Clean(path string) error {
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), tempPattern(path)))
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	for _, f := range left {
+		if err := os.Remove(f); err != nil {
+			return fmt.Errorf("checkpoint: %w", err)
+		}
+	}
+	return nil
 }
 
 func writeSynced(f *os.File, fill func(io.Writer) error) error {
