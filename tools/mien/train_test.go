@@ -59,7 +59,7 @@ func drawFace(t *testing.T, path string, seed, bright int) {
 	}
 }
 
-func mien(t *testing.T, args ...string) (stdout string, err error) {
+func callMien(t *testing.T, args ...string) (stdout string, err error) {
 	t.Helper()
 	var out, said bytes.Buffer
 	err = run(context.Background(), args, &out, &said)
@@ -68,7 +68,7 @@ func mien(t *testing.T, args ...string) (stdout string, err error) {
 
 func mustMien(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := mien(t, args...)
+	out, err := callMien(t, args...)
 	if err != nil {
 		t.Fatalf("mien %s: %v", strings.Join(args, " "), err)
 	}
@@ -77,7 +77,7 @@ func mustMien(t *testing.T, args ...string) string {
 
 func refused(t *testing.T, words []string, args ...string) {
 	t.Helper()
-	_, err := mien(t, args...)
+	_, err := callMien(t, args...)
 	if err == nil {
 		t.Fatalf("mien %s: no error", strings.Join(args, " "))
 	}
