@@ -34,7 +34,7 @@ func hash32(tensor, i int) uint32 {
 		x = (x ^ x>>15) * 0x846ca68b
 		return x ^ x>>16
 	}
-	return mix(mix(uint32(i)^uint32(tensor*0x9e3779b9)) + uint32(tensor))
+	return mix(mix(uint32(i)^uint32(tensor)*0x9e3779b9) + uint32(tensor))
 }
 
 func uniform(tensor, i int) float64 { return float64(hash32(tensor, i)) / (1 << 32) }

@@ -76,7 +76,11 @@ func torch(python, script string, threads int, seconds float64) (float64, error)
 		return 0, fmt.Errorf("%w: PyTorch for %s comes with: apt-get install python3-torch python3-numpy",
 			errors.Join(fmt.Errorf("%s %s", python, script), err), python)
 	}
-	return strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	rate, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s %s: %w", python, script, err)
+	}
+	return rate, nil
 }
 
 type trainer struct {
