@@ -57,7 +57,7 @@ type Options struct {
 }
 
 // DefaultScore is the lowest score of a face unless Options say otherwise.
-const DefaultScore = 0.5
+const DefaultScore = 0.4
 
 // blind is how many times as much a face needs whose eyes were not found: few
 // faces and many false ones are like that.
