@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mien/quant/tflite"
+	"mien/runtime/infer/infertest"
+	"mien/runtime/model"
+	"mien/train/arch"
+	"mien/train/checkpoint"
+	"mien/train/nn"
+)
+
+// untrained writes a checkpoint of the paper's network and returns its path.
+func untrained(t *testing.T) string {
+	t.Helper()
+	net, err := nn.New(arch.Paper(), 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.Init(5)
+	f := &checkpoint.File{Meta: map[string]string{"arch": "paper", "epoch": "3", "recipe": "name: test\n"}}
+	for _, p := range net.Params() {
+		f.Tensors = append(f.Tensors, checkpoint.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
+	}
+	path := filepath.Join(t.TempDir(), "c.safetensors")
+	if err := checkpoint.Write(path, f); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// ferFolder writes made-up faces in FER-2013's layout, four in each split.
+func ferFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i, face := range infertest.Faces(12) {
+		split, name := "train", "Training"
+		if i%3 == 2 {
+			split, name = "test", "PublicTest"
+		}
+		label := []string{"happy", "sad"}[i%2]
+		sub := filepath.Join(dir, split, label)
+		if err := os.MkdirAll(sub, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writePNG(t, filepath.Join(sub, fmt.Sprintf("%s_%d.png", name, i)), face)
+	}
+	return dir
+}
+
+// cropsFolder writes pictures as a device records them.
+func cropsFolder(t *testing.T, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i, face := range infertest.Faces(n) {
+		writePNG(t, filepath.Join(dir, fmt.Sprintf("%02d.png", i)), face)
+	}
+	return dir
+}
+
+func TestQuantizeInspectDiff(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	ckpt, dir := untrained(t), t.TempDir()
+	crops := cropsFolder(t, 6)
+	file := filepath.Join(dir, "a.tflite")
+	quantize := func(args ...string) (string, error) {
+		return runTool(t, append([]string{"quantize", "--checkpoint", ckpt, "--engine", "portable"}, args...)...)
+	}
+	out, err := quantize("--calibrate", "faces:"+crops, "--heads", "emotion,age", "--trained", "fer2013:28709",
+		"--report", filepath.Join(dir, "report"), "--out", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out, "emotion  agrees on") || strings.Contains(out, "race") {
+		t.Errorf("printed %q", out)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := tflite.Unmarshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := tflite.SpecOf(g)
+	if err != nil || len(spec.Heads) != 2 || spec.Card.SHA256.Checkpoint == "" || spec.Card.SHA256.Calibration == "" || spec.Card.Epochs != 3 {
+		t.Fatalf("%+v, %v", spec, err)
+	}
+	if len(spec.Card.Training) != 1 || spec.Card.Training[0].Images != 28709 {
+		t.Errorf("trained on %+v", spec.Card.Training)
+	}
+	for _, word := range []string{"race", "gender", "Caucasian"} {
+		if word != "gender" && word != "race" && bytes.Contains(b, []byte(word)) {
+			t.Errorf("the file has the word %q", word)
+		}
+		for _, x := range g.Tensors {
+			if strings.Contains(x.Name, word) {
+				t.Errorf("the file has the tensor %s", x.Name)
+			}
+		}
+	}
+
+	// The plan gives the same network again, without the faces.
+	again := filepath.Join(dir, "b.tflite")
+	if _, err := quantize("--plan", filepath.Join(dir, "a.plan.json"), "--heads", "emotion,age", "--out", again); err != nil {
+		t.Fatal(err)
+	}
+	if out, err = runTool(t, "diff", file, again, "--faces", "faces:"+crops); err != nil || strings.Count(out, "equal") < 20 || strings.Contains(out, "inf") {
+		t.Errorf("diff: %v\n%s", err, out)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n")[1:] {
+		if !strings.Contains(line, "equal") {
+			t.Errorf("the replayed plan differs: %s", line)
+		}
+	}
+	for _, c := range [][2]string{{"", "checkpoint SHA-256"}, {"--json", `"parameters"`}, {"--dot", "digraph"}, {"--target=edgetpu", "ReLU instead of ELU"}} {
+		args := []string{"inspect", file}
+		if c[0] != "" {
+			args = append(args, c[0])
+		}
+		if out, err := runTool(t, args...); err != nil || !strings.Contains(out, c[1]) {
+			t.Errorf("inspect %s: %v, lacks %q", c[0], err, c[1])
+		}
+	}
+}
+
+// A data set's labels are measured, and --max-drop decides how it ends. A limit
+// below zero is one that nothing keeps.
+func TestMaxDrop(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	ckpt, dir, fer := untrained(t), t.TempDir(), ferFolder(t)
+	args := []string{"quantize", "--checkpoint", ckpt, "--engine", "portable", "--calibrate", "fer2013:" + fer, "--heads", "emotion", "--out", filepath.Join(dir, "m.tflite")}
+	out, err := runTool(t, append(args, "--max-drop=100")...)
+	if err != nil || !strings.Contains(out, "of 4 faces; accuracy") {
+		t.Errorf("%v: %q", err, out)
+	}
+	if _, err := runTool(t, append(args, "--max-drop=-101")...); err == nil || !strings.Contains(err.Error(), "emotion lost") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestQuantizeErrors(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	ckpt, dir := untrained(t), t.TempDir()
+	cut := filepath.Join(dir, "cut.safetensors")
+	whole, err := os.ReadFile(ckpt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := cropsFolder(t, 1)
+	for path, b := range map[string][]byte{cut: whole[:len(whole)/2], filepath.Join(bad, "x.jpg"): []byte("\xff\xd8 not a picture"),
+		filepath.Join(dir, "cut.tflite"): []byte("abcdTFL3 and then nothing")} {
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := filepath.Join(dir, "o.tflite")
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"cut.safetensors", []string{"quantize", "--checkpoint", cut, "--out", out}},
+		{"needs --calibrate", []string{"quantize", "--checkpoint", ckpt, "--out", out}},
+		{`no head "mood"`, []string{"quantize", "--checkpoint", ckpt, "--out", out, "--heads", "mood"}},
+		{"x.jpg", []string{"quantize", "--checkpoint", ckpt, "--out", out, "--calibrate", "faces:" + bad}},
+		{"no .png or .jpg", []string{"quantize", "--checkpoint", ckpt, "--out", out, "--calibrate", "faces:" + t.TempDir()}},
+		{"want KIND:N", []string{"quantize", "--checkpoint", ckpt, "--out", out, "--trained", "imagenet:5"}},
+		{"name a data set with --eval", []string{"quantize", "--checkpoint", ckpt, "--out", out, "--mode", "float32", "--max-drop", "1"}},
+		{"cut.tflite", []string{"inspect", filepath.Join(dir, "cut.tflite")}},
+		{"no such file", []string{"inspect", filepath.Join(dir, "none.tflite")}},
+		{"cut.tflite", []string{"diff", filepath.Join(dir, "cut.tflite"), filepath.Join(dir, "cut.tflite")}},
+	} {
+		_, err := runTool(t, c.args...)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, want %q", c.args, err, c.want)
+		}
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a failed run left its output")
+	}
+}
+
+func TestRaceIsNotInAnEmotionFile(t *testing.T) {
+	ckpt, dir := untrained(t), t.TempDir()
+	file := filepath.Join(dir, "e.tflite")
+	if _, err := runTool(t, "quantize", "--checkpoint", ckpt, "--mode", "float32", "--heads", "emotion", "--out", file); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := checkpoint.Read(ckpt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b, le32s(f.Find("emotion.weight").Data[:4])) {
+		t.Error("the emotion weights are not found where they should be: the test is blind")
+	}
+	for _, h := range []model.Head{model.Race, model.Gender, model.Age} {
+		w := f.Find(h.Name + ".weight").Data
+		for at := 0; at+4 <= len(w); at += 32 {
+			if bytes.Contains(b, le32s(w[at:at+4])) {
+				t.Fatalf("the file holds weights of %s", h.Name)
+			}
+		}
+	}
+}
+
+func le32s(v []float32) []byte {
+	var b []byte
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return b
+}
+
+func writePNG(t *testing.T, path string, img image.Image) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func runTool(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := run(t.Context(), args, &out, io.Discard)
+	return out.String(), err
+}
