@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -122,6 +123,7 @@ func New(o Options) (*Server, error) {
 }
 
 // Handler is everything the server serves, checks of host and token included.
+// What it shows moves only while Serve runs.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Listen opens the address of the options. It fails at once when the address
@@ -147,16 +149,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go s.hub.run(ctx)
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
+	var running sync.WaitGroup
+	running.Go(func() { s.hub.run(ctx) })
+	running.Go(func() {
 		<-ctx.Done()
 		hs.Close() // streams never end by themselves: there is nothing to wait for
-	}()
+	})
 	err := hs.Serve(l)
 	cancel()
-	<-stopped
+	running.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
