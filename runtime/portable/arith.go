@@ -3,6 +3,7 @@ package portable
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"mien/quant/graph"
 	"mien/runtime/portable/internal/kernel"
@@ -16,43 +17,37 @@ type arith struct {
 	step   [2][4]int // of each input along each dimension; 0 where it is repeated
 	mul    bool
 	float  bool
-	q      arithInt8
+	q      *arithInt8
 	lo, hi float32
 }
 
-// arithInt8 is TFLite's integer arithmetic of ADD and MUL.
+// arithInt8 is TFLite's integer arithmetic of ADD and MUL. What ADD makes of
+// each input is a table; its sums, or MUL's products, go through an epilogue.
 type arithInt8 struct {
-	zero           [2]int32
-	m, left, right [3]int32 // of both inputs (ADD only) and of the result
-	out, lo, hi    int32
+	zero     [2]int32
+	scaled   [2][256]int32
+	epilogue *kernel.Epilogue // the same for every channel
 }
 
 // addShift is how far ADD shifts its inputs left to keep their fractions.
 const addShift = 20
 
-func newArithInt8(mul bool, a, b, out affine) arithInt8 {
-	q := arithInt8{zero: [2]int32{a.zero, b.zero}, out: out.zero}
-	set := func(i int, f float64) { q.m[i], q.left[i], q.right[i] = quantizeMultiplier(f) }
-	if mul {
-		set(2, float64(a.scale)*float64(b.scale)/float64(out.scale))
-		return q
+func newArithInt8(mul bool, in [2]affine, out affine, act graph.Activation, channels, align int) *arithInt8 {
+	q := &arithInt8{}
+	twice := 2 * float64(max(in[0].scale, in[1].scale))
+	for k, a := range in {
+		q.zero[k] = a.zero
+		m, left, right := quantizeMultiplier(float64(a.scale) / twice)
+		for i := range q.scaled[k] {
+			q.scaled[k][i] = kernel.Multiply((int32(int8(uint8(i)))-a.zero)<<addShift, m, left, right)
+		}
 	}
-	twice := 2 * float64(max(a.scale, b.scale))
-	set(0, float64(a.scale)/twice)
-	set(1, float64(b.scale)/twice)
-	set(2, twice/((1<<addShift)*float64(out.scale)))
+	factor := twice / ((1 << addShift) * float64(out.scale))
+	if mul {
+		factor = float64(in[0].scale) * float64(in[1].scale) / float64(out.scale)
+	}
+	q.epilogue = newEpilogue(slices.Repeat([]float64{factor}, channels), nil, out, act, align)
 	return q
-}
-
-func (q *arithInt8) apply(mul bool, a, b int8) int8 {
-	x, y := int32(a)-q.zero[0], int32(b)-q.zero[1]
-	if mul {
-		x *= y
-	} else {
-		x = kernel.Multiply(x<<addShift, q.m[0], q.left[0], q.right[0]) + kernel.Multiply(y<<addShift, q.m[1], q.left[1], q.right[1])
-	}
-	x = kernel.Multiply(x, q.m[2], q.left[2], q.right[2]) + q.out
-	return int8(min(max(x, q.lo), q.hi))
 }
 
 func (a *arith) run(w *worker, part, parts int) {
@@ -74,12 +69,35 @@ func (a *arith) run(w *worker, part, parts int) {
 }
 
 func (a *arith) rowInt8(w *worker, dst int, at [2]int) {
-	out := w.i8(a.out)[dst:][:a.shape[3]]
+	n := a.shape[3]
+	out, acc := w.i8(a.out)[dst:][:n], w.acc[:n]
 	x, y := w.i8(a.reads[0])[at[0]:], w.i8(a.reads[1])[at[1]:]
-	for c := range out {
-		out[c] = a.q.apply(a.mul, x[c*a.step[0][3]], y[c*a.step[1][3]])
+	sx, sy := a.step[0][3], a.step[1][3]
+	switch {
+	case a.mul:
+		for c := range acc {
+			acc[c] = (int32(x[c*sx]) - a.q.zero[0]) * (int32(y[c*sy]) - a.q.zero[1])
+		}
+	case sx == 1 && sy == 1:
+		x, y = x[:n], y[:n]
+		for c := range acc {
+			acc[c] = a.q.scaled[0][uint8(x[c])] + a.q.scaled[1][uint8(y[c])]
+		}
+	default:
+		for c := range acc {
+			acc[c] = a.q.scaled[0][uint8(x[c*sx])] + a.q.scaled[1][uint8(y[c*sy])]
+		}
 	}
+	w.set.Requant(out, w.acc, a.q.epilogue, 1, n, n, n)
 	a.then.int8(w, out, 0)
+}
+
+// needs one row of sums.
+func (a *arith) needs(int) scratch {
+	if a.float {
+		return scratch{}
+	}
+	return scratch{acc: kernel.RoundUp(a.shape[3], 16)}
 }
 
 func (a *arith) rowFloat32(w *worker, dst int, at [2]int) {
@@ -119,17 +137,18 @@ func (p *planner) arith(op *graph.Op) error {
 		if p.constantArith(op, a, act) {
 			return nil
 		}
+		a.flatten()
 		p.push(a)
 		return nil
 	}
+	a.flatten()
 	var q [3]affine
 	for i, t := range []*graph.Tensor{x, y, out} {
 		if q[i], err = quantOf(t); err != nil {
 			return err
 		}
 	}
-	a.q = newArithInt8(a.mul, q[0], q[1], q[2])
-	a.q.lo, a.q.hi = q[2].bounds(act)
+	a.q = newArithInt8(a.mul, [2]affine(q[:2]), q[2], act, a.shape[3], p.set.Int8.Align)
 	p.push(a)
 	return nil
 }
@@ -139,7 +158,7 @@ func (p *planner) arith(op *graph.Op) error {
 func (p *planner) constantArith(op *graph.Op, a *arith, act graph.Activation) bool {
 	for i, in := range op.Inputs {
 		t, other := p.tensors[in], op.Inputs[1-i]
-		if !t.Const() || t.Elems() != a.shape[3] || p.tensors[other].Const() || p.tensors[other].Elems() != p.tensors[a.out].Elems() ||
+		if !t.Const() || a.step[i] != [4]int{3: 1} || p.tensors[other].Const() || p.tensors[other].Elems() != p.tensors[a.out].Elems() ||
 			len(p.tensors[other].Shape) != len(p.tensors[a.out].Shape) {
 			continue
 		}
@@ -157,6 +176,25 @@ func (p *planner) constantArith(op *graph.Op, a *arith, act graph.Activation) bo
 		return p.pass(other, a.out, c) == nil
 	}
 	return false
+}
+
+// flatten joins rows of inputs of the same shape into long ones.
+func (a *arith) flatten() {
+	if a.step[0] != a.step[1] {
+		return
+	}
+	for d := 2; d >= 0; d-- {
+		if a.shape[d]*a.shape[3] > 1024 {
+			break
+		}
+		a.shape[3] *= a.shape[d]
+		a.shape[d] = 1
+	}
+	size := 1
+	for d := 3; d >= 0; d-- {
+		a.step[0][d], a.step[1][d] = size, size
+		size *= a.shape[d]
+	}
 }
 
 // broadcast returns the output's shape in four dimensions and the steps of

@@ -13,6 +13,8 @@ import (
 // one row. Each worker copies the input rows that it needs into its band, with
 // the padding written out, so that windows become runs of contiguous values;
 // small windows are then copied once more, side by side, to waste no tile.
+// Where tiles take activations as they are and there is no padding, neither is
+// needed.
 type conv struct {
 	node
 	window
@@ -22,6 +24,7 @@ type conv struct {
 	runLen int // filled up
 	elem   int
 	cols   bool // windows are copied side by side
+	direct bool // windows are read from the input as it is
 	// of an int8 convolution:
 	weights  []int8
 	pad      []int8
@@ -40,13 +43,14 @@ const tooShort = 1.65
 // newConv returns a convolution without weights. When whole, windows that do
 // not fill whole runs are copied, so that no zero weight meets a value that is
 // not its own: in float32 that could be infinite.
-func newConv(n node, g window, s *kernel.Set, p *kernel.Pack, elem int, whole bool) *conv {
+func newConv(n node, g window, s *kernel.Set, p *kernel.Pack, elem int, asIs, whole bool) *conv {
 	c := &conv{node: n, window: g, set: s, pack: p, elem: elem, runs: g.kh}
 	values := g.kw * g.ic
 	padded := kernel.RoundUp(values, p.Round)
 	if g.dw > 1 || whole && padded != values || g.kh > 1 && float64(padded) > tooShort*float64(values) {
 		c.cols, c.runs = true, 1
 	}
+	c.direct = asIs && !c.cols && !g.padded()
 	return c
 }
 
@@ -60,9 +64,9 @@ func (c *conv) needs(parts int) scratch {
 	band := c.maxBandRows(c.splitRows(parts)) * c.bandWidth() * c.ic * c.elem
 	cols := c.ow * c.runLen * c.elem
 	if c.weights != nil {
-		return scratch{band: band, cols: cols, acc: c.ow * c.width(), row: c.width()}
+		return scratch{band: band, cols: cols, acc: c.ow * c.width()}
 	}
-	return scratch{bandF: band, colsF: cols, accF: c.ow * c.width(), rowF: c.width()}
+	return scratch{bandF: band, colsF: cols, accF: c.ow * c.width()}
 }
 
 // splitRows returns how many parts share the rows; a convolution with fewer
@@ -100,19 +104,23 @@ func (c *conv) run(w *worker, part, parts int) {
 // runInt8 computes the channels [c0, c1) of output rows [y0, y1) of picture b.
 func (c *conv) runInt8(w *worker, b, y0, y1, c0, c1 int) {
 	k := &c.set.Int8
-	fillBand(&c.window, w.band, w.i8(c.reads[0]), c.pad, b, y0, y1, c.elem, k.Load)
+	in, row := w.band, c.bandWidth()*c.ic*c.elem
+	if c.direct {
+		in, row = w.i8(c.reads[0])[(b*c.ih+y0*c.sh)*c.iw*c.ic:], c.iw*c.ic
+	} else {
+		fillBand(&c.window, w.band, w.i8(c.reads[0]), c.pad, b, y0, y1, c.elem, k.Load)
+	}
 	out := w.i8(c.out)
 	t := &w.tile
 	t.WStep, t.AccStep = c.runs*c.runLen*c.pack.Panel*c.elem, c.width()
 	t.Runs, t.RunLen = c.runs, c.runLen*c.elem
-	row := c.bandWidth() * c.ic * c.elem
 	t.AStep, t.RunStep = c.sw*c.ic*c.elem, c.dh*row
 	if c.cols {
 		t.AStep = t.RunLen
 	}
 	tiles := (c.ow + c.pack.MR - 1) / c.pack.MR
 	for y := y0; y < y1; y++ {
-		src := w.band[(y-y0)*c.sh*row:]
+		src := in[(y-y0)*c.sh*row:]
 		if c.cols {
 			fillCols(&c.window, w.cols, w.band, (y-y0)*c.sh, c.elem, t.RunLen, false)
 			src = w.cols
@@ -136,9 +144,7 @@ func (c *conv) finishInt8(w *worker, out []int8, c0, c1 int) {
 		w.part = e.From(c0)
 		e = &w.part
 	}
-	for x := range c.ow {
-		requant(w, c.set, out[x*c.oc+c0:x*c.oc+c1], w.acc[x*c.width()+c0:], e)
-	}
+	c.set.Requant(out[c0:], w.acc[c0:], e, c.ow, c1-c0, c.oc, c.width())
 	if c1-c0 == c.oc {
 		c.then.int8(w, out, 0)
 		return
@@ -148,33 +154,24 @@ func (c *conv) finishInt8(w *worker, out []int8, c0, c1 int) {
 	}
 }
 
-// requant writes one pixel, by way of a row of the worker's own where its
-// channels are not a multiple of what the kernel writes at a time.
-func requant(w *worker, set *kernel.Set, dst []int8, acc []int32, e *kernel.Epilogue) {
-	n := len(dst)
-	if n%set.Int8.Align == 0 {
-		set.Requant(dst, acc, e)
-		return
-	}
-	n = kernel.RoundUp(n, set.Int8.Align)
-	set.Requant(w.row[:n], acc, e)
-	copy(dst, w.row)
-}
-
 func (c *conv) runFloat32(w *worker, b, y0, y1, c0, c1 int) {
-	fillBand(&c.window, w.bandF, w.f32(c.reads[0]), c.padF, b, y0, y1, 1, copyFloats)
+	in, row := w.bandF, c.bandWidth()*c.ic
+	if c.direct {
+		in, row = w.f32(c.reads[0])[(b*c.ih+y0*c.sh)*c.iw*c.ic:], c.iw*c.ic
+	} else {
+		fillBand(&c.window, w.bandF, w.f32(c.reads[0]), c.padF, b, y0, y1, 1, copyFloats)
+	}
 	out := w.f32(c.out)
 	t := &w.tileF
 	t.WStep, t.AccStep = c.runs*c.runLen*c.pack.Panel, c.width()
 	t.Runs, t.RunLen = c.runs, c.runLen
-	row := c.bandWidth() * c.ic
 	t.AStep, t.RunStep = c.sw*c.ic, c.dh*row
 	if c.cols {
 		t.AStep = t.RunLen
 	}
 	tiles := (c.ow + c.pack.MR - 1) / c.pack.MR
 	for y := y0; y < y1; y++ {
-		src := w.bandF[(y-y0)*c.sh*row:]
+		src := in[(y-y0)*c.sh*row:]
 		if c.cols {
 			fillCols(&c.window, w.colsF, w.bandF, (y-y0)*c.sh, 1, t.RunLen, true)
 			src = w.colsF
@@ -192,9 +189,7 @@ func (c *conv) runFloat32(w *worker, b, y0, y1, c0, c1 int) {
 }
 
 func (c *conv) finishFloat32(w *worker, out []float32, c0, c1 int) {
-	for x := range c.ow {
-		finish(w, out[x*c.oc+c0:x*c.oc+c1], w.accF[x*c.width()+c0:], c.biasF[c0:], c.lo, c.hi)
-	}
+	c.set.Finish(out[c0:], w.accF[c0:], c.biasF[c0:], c.lo, c.hi, c.ow, c1-c0, c.oc, c.width())
 	if c1-c0 == c.oc {
 		c.then.float32(w, out, 0)
 		return
@@ -202,18 +197,6 @@ func (c *conv) finishFloat32(w *worker, out []float32, c0, c1 int) {
 	for x := range c.ow {
 		c.then.float32(w, out[x*c.oc+c0:x*c.oc+c1], c0)
 	}
-}
-
-// finish is requant for float32.
-func finish(w *worker, dst, acc, bias []float32, lo, hi float32) {
-	n := len(dst)
-	if n%w.set.Float32.Align == 0 {
-		w.set.Finish(dst, acc, bias, lo, hi)
-		return
-	}
-	n = kernel.RoundUp(n, w.set.Float32.Align)
-	w.set.Finish(w.rowF[:n], acc, bias, lo, hi)
-	copy(dst, w.rowF)
 }
 
 func copyFloats(dst, src []float32) { copy(dst, src) }
@@ -260,6 +243,7 @@ func (p *planner) fullyConnected(op *graph.Op) error {
 
 // matrix adds a convolution; axis is the filter's dimension of output channels.
 func (p *planner) matrix(op *graph.Op, g window, axis int, act graph.Activation) error {
+	g.flatten(max(p.Threads, 1))
 	n := node{reads: op.Inputs[:1:1], out: op.Outputs[0]}
 	switch t := p.tensors[op.Inputs[0]].Type; t {
 	case graph.Float32:
@@ -267,7 +251,7 @@ func (p *planner) matrix(op *graph.Op, g window, axis int, act graph.Activation)
 		if err != nil {
 			return err
 		}
-		c := newConv(n, g, p.set, &p.set.Float32.Pack, 1, true)
+		c := newConv(n, g, p.set, &p.set.Float32.Pack, 1, true, true)
 		c.weightsF, c.runLen = kernel.Weights(c.pack, w, g.oc, c.runs, c.runValues())
 		c.padF = make([]float32, g.bandWidth()*g.ic)
 		c.biasF = append(bias, make([]float32, c.width()-g.oc)...)
@@ -283,7 +267,7 @@ func (p *planner) matrix(op *graph.Op, g window, axis int, act graph.Activation)
 			set = kernel.Go
 		}
 		k := &set.Int8
-		c := newConv(n, g, set, &k.Pack, k.Elem, false)
+		c := newConv(n, g, set, &k.Pack, k.Elem, k.Elem == 1 && k.Offset == 0, false)
 		c.weights, c.runLen = kernel.Weights(c.pack, f.w, g.oc, c.runs, c.runValues())
 		if k.Elem == 2 {
 			c.weights = kernel.Widen(c.weights)

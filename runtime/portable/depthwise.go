@@ -29,9 +29,9 @@ type depthwise struct {
 func (d *depthwise) needs(parts int) scratch {
 	band := d.maxBandRows(min(parts, d.rows())) * d.bandWidth() * d.oc
 	if d.weights != nil {
-		return scratch{band: band, acc: d.width, row: d.width}
+		return scratch{band: band, acc: d.ow * d.width}
 	}
-	return scratch{bandF: band, accF: d.width, rowF: d.width}
+	return scratch{bandF: band, accF: d.ow * d.width}
 }
 
 func (d *depthwise) run(w *worker, part, parts int) {
@@ -54,15 +54,13 @@ func (d *depthwise) runInt8(w *worker, b, y0, y1 int) {
 	fillBand(&d.window, w.band, w.i8(d.reads[0]), d.pad, b, y0, y1, d.multiplier, d.load)
 	t := &w.depth
 	t.W, t.Acc = d.weights, w.acc
-	t.RunStep, t.TapStep = d.dh*d.bandWidth()*d.oc, d.dw*d.oc
-	t.Runs, t.Taps, t.Channels = d.kh, d.kw, d.width
+	t.AStep, t.RunStep, t.TapStep = d.sw*d.oc, d.dh*d.bandWidth()*d.oc, d.dw*d.oc
+	t.Pixels, t.Runs, t.Taps, t.Channels = d.ow, d.kh, d.kw, d.width
 	for y := y0; y < y1; y++ {
 		out := w.i8(d.out)[(b*d.oh+y)*d.ow*d.oc:][:d.ow*d.oc]
-		for x := range d.ow {
-			t.A = w.band[((y-y0)*d.sh*d.bandWidth()+x*d.sw)*d.oc:]
-			w.set.DepthInt8(t)
-			requant(w, w.set, out[x*d.oc:][:d.oc], w.acc, d.epilogue)
-		}
+		t.A = w.band[(y-y0)*d.sh*d.bandWidth()*d.oc:]
+		w.set.DepthInt8(t)
+		w.set.Requant(out, w.acc, d.epilogue, d.ow, d.oc, d.oc, d.width)
 		d.then.int8(w, out, 0)
 	}
 }
@@ -71,15 +69,13 @@ func (d *depthwise) runFloat32(w *worker, b, y0, y1 int) {
 	fillBand(&d.window, w.bandF, w.f32(d.reads[0]), d.padF, b, y0, y1, d.multiplier, d.loadF)
 	t := &w.depthF
 	t.W, t.Acc = d.weightsF, w.accF
-	t.RunStep, t.TapStep = d.dh*d.bandWidth()*d.oc, d.dw*d.oc
-	t.Runs, t.Taps, t.Channels = d.kh, d.kw, d.width
+	t.AStep, t.RunStep, t.TapStep = d.sw*d.oc, d.dh*d.bandWidth()*d.oc, d.dw*d.oc
+	t.Pixels, t.Runs, t.Taps, t.Channels = d.ow, d.kh, d.kw, d.width
 	for y := y0; y < y1; y++ {
 		out := w.f32(d.out)[(b*d.oh+y)*d.ow*d.oc:][:d.ow*d.oc]
-		for x := range d.ow {
-			t.A = w.bandF[((y-y0)*d.sh*d.bandWidth()+x*d.sw)*d.oc:]
-			w.set.DepthFloat32(t)
-			finish(w, out[x*d.oc:][:d.oc], w.accF, d.biasF, d.lo, d.hi)
-		}
+		t.A = w.bandF[(y-y0)*d.sh*d.bandWidth()*d.oc:]
+		w.set.DepthFloat32(t)
+		w.set.Finish(out, w.accF, d.biasF, d.lo, d.hi, d.ow, d.oc, d.oc, d.width)
 		d.then.float32(w, out, 0)
 	}
 }
@@ -128,11 +124,13 @@ func (p *planner) depthwiseInt8(op *graph.Op, n node, g window, multiplier int, 
 		for c, v := range f.w {
 			w[c] = int32(v)
 		}
-		p.extra.grow(scratch{row: width})
 		return p.pass(n.reads[0], n.out, chain{int8s: []passInt8{&affineInt8{g.oc, w, e}}})
 	}
 	d := &depthwise{node: n, window: g, multiplier: multiplier, width: width, load: repeat[int8](multiplier), epilogue: e}
 	d.weights = spread(f.w, g.oc, width)
+	if p.set.DepthWide {
+		d.weights = kernel.DepthWeights(d.weights)
+	}
 	d.pad = make([]int8, g.bandWidth()*g.ic)
 	for i := range d.pad {
 		d.pad[i] = int8(f.in.zero)

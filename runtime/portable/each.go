@@ -82,28 +82,12 @@ type affineInt8 struct {
 }
 
 func (a *affineInt8) apply(w *worker, dst, src []int8, c0 int) {
-	if c0 != 0 || len(dst)%a.channels != 0 {
-		a.piece(w, dst, src, c0)
+	if c0 == 0 && len(dst)%a.channels == 0 {
+		w.set.Affine(dst, src, a.w, a.epilogue, len(dst)/a.channels, a.channels)
 		return
 	}
-	n := len(a.w) // what the kernel writes, a pixel or more
-	for i := 0; i < len(dst); i += a.channels {
-		switch {
-		case n == a.channels:
-			w.set.Affine(dst[i:][:n], src[i:], a.w, a.epilogue)
-		case i+n <= len(src):
-			w.set.Affine(w.row[:n], src[i:], a.w, a.epilogue)
-			copy(dst[i:][:a.channels], w.row)
-		default:
-			a.piece(w, dst[i:][:a.channels], src[i:], 0)
-		}
-	}
-}
-
-// piece takes some channels of one pixel.
-func (a *affineInt8) piece(w *worker, dst, src []int8, c0 int) {
-	w.part = a.epilogue.From(c0)
-	kernel.Go.Affine(dst, src, a.w[c0:], &w.part)
+	w.part = a.epilogue.From(c0) // some channels of one pixel
+	w.set.Affine(dst, src, a.w[c0:], &w.part, 1, len(dst))
 }
 
 // clampFloat32 is a fused or separate ReLU.

@@ -95,7 +95,6 @@ func Load(g *graph.Graph, o Options) (*Network, error) {
 	if err := n.layOut(p, o.Keep); err != nil {
 		return nil, fmt.Errorf("portable: %w", err)
 	}
-	n.scratch = p.extra
 	for _, s := range n.steps {
 		n.scratch.grow(s.needs(n.threads))
 	}
@@ -129,7 +128,6 @@ type planner struct {
 	alias   []int           // the tensor whose memory a reshaped tensor shares, or itself
 	maker   []int           // index of the step that writes a tensor, or -1
 	steps   []step
-	extra   scratch // of passes
 }
 
 // check proves what everything else relies on: indices are in range, sizes are

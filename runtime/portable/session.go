@@ -20,12 +20,12 @@ type Session struct {
 }
 
 // scratch counts the elements of the memory that one worker needs for itself.
-type scratch struct{ band, cols, acc, row, bandF, colsF, accF, rowF int }
+type scratch struct{ band, cols, acc, bandF, colsF, accF int }
 
 func (s *scratch) grow(t scratch) {
 	*s = scratch{
-		max(s.band, t.band), max(s.cols, t.cols), max(s.acc, t.acc), max(s.row, t.row),
-		max(s.bandF, t.bandF), max(s.colsF, t.colsF), max(s.accF, t.accF), max(s.rowF, t.rowF),
+		max(s.band, t.band), max(s.cols, t.cols), max(s.acc, t.acc),
+		max(s.bandF, t.bandF), max(s.colsF, t.colsF), max(s.accF, t.accF),
 	}
 }
 
@@ -35,17 +35,17 @@ const slack = 256
 // worker is one thread of a session and its scratch memory.
 type worker struct {
 	*Session
-	set                *kernel.Set
-	wake               chan struct{} // nil for the caller's own
-	band, cols, row    []int8
-	acc                []int32
-	bandF, colsF, rowF []float32
-	accF               []float32
-	tile               kernel.TileInt8
-	tileF              kernel.TileFloat32
-	depth              kernel.DepthInt8
-	depthF             kernel.DepthFloat32
-	part               kernel.Epilogue // of some channels
+	set          *kernel.Set
+	wake         chan struct{} // nil for the caller's own
+	band, cols   []int8
+	acc          []int32
+	bandF, colsF []float32
+	accF         []float32
+	tile         kernel.TileInt8
+	tileF        kernel.TileFloat32
+	depth        kernel.DepthInt8
+	depthF       kernel.DepthFloat32
+	part         kernel.Epilogue // of some channels
 }
 
 // NewSession returns a session with zeroed memory.
@@ -55,9 +55,9 @@ func (n *Network) NewSession() *Session {
 	for k := range n.threads {
 		w := &worker{
 			Session: s, set: n.set,
-			band: make([]int8, c.band+slack), cols: make([]int8, c.cols+slack), row: make([]int8, c.row+slack),
+			band: make([]int8, c.band+slack), cols: make([]int8, c.cols+slack),
 			acc:   make([]int32, c.acc+slack),
-			bandF: make([]float32, c.bandF+slack), colsF: make([]float32, c.colsF+slack), rowF: make([]float32, c.rowF+slack),
+			bandF: make([]float32, c.bandF+slack), colsF: make([]float32, c.colsF+slack),
 			accF: make([]float32, c.accF+slack),
 		}
 		s.workers = append(s.workers, w)

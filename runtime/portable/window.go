@@ -47,6 +47,32 @@ func newWindow(in, out *graph.Tensor, oc, kh, kw, sh, sw, dh, dw int, padding gr
 	return w, nil
 }
 
+// padded says whether any window reaches outside of the input.
+func (g *window) padded() bool {
+	return g.top > 0 || g.left > 0 || g.bandRows(g.oh) > g.ih || g.bandWidth() > g.iw
+}
+
+// longRow is how many sums a row of output should have at most: they stay in
+// the first level cache between tiles and epilogue.
+const longRow = 6000
+
+// flatten makes the rows of a 1x1 convolution longer, as there it does not
+// matter where a row ends: tiles are fuller and rows fewer. At least as many
+// rows as there are threads remain.
+func (g *window) flatten(threads int) {
+	if g.kh*g.kw*g.sh*g.sw != 1 {
+		return
+	}
+	pixels := g.n * g.oh * g.ow
+	for l := g.ow; l <= pixels/threads && l*g.oc <= longRow; l++ {
+		if pixels%l == 0 {
+			g.ow = l
+		}
+	}
+	g.n, g.iw, g.oh = 1, g.ow, pixels/g.ow
+	g.ih = g.oh
+}
+
 // slide returns the positions of a filter along one side and the padding
 // before the first.
 func slide(in, k, stride, dilation int, padding graph.Padding) (out, before int, err error) {

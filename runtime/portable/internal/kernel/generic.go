@@ -125,15 +125,21 @@ func tile2Float32(t *TileFloat32) {
 	acc[0], acc[1], acc[2], acc[3] = u0, u1, u2, u3
 }
 
-func requant(dst []int8, acc []int32, e *Epilogue) {
-	for c := range dst {
-		dst[c] = e.apply(acc[c], c)
+func requant(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int) {
+	for p := range n {
+		out, sums := dst[p*dstStep:][:channels], acc[p*accStep:][:channels]
+		for c := range out {
+			out[c] = e.apply(sums[c], c)
+		}
 	}
 }
 
-func affine(dst, src []int8, w []int32, e *Epilogue) {
-	for c := range dst {
-		dst[c] = e.apply(int32(src[c])*w[c], c)
+func affine(dst, src []int8, w []int32, e *Epilogue, n, channels int) {
+	for p := range n {
+		out, in := dst[p*channels:][:channels], src[p*channels:][:channels]
+		for c := range out {
+			out[c] = e.apply(int32(in[c])*w[c], c)
+		}
 	}
 }
 
@@ -152,25 +158,30 @@ func maxInt8(dst, src []int8) {
 }
 
 func depthInt8(t *DepthInt8) {
-	acc := t.Acc[:t.Channels]
-	clear(acc)
-	w := t.W
-	for r := range t.Runs {
-		for k := range t.Taps {
-			a := t.A[r*t.RunStep+k*t.TapStep:][:len(acc)]
-			q := w[:len(acc)]
-			for c := range acc {
-				acc[c] += int32(a[c]) * int32(q[c])
+	for p := range t.Pixels {
+		acc := t.Acc[p*t.Channels:][:t.Channels]
+		clear(acc)
+		w := t.W
+		for r := range t.Runs {
+			for k := range t.Taps {
+				a := t.A[p*t.AStep+r*t.RunStep+k*t.TapStep:][:len(acc)]
+				q := w[:len(acc)]
+				for c := range acc {
+					acc[c] += int32(a[c]) * int32(q[c])
+				}
+				w = w[len(acc):]
 			}
-			w = w[len(acc):]
 		}
 	}
 }
 
-func finish(dst, acc, bias []float32, lo, hi float32) {
-	acc, bias = acc[:len(dst)], bias[:len(dst)]
-	for c := range dst {
-		dst[c] = min(max(acc[c]+bias[c], lo), hi)
+func finish(dst, acc, bias []float32, lo, hi float32, n, channels, dstStep, accStep int) {
+	bias = bias[:channels]
+	for p := range n {
+		out, sums := dst[p*dstStep:][:channels], acc[p*accStep:][:channels]
+		for c := range out {
+			out[c] = min(max(sums[c]+bias[c], lo), hi)
+		}
 	}
 }
 
@@ -219,17 +230,19 @@ func maxFloat32(dst, src []float32) {
 }
 
 func depthFloat32(t *DepthFloat32) {
-	acc := t.Acc[:t.Channels]
-	clear(acc)
-	w := t.W
-	for r := range t.Runs {
-		for k := range t.Taps {
-			a := t.A[r*t.RunStep+k*t.TapStep:][:len(acc)]
-			q := w[:len(acc)]
-			for c := range acc {
-				acc[c] += a[c] * q[c]
+	for p := range t.Pixels {
+		acc := t.Acc[p*t.Channels:][:t.Channels]
+		clear(acc)
+		w := t.W
+		for r := range t.Runs {
+			for k := range t.Taps {
+				a := t.A[p*t.AStep+r*t.RunStep+k*t.TapStep:][:len(acc)]
+				q := w[:len(acc)]
+				for c := range acc {
+					acc[c] += a[c] * q[c]
+				}
+				w = w[len(acc):]
 			}
-			w = w[len(acc):]
 		}
 	}
 }

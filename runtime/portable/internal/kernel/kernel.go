@@ -11,26 +11,32 @@ type Set struct {
 	Int8    Int8
 	Float32 Float32
 
-	// Requant writes one pixel: dst[c] = e.apply(acc[c], c).
-	Requant func(dst []int8, acc []int32, e *Epilogue)
-	// Affine is Requant of src[c]*w[c], a depthwise 1x1 convolution.
-	Affine func(dst, src []int8, w []int32, e *Epilogue)
+	// Requant writes n pixels, each of which begins a step after the one before:
+	// dst[p*dstStep+c] = e.apply(acc[p*accStep+c], c) for c < channels. It may
+	// read sums up to the next multiple of Align.
+	Requant func(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int)
+	// Affine is Requant of src[c]*w[c] for n pixels that lie side by side, a
+	// depthwise 1x1 convolution. dst and src may be the same.
+	Affine func(dst, src []int8, w []int32, e *Epilogue, n, channels int)
 	// Lookup writes dst[i] = table[uint8(src[i])].
 	Lookup func(dst, src []int8, table *[256]int8)
 	// MaxInt8 writes dst[i] = max(dst[i], src[i]).
 	MaxInt8 func(dst, src []int8)
-	// DepthInt8 adds up one pixel of a depthwise convolution.
+	// DepthInt8 adds up pixels of a depthwise convolution.
 	DepthInt8 func(t *DepthInt8)
+	// DepthWide says that DepthInt8 takes weights that DepthWeights widened.
+	DepthWide bool
 
-	// Finish writes one pixel: dst[c] = min(max(acc[c]+bias[c], lo), hi).
-	Finish func(dst, acc, bias []float32, lo, hi float32)
+	// Finish writes n pixels as Requant does:
+	// dst[p*dstStep+c] = min(max(acc[p*accStep+c]+bias[c], lo), hi).
+	Finish func(dst, acc, bias []float32, lo, hi float32, n, channels, dstStep, accStep int)
 	// Scale writes dst[i] = src[i]*m[i] + a[i].
 	Scale func(dst, src, m, a []float32)
 	// Elu writes dst[i] = src[i], or exp(src[i])-1 where that is below 0.
 	Elu func(dst, src []float32)
 	// MaxFloat32 writes dst[i] = max(dst[i], src[i]).
 	MaxFloat32 func(dst, src []float32)
-	// DepthFloat32 adds up one pixel of a depthwise convolution.
+	// DepthFloat32 adds up pixels of a depthwise convolution.
 	DepthFloat32 func(t *DepthFloat32)
 }
 
@@ -99,35 +105,47 @@ type TileFloat32 struct {
 	AccStep, Runs, RunLen int
 }
 
-// DepthInt8 is one pixel of a depthwise convolution:
+// DepthInt8 is some pixels of a depthwise convolution:
 //
-//	for c := range Channels {
-//		Acc[c] = 0
-//		for r := range Runs {
-//			for t := range Taps {
-//				Acc[c] += A[r*RunStep+t*TapStep+c] * W[(r*Taps+t)*Channels+c]
+//	for p := range Pixels {
+//		for c := range Channels {
+//			Acc[p*Channels+c] = 0
+//			for r := range Runs {
+//				for t := range Taps {
+//					Acc[p*Channels+c] += A[p*AStep+r*RunStep+t*TapStep+c] * W[(r*Taps+t)*Channels+c]
+//				}
 //			}
 //		}
 //	}
 //
 // Channels is a multiple of Align; A may be read that far behind the last tap.
 type DepthInt8 struct {
-	A                []int8
-	W                []int8
-	Acc              []int32
-	RunStep, TapStep int
-	Runs, Taps       int
-	Channels         int
+	A                       []int8
+	W                       []int8
+	Acc                     []int32
+	AStep, RunStep, TapStep int
+	Pixels, Runs, Taps      int
+	Channels                int
 }
 
 // DepthFloat32 is DepthInt8 for float32.
 type DepthFloat32 struct {
-	A                []float32
-	W                []float32
-	Acc              []float32
-	RunStep, TapStep int
-	Runs, Taps       int
-	Channels         int
+	A                       []float32
+	W                       []float32
+	Acc                     []float32
+	AStep, RunStep, TapStep int
+	Pixels, Runs, Taps      int
+	Channels                int
+}
+
+// DepthWeights returns w with every value in four bytes: as 16 bits, and 16
+// bits of 0, so that sums of products of pairs are products.
+func DepthWeights(w []int8) []int8 {
+	out := make([]int8, 4*len(w))
+	for i, v := range w {
+		out[4*i], out[4*i+1] = v, v>>7
+	}
+	return out
 }
 
 // Epilogue turns the sum of a channel into an int8 value, as TFLite does: add

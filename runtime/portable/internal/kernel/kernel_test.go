@@ -184,44 +184,47 @@ func halves(n int) *Epilogue {
 func TestRequant(t *testing.T) {
 	eachSet(t, func(t *testing.T, s *Set, r *rand.Rand) {
 		for i := range 400 {
-			n := s.Int8.Align * (1 + r.IntN(5))
-			e, limit := randomEpilogue(r, n), 1<<22
+			pixels, channels := 1+r.IntN(4), 1+r.IntN(70)
+			width := RoundUp(channels, s.Int8.Align)
+			e, limit := randomEpilogue(r, width), 1<<22
 			if i%2 == 0 {
-				e, limit = halves(n), 500
+				e, limit = halves(width), 500
 			}
-			acc := make([]int32, n)
+			dstStep, accStep := channels+r.IntN(3), width+r.IntN(3)
+			acc := make([]int32, pixels*accStep)
 			for c := range acc {
 				acc[c] = int32(r.IntN(2*limit) - limit)
 			}
-			want := make([]int8, n)
-			requant(want, acc, e)
-			got, intact := guarded[int8](t, n, 99)
-			s.Requant(got, acc, e)
+			want := slices.Repeat([]int8{99}, pixels*dstStep)
+			requant(want, acc, e, pixels, channels, dstStep, accStep)
+			got, intact := guarded[int8](t, len(want), 99)
+			s.Requant(got, acc, e, pixels, channels, dstStep, accStep)
 			intact()
-			if !slices.Equal(got, want) {
-				t.Fatalf("requant of %v with %+v gives %v, want %v", acc, e, got, want)
-			}
+			same(t, fmt.Sprintf("requant of %d pixels, %d channels", pixels, channels), got, want)
 		}
 	})
 }
 
 func TestAffine(t *testing.T) {
 	eachSet(t, func(t *testing.T, s *Set, r *rand.Rand) {
-		for range 200 {
-			n := s.Int8.Align * (1 + r.IntN(5))
-			e := randomEpilogue(r, n)
-			src, w := randomInt8s(r, n, -128, 127), make([]int32, n)
+		for range 400 {
+			pixels, channels := 1+r.IntN(4), 1+r.IntN(70)
+			width := RoundUp(channels, s.Int8.Align)
+			e := randomEpilogue(r, width)
+			src, w := randomInt8s(r, pixels*channels, -128, 127), make([]int32, width)
 			for c := range w {
 				w[c] = int32(r.IntN(255)) - 127
 			}
-			want := make([]int8, n)
-			affine(want, src, w, e)
-			got, intact := guarded[int8](t, n, 99)
-			s.Affine(got, src, w, e)
+			want := make([]int8, len(src))
+			affine(want, src, w, e, pixels, channels)
+			got, intact := guarded[int8](t, len(want), 99)
+			s.Affine(got, src, w, e, pixels, channels)
 			intact()
-			if !slices.Equal(got, want) {
-				t.Fatalf("affine gives %v, want %v", got, want)
-			}
+			same(t, "affine", got, want)
+			copy(got, src)
+			s.Affine(got, got, w, e, pixels, channels)
+			intact()
+			same(t, "affine in place", got, want)
 		}
 	})
 }
@@ -322,13 +325,16 @@ func TestFloats(t *testing.T) {
 			s.MaxFloat32(got, a)
 			intact()
 			near(t, "maximum", got, want, 0)
-
-			if n%s.Float32.Align != 0 {
-				continue
-			}
-			finish(want, a, b, -0.3, 0.9)
-			got, intact = guarded[float32](t, n, 99)
-			s.Finish(got, a, b, -0.3, 0.9)
+		}
+		for range 200 {
+			pixels, channels := 1+r.IntN(4), 1+r.IntN(70)
+			width := RoundUp(channels, s.Float32.Align)
+			dstStep, accStep := channels+r.IntN(3), width+r.IntN(3)
+			acc, bias := randomFloats(r, pixels*accStep), randomFloats(r, width)
+			want := slices.Repeat([]float32{99}, pixels*dstStep)
+			finish(want, acc, bias, -0.3, 0.9, pixels, channels, dstStep, accStep)
+			got, intact := guarded[float32](t, len(want), 99)
+			s.Finish(got, acc, bias, -0.3, 0.9, pixels, channels, dstStep, accStep)
 			intact()
 			near(t, "finish", got, want, 0)
 		}
@@ -370,32 +376,36 @@ func TestElu(t *testing.T) {
 
 func TestDepth(t *testing.T) {
 	eachSet(t, func(t *testing.T, s *Set, r *rand.Rand) {
-		for range 100 {
-			runs, taps, channels := 1+r.IntN(5), 1+r.IntN(5), s.Int8.Align*(1+r.IntN(4))
+		for range 200 {
+			pixels, runs, taps, channels := 1+r.IntN(4), 1+r.IntN(5), 1+r.IntN(5), s.Int8.Align*(1+r.IntN(4))
 			tapStep := channels + r.IntN(5)
-			runStep := taps*tapStep + r.IntN(30)
+			runStep, step := taps*tapStep+r.IntN(30), tapStep*(1+r.IntN(2))
+			size := pixels*step + runs*runStep + taps*tapStep + channels
 			d := DepthInt8{
-				A: randomInt8s(r, runs*runStep+channels, -128, 127), W: randomInt8s(r, runs*taps*channels, -127, 127),
-				RunStep: runStep, TapStep: tapStep, Runs: runs, Taps: taps, Channels: channels,
+				A: randomInt8s(r, size, -128, 127), W: randomInt8s(r, runs*taps*channels, -128, 127),
+				AStep: step, RunStep: runStep, TapStep: tapStep, Pixels: pixels, Runs: runs, Taps: taps, Channels: channels,
 			}
-			want := make([]int32, channels)
+			want := make([]int32, pixels*channels)
 			d.Acc = want
 			depthInt8(&d)
-			got, intact := guarded[int32](t, channels, 99)
+			got, intact := guarded[int32](t, len(want), 99)
 			d.Acc = got
+			if s.DepthWide {
+				d.W = DepthWeights(d.W)
+			}
 			s.DepthInt8(&d)
 			intact()
 			if !slices.Equal(got, want) {
 				t.Fatalf("depthwise of %dx%d, %d channels: got %v, want %v", runs, taps, channels, got, want)
 			}
 			f := DepthFloat32{
-				A: randomFloats(r, runs*runStep+channels), W: randomFloats(r, runs*taps*channels),
-				RunStep: runStep, TapStep: tapStep, Runs: runs, Taps: taps, Channels: channels,
+				A: randomFloats(r, size), W: randomFloats(r, runs*taps*channels),
+				AStep: step, RunStep: runStep, TapStep: tapStep, Pixels: pixels, Runs: runs, Taps: taps, Channels: channels,
 			}
-			wantF := make([]float32, channels)
+			wantF := make([]float32, len(want))
 			f.Acc = wantF
 			depthFloat32(&f)
-			gotF, intact := guarded[float32](t, channels, 99)
+			gotF, intact := guarded[float32](t, len(want), 99)
 			f.Acc = gotF
 			s.DepthFloat32(&f)
 			intact()

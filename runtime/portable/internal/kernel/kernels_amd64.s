@@ -5469,16 +5469,16 @@ next:
 	VZEROUPPER
 	RET
 
-// func requant512(dst []int8, acc []int32, e *Epilogue)
-TEXT ·requant512(SB), NOSPLIT, $0-56
-	MOVQ dst_base+0(FP), SI
-	MOVQ dst_len+8(FP), CX
-	MOVQ acc_base+24(FP), DI
+// func requant512(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int)
+TEXT ·requant512(SB), NOSPLIT, $0-88
+	MOVQ acc_base+24(FP), SI
 	MOVQ e+48(FP), R9
-	MOVQ Epilogue_Bias(R9), AX
-	MOVQ Epilogue_Mult(R9), BX
-	MOVQ Epilogue_Left(R9), DX
-	MOVQ Epilogue_Right(R9), R8
+	MOVQ n+56(FP), R8
+	MOVQ channels+64(FP), CX
+	MOVQ dstStep+72(FP), BX
+	MOVQ accStep+80(FP), DX
+	SHLQ $2, DX
+	MOVQ dst_base+0(FP), DI
 	VPBROADCASTD Epilogue_Zero(R9), Z16
 	VPBROADCASTD Epilogue_Lo(R9), Z17
 	VPBROADCASTD Epilogue_Hi(R9), Z18
@@ -5488,105 +5488,137 @@ TEXT ·requant512(SB), NOSPLIT, $0-56
 	VPSLLQ $30, Z20, Z20
 	MOVL $0xaaaa, R11
 	KMOVW R11, K1
-next:
-	VMOVDQU32 (DI), Z0
-	VPADDD (AX), Z0, Z0
-	VMOVDQU32 (DX), Z1
-	VPSLLVD Z1, Z0, Z0
-	VMOVDQU32 (BX), Z1
-	VPMULDQ Z1, Z0, Z2 // even channels
-	VPSRLQ $32, Z0, Z0
-	VPSRLQ $32, Z1, Z1
-	VPMULDQ Z1, Z0, Z3 // odd channels
-	VPADDQ Z20, Z2, Z2
-	VPADDQ Z20, Z3, Z3
-	VPSRLQ $31, Z2, Z2
-	VPSLLQ $1, Z3, Z3 // the wanted bits are the upper half
-	VMOVDQA32 Z3, K1, Z2
-	VMOVDQU32 (R8), Z5
-	VPTESTMD Z5, Z5, K2
-	VPSRAD $31, Z2, Z6
-	VPSLLVD Z5, Z19, Z7
-	VPSRLD $1, Z7, Z7 // half of what is shifted out
-	VPADDD Z6, Z2, K2, Z2
-	VPADDD Z7, Z2, Z2
-	VPSRAVD Z5, Z2, Z2
-	VPADDD Z16, Z2, Z2
-	VPMAXSD Z17, Z2, Z2
-	VPMINSD Z18, Z2, Z2
-	VPMOVDB Z2, (SI)
-	ADDQ $64, DI
-	ADDQ $64, AX
-	ADDQ $64, BX
-	ADDQ $64, DX
-	ADDQ $64, R8
-	ADDQ $16, SI
-	SUBQ $16, CX
-	JNE next
-	VZEROUPPER
-	RET
-
-// func affine512(dst, src []int8, w []int32, e *Epilogue)
-TEXT ·affine512(SB), NOSPLIT, $0-80
-	MOVQ dst_base+0(FP), SI
-	MOVQ dst_len+8(FP), CX
-	MOVQ src_base+24(FP), DI
-	MOVQ w_base+48(FP), R10
-	MOVQ e+72(FP), R9
+	XORQ R13, R13 // place in the epilogue
+group:
+	MOVL $0xffff, AX
+	CMPQ CX, $16
+	JGE whole
+	BZHIL CX, AX, AX
+whole:
+	KMOVW AX, K3
 	MOVQ Epilogue_Bias(R9), AX
-	MOVQ Epilogue_Mult(R9), BX
-	MOVQ Epilogue_Left(R9), DX
-	MOVQ Epilogue_Right(R9), R8
-	VPBROADCASTD Epilogue_Zero(R9), Z16
-	VPBROADCASTD Epilogue_Lo(R9), Z17
-	VPBROADCASTD Epilogue_Hi(R9), Z18
-	MOVQ $1, R11
-	VPBROADCASTD R11, Z19
-	VPBROADCASTQ R11, Z20
-	VPSLLQ $30, Z20, Z20
-	MOVL $0xaaaa, R11
-	KMOVW R11, K1
-next:
-	VPMOVSXBD (DI), Z0
-	VPMULLD (R10), Z0, Z0
-	VPADDD (AX), Z0, Z0
-	VMOVDQU32 (DX), Z1
-	VPSLLVD Z1, Z0, Z0
-	VMOVDQU32 (BX), Z1
-	VPMULDQ Z1, Z0, Z2 // even channels
+	VMOVDQU32 (AX)(R13*1), Z21
+	MOVQ Epilogue_Mult(R9), AX
+	VMOVDQU32 (AX)(R13*1), Z22
+	MOVQ Epilogue_Left(R9), AX
+	VMOVDQU32 (AX)(R13*1), Z23
+	MOVQ Epilogue_Right(R9), AX
+	VMOVDQU32 (AX)(R13*1), Z24
+	VPSRLQ $32, Z22, Z26 // multipliers of odd channels
+	VPTESTMD Z24, Z24, K2
+	VPSLLVD Z24, Z19, Z27
+	VPSRLD $1, Z27, Z27 // half of what is shifted out
+	MOVQ DI, R10
+	MOVQ SI, R11
+	MOVQ R8, R12
+pixel:
+	VPADDD (R11), Z21, Z0
+	VPSLLVD Z23, Z0, Z0
+	VPMULDQ Z22, Z0, Z2 // even channels
 	VPSRLQ $32, Z0, Z0
-	VPSRLQ $32, Z1, Z1
-	VPMULDQ Z1, Z0, Z3 // odd channels
+	VPMULDQ Z26, Z0, Z3 // odd channels
 	VPADDQ Z20, Z2, Z2
 	VPADDQ Z20, Z3, Z3
 	VPSRLQ $31, Z2, Z2
 	VPSLLQ $1, Z3, Z3 // the wanted bits are the upper half
 	VMOVDQA32 Z3, K1, Z2
-	VMOVDQU32 (R8), Z5
-	VPTESTMD Z5, Z5, K2
 	VPSRAD $31, Z2, Z6
-	VPSLLVD Z5, Z19, Z7
-	VPSRLD $1, Z7, Z7 // half of what is shifted out
 	VPADDD Z6, Z2, K2, Z2
-	VPADDD Z7, Z2, Z2
-	VPSRAVD Z5, Z2, Z2
+	VPADDD Z27, Z2, Z2
+	VPSRAVD Z24, Z2, Z2
 	VPADDD Z16, Z2, Z2
 	VPMAXSD Z17, Z2, Z2
 	VPMINSD Z18, Z2, Z2
-	VPMOVDB Z2, (SI)
+	VPMOVDB Z2, K3, (R10)
+	ADDQ BX, R10
+	ADDQ DX, R11
+	DECQ R12
+	JNE pixel
+	ADDQ $64, R13
 	ADDQ $16, DI
-	ADDQ $64, R10
-	ADDQ $64, AX
-	ADDQ $64, BX
-	ADDQ $64, DX
-	ADDQ $64, R8
-	ADDQ $16, SI
+	ADDQ $64, SI
 	SUBQ $16, CX
-	JNE next
+	JGT group
 	VZEROUPPER
 	RET
 
-// func requant256(dst []int8, acc []int32, e *Epilogue)
+// func affine512(dst, src []int8, w []int32, e *Epilogue, n, channels int)
+TEXT ·affine512(SB), NOSPLIT, $0-96
+	MOVQ src_base+24(FP), SI
+	MOVQ w_base+48(FP), R15
+	MOVQ e+72(FP), R9
+	MOVQ n+80(FP), R8
+	MOVQ channels+88(FP), CX
+	MOVQ CX, BX
+	MOVQ CX, DX
+	MOVQ dst_base+0(FP), DI
+	VPBROADCASTD Epilogue_Zero(R9), Z16
+	VPBROADCASTD Epilogue_Lo(R9), Z17
+	VPBROADCASTD Epilogue_Hi(R9), Z18
+	MOVQ $1, R11
+	VPBROADCASTD R11, Z19
+	VPBROADCASTQ R11, Z20
+	VPSLLQ $30, Z20, Z20
+	MOVL $0xaaaa, R11
+	KMOVW R11, K1
+	XORQ R13, R13 // place in the epilogue
+group:
+	MOVL $0xffff, AX
+	CMPQ CX, $16
+	JGE whole
+	BZHIL CX, AX, AX
+whole:
+	KMOVW AX, K3
+	MOVQ Epilogue_Bias(R9), AX
+	VMOVDQU32 (AX)(R13*1), Z21
+	MOVQ Epilogue_Mult(R9), AX
+	VMOVDQU32 (AX)(R13*1), Z22
+	MOVQ Epilogue_Left(R9), AX
+	VMOVDQU32 (AX)(R13*1), Z23
+	MOVQ Epilogue_Right(R9), AX
+	VMOVDQU32 (AX)(R13*1), Z24
+	VMOVDQU32 (R15)(R13*1), Z25
+	VPSRLQ $32, Z22, Z26 // multipliers of odd channels
+	VPTESTMD Z24, Z24, K2
+	VPSLLVD Z24, Z19, Z27
+	VPSRLD $1, Z27, Z27 // half of what is shifted out
+	MOVQ DI, R10
+	MOVQ SI, R11
+	MOVQ R8, R12
+pixel:
+	VPMOVSXBD.Z (R11), K3, Z0
+	VPMULLD Z25, Z0, Z0
+	VPADDD Z21, Z0, Z0
+	VPSLLVD Z23, Z0, Z0
+	VPMULDQ Z22, Z0, Z2 // even channels
+	VPSRLQ $32, Z0, Z0
+	VPMULDQ Z26, Z0, Z3 // odd channels
+	VPADDQ Z20, Z2, Z2
+	VPADDQ Z20, Z3, Z3
+	VPSRLQ $31, Z2, Z2
+	VPSLLQ $1, Z3, Z3 // the wanted bits are the upper half
+	VMOVDQA32 Z3, K1, Z2
+	VPSRAD $31, Z2, Z6
+	VPADDD Z6, Z2, K2, Z2
+	VPADDD Z27, Z2, Z2
+	VPSRAVD Z24, Z2, Z2
+	VPADDD Z16, Z2, Z2
+	VPMAXSD Z17, Z2, Z2
+	VPMINSD Z18, Z2, Z2
+	VPMOVDB Z2, K3, (R10)
+	ADDQ BX, R10
+	ADDQ DX, R11
+	DECQ R12
+	JNE pixel
+	ADDQ $64, R13
+	ADDQ $16, DI
+	ADDQ $16, SI
+	SUBQ $16, CX
+	JGT group
+	VZEROUPPER
+	RET
+
+// func requant256(dst []int8, acc []int32, e *Epilogue): one pixel, whole eights.
 TEXT ·requant256(SB), NOSPLIT, $0-56
 	MOVQ dst_base+0(FP), SI
 	MOVQ dst_len+8(FP), CX
@@ -5647,7 +5679,7 @@ next:
 	VZEROUPPER
 	RET
 
-// func affine256(dst, src []int8, w []int32, e *Epilogue)
+// func affine256(dst, src []int8, w []int32, e *Epilogue): one pixel, whole eights.
 TEXT ·affine256(SB), NOSPLIT, $0-80
 	MOVQ dst_base+0(FP), SI
 	MOVQ dst_len+8(FP), CX
@@ -5846,207 +5878,369 @@ tail:
 	RET
 
 // func depthInt8512(t *DepthInt8)
-TEXT ·depthInt8512(SB), NOSPLIT, $0-8
+TEXT ·depthInt8512(SB), NOSPLIT, $16-8
 	MOVQ t+0(FP), DI
 	MOVQ DepthInt8_A(DI), R8
 	MOVQ DepthInt8_W(DI), R9
 	MOVQ DepthInt8_Acc(DI), R10
-	MOVQ DepthInt8_Channels(DI), CX
 	MOVQ DepthInt8_RunStep(DI), AX
 	MOVQ DepthInt8_TapStep(DI), BX
 	MOVQ DepthInt8_Channels(DI), DX
+	SHLQ $2, DX
+	MOVQ DepthInt8_Channels(DI), R11
+	MOVQ DepthInt8_Taps(DI), CX
+	IMULQ BX, CX
+	SUBQ CX, AX
+	MOVQ R11, channels-8(SP)
+	MOVQ R10, acc-16(SP)
 group:
+	MOVQ DepthInt8_Pixels(DI), R13
+	MOVQ R8, R12
+	MOVQ acc-16(SP), R10
+pixel:
 	VPXORD Z0, Z0, Z0
-	MOVQ R8, R13
+	MOVQ R12, SI
 	MOVQ R9, R11
-	MOVQ DepthInt8_Runs(DI), R12
+	MOVQ DepthInt8_Runs(DI), R15
 run:
-	MOVQ R13, SI
-	MOVQ DepthInt8_Taps(DI), R15
-tap:
+	MOVQ DepthInt8_Taps(DI), CX
+	CMPQ CX, $3
+	JNE tap
 	VPMOVSXBD (SI), Z1
-	VPMOVSXBD (R11), Z2
-	VPMULLD Z1, Z2, Z1
-	VPADDD Z1, Z0, Z0
+	VPDPWSSD (R11), Z1, Z0
 	ADDQ BX, SI
 	ADDQ DX, R11
-	DECQ R15
+	VPMOVSXBD (SI), Z1
+	VPDPWSSD (R11), Z1, Z0
+	ADDQ BX, SI
+	ADDQ DX, R11
+	VPMOVSXBD (SI), Z1
+	VPDPWSSD (R11), Z1, Z0
+	ADDQ BX, SI
+	ADDQ DX, R11
+	JMP ran
+tap:
+	VPMOVSXBD (SI), Z1
+	VPDPWSSD (R11), Z1, Z0
+	ADDQ BX, SI
+	ADDQ DX, R11
+	DECQ CX
 	JNE tap
-	ADDQ AX, R13
-	DECQ R12
+ran:
+	ADDQ AX, SI
+	DECQ R15
 	JNE run
 	VMOVUPS Z0, (R10)
+	ADDQ DX, R10
+	MOVQ DepthInt8_AStep(DI), CX
+	ADDQ CX, R12
+	DECQ R13
+	JNE pixel
 	ADDQ $16, R8
-	ADDQ $16, R9
-	ADDQ $64, R10
-	SUBQ $16, CX
+	ADDQ $64, R9
+	ADDQ $64, acc-16(SP)
+	SUBQ $16, channels-8(SP)
 	JGT group
 	VZEROUPPER
 	RET
 
 // func depthFloat32512(t *DepthFloat32)
-TEXT ·depthFloat32512(SB), NOSPLIT, $0-8
+TEXT ·depthFloat32512(SB), NOSPLIT, $16-8
 	MOVQ t+0(FP), DI
 	MOVQ DepthFloat32_A(DI), R8
 	MOVQ DepthFloat32_W(DI), R9
 	MOVQ DepthFloat32_Acc(DI), R10
-	MOVQ DepthFloat32_Channels(DI), CX
 	MOVQ DepthFloat32_RunStep(DI), AX
 	SHLQ $2, AX
 	MOVQ DepthFloat32_TapStep(DI), BX
 	SHLQ $2, BX
 	MOVQ DepthFloat32_Channels(DI), DX
 	SHLQ $2, DX
+	MOVQ DepthFloat32_Channels(DI), R11
+	MOVQ DepthFloat32_Taps(DI), CX
+	IMULQ BX, CX
+	SUBQ CX, AX
+	MOVQ R11, channels-8(SP)
+	MOVQ R10, acc-16(SP)
 group:
+	MOVQ DepthFloat32_Pixels(DI), R13
+	MOVQ R8, R12
+	MOVQ acc-16(SP), R10
+pixel:
 	VPXORD Z0, Z0, Z0
-	MOVQ R8, R13
+	MOVQ R12, SI
 	MOVQ R9, R11
-	MOVQ DepthFloat32_Runs(DI), R12
+	MOVQ DepthFloat32_Runs(DI), R15
 run:
-	MOVQ R13, SI
-	MOVQ DepthFloat32_Taps(DI), R15
+	MOVQ DepthFloat32_Taps(DI), CX
+	CMPQ CX, $3
+	JNE tap
+	VMOVUPS (SI), Z1
+	VFMADD231PS (R11), Z1, Z0
+	ADDQ BX, SI
+	ADDQ DX, R11
+	VMOVUPS (SI), Z1
+	VFMADD231PS (R11), Z1, Z0
+	ADDQ BX, SI
+	ADDQ DX, R11
+	VMOVUPS (SI), Z1
+	VFMADD231PS (R11), Z1, Z0
+	ADDQ BX, SI
+	ADDQ DX, R11
+	JMP ran
 tap:
 	VMOVUPS (SI), Z1
 	VFMADD231PS (R11), Z1, Z0
 	ADDQ BX, SI
 	ADDQ DX, R11
-	DECQ R15
+	DECQ CX
 	JNE tap
-	ADDQ AX, R13
-	DECQ R12
+ran:
+	ADDQ AX, SI
+	DECQ R15
 	JNE run
 	VMOVUPS Z0, (R10)
+	ADDQ DX, R10
+	MOVQ DepthFloat32_AStep(DI), CX
+	SHLQ $2, CX
+	ADDQ CX, R12
+	DECQ R13
+	JNE pixel
 	ADDQ $64, R8
 	ADDQ $64, R9
-	ADDQ $64, R10
-	SUBQ $16, CX
+	ADDQ $64, acc-16(SP)
+	SUBQ $16, channels-8(SP)
 	JGT group
 	VZEROUPPER
 	RET
 
 // func depthInt8256(t *DepthInt8)
-TEXT ·depthInt8256(SB), NOSPLIT, $0-8
+TEXT ·depthInt8256(SB), NOSPLIT, $16-8
 	MOVQ t+0(FP), DI
 	MOVQ DepthInt8_A(DI), R8
 	MOVQ DepthInt8_W(DI), R9
 	MOVQ DepthInt8_Acc(DI), R10
-	MOVQ DepthInt8_Channels(DI), CX
 	MOVQ DepthInt8_RunStep(DI), AX
 	MOVQ DepthInt8_TapStep(DI), BX
 	MOVQ DepthInt8_Channels(DI), DX
+	SHLQ $2, DX
+	MOVQ DepthInt8_Channels(DI), R11
+	MOVQ DepthInt8_Taps(DI), CX
+	IMULQ BX, CX
+	SUBQ CX, AX
+	MOVQ R11, channels-8(SP)
+	MOVQ R10, acc-16(SP)
 group:
+	MOVQ DepthInt8_Pixels(DI), R13
+	MOVQ R8, R12
+	MOVQ acc-16(SP), R10
+pixel:
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
-	MOVQ R8, R13
+	MOVQ R12, SI
 	MOVQ R9, R11
-	MOVQ DepthInt8_Runs(DI), R12
+	MOVQ DepthInt8_Runs(DI), R15
 run:
-	MOVQ R13, SI
-	MOVQ DepthInt8_Taps(DI), R15
-tap:
+	MOVQ DepthInt8_Taps(DI), CX
+	CMPQ CX, $3
+	JNE tap
 	VPMOVSXBD 0(SI), Y2
-	VPMOVSXBD 0(R11), Y3
-	VPMULLD Y2, Y3, Y2
+	VPMADDWD 0(R11), Y2, Y2
 	VPADDD Y2, Y0, Y0
 	VPMOVSXBD 8(SI), Y2
-	VPMOVSXBD 8(R11), Y3
-	VPMULLD Y2, Y3, Y2
+	VPMADDWD 32(R11), Y2, Y2
 	VPADDD Y2, Y1, Y1
 	ADDQ BX, SI
 	ADDQ DX, R11
-	DECQ R15
+	VPMOVSXBD 0(SI), Y2
+	VPMADDWD 0(R11), Y2, Y2
+	VPADDD Y2, Y0, Y0
+	VPMOVSXBD 8(SI), Y2
+	VPMADDWD 32(R11), Y2, Y2
+	VPADDD Y2, Y1, Y1
+	ADDQ BX, SI
+	ADDQ DX, R11
+	VPMOVSXBD 0(SI), Y2
+	VPMADDWD 0(R11), Y2, Y2
+	VPADDD Y2, Y0, Y0
+	VPMOVSXBD 8(SI), Y2
+	VPMADDWD 32(R11), Y2, Y2
+	VPADDD Y2, Y1, Y1
+	ADDQ BX, SI
+	ADDQ DX, R11
+	JMP ran
+tap:
+	VPMOVSXBD 0(SI), Y2
+	VPMADDWD 0(R11), Y2, Y2
+	VPADDD Y2, Y0, Y0
+	VPMOVSXBD 8(SI), Y2
+	VPMADDWD 32(R11), Y2, Y2
+	VPADDD Y2, Y1, Y1
+	ADDQ BX, SI
+	ADDQ DX, R11
+	DECQ CX
 	JNE tap
-	ADDQ AX, R13
-	DECQ R12
+ran:
+	ADDQ AX, SI
+	DECQ R15
 	JNE run
 	VMOVUPS Y0, (R10)
 	VMOVUPS Y1, 32(R10)
+	ADDQ DX, R10
+	MOVQ DepthInt8_AStep(DI), CX
+	ADDQ CX, R12
+	DECQ R13
+	JNE pixel
 	ADDQ $16, R8
-	ADDQ $16, R9
-	ADDQ $64, R10
-	SUBQ $16, CX
+	ADDQ $64, R9
+	ADDQ $64, acc-16(SP)
+	SUBQ $16, channels-8(SP)
 	JGT group
 	VZEROUPPER
 	RET
 
 // func depthFloat32256(t *DepthFloat32)
-TEXT ·depthFloat32256(SB), NOSPLIT, $0-8
+TEXT ·depthFloat32256(SB), NOSPLIT, $16-8
 	MOVQ t+0(FP), DI
 	MOVQ DepthFloat32_A(DI), R8
 	MOVQ DepthFloat32_W(DI), R9
 	MOVQ DepthFloat32_Acc(DI), R10
-	MOVQ DepthFloat32_Channels(DI), CX
 	MOVQ DepthFloat32_RunStep(DI), AX
 	SHLQ $2, AX
 	MOVQ DepthFloat32_TapStep(DI), BX
 	SHLQ $2, BX
 	MOVQ DepthFloat32_Channels(DI), DX
 	SHLQ $2, DX
+	MOVQ DepthFloat32_Channels(DI), R11
+	MOVQ DepthFloat32_Taps(DI), CX
+	IMULQ BX, CX
+	SUBQ CX, AX
+	MOVQ R11, channels-8(SP)
+	MOVQ R10, acc-16(SP)
 group:
+	MOVQ DepthFloat32_Pixels(DI), R13
+	MOVQ R8, R12
+	MOVQ acc-16(SP), R10
+pixel:
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
-	MOVQ R8, R13
+	MOVQ R12, SI
 	MOVQ R9, R11
-	MOVQ DepthFloat32_Runs(DI), R12
+	MOVQ DepthFloat32_Runs(DI), R15
 run:
-	MOVQ R13, SI
-	MOVQ DepthFloat32_Taps(DI), R15
-tap:
-	VMOVUPS (SI), Y2
-	VFMADD231PS (R11), Y2, Y0
-	VMOVUPS 32(SI), Y3
-	VFMADD231PS 32(R11), Y3, Y1
+	MOVQ DepthFloat32_Taps(DI), CX
+	CMPQ CX, $3
+	JNE tap
+	VMOVUPS 0(SI), Y2
+	VFMADD231PS 0(R11), Y2, Y0
+	VMOVUPS 32(SI), Y2
+	VFMADD231PS 32(R11), Y2, Y1
 	ADDQ BX, SI
 	ADDQ DX, R11
-	DECQ R15
+	VMOVUPS 0(SI), Y2
+	VFMADD231PS 0(R11), Y2, Y0
+	VMOVUPS 32(SI), Y2
+	VFMADD231PS 32(R11), Y2, Y1
+	ADDQ BX, SI
+	ADDQ DX, R11
+	VMOVUPS 0(SI), Y2
+	VFMADD231PS 0(R11), Y2, Y0
+	VMOVUPS 32(SI), Y2
+	VFMADD231PS 32(R11), Y2, Y1
+	ADDQ BX, SI
+	ADDQ DX, R11
+	JMP ran
+tap:
+	VMOVUPS 0(SI), Y2
+	VFMADD231PS 0(R11), Y2, Y0
+	VMOVUPS 32(SI), Y2
+	VFMADD231PS 32(R11), Y2, Y1
+	ADDQ BX, SI
+	ADDQ DX, R11
+	DECQ CX
 	JNE tap
-	ADDQ AX, R13
-	DECQ R12
+ran:
+	ADDQ AX, SI
+	DECQ R15
 	JNE run
 	VMOVUPS Y0, (R10)
 	VMOVUPS Y1, 32(R10)
+	ADDQ DX, R10
+	MOVQ DepthFloat32_AStep(DI), CX
+	SHLQ $2, CX
+	ADDQ CX, R12
+	DECQ R13
+	JNE pixel
 	ADDQ $64, R8
 	ADDQ $64, R9
-	ADDQ $64, R10
+	ADDQ $64, acc-16(SP)
+	SUBQ $16, channels-8(SP)
+	JGT group
+	VZEROUPPER
+	RET
+
+// func finish512(dst, acc, bias []float32, lo, hi float32, n, channels, dstStep, accStep int)
+TEXT ·finish512(SB), NOSPLIT, $0-112
+	MOVQ dst_base+0(FP), DI
+	MOVQ acc_base+24(FP), SI
+	MOVQ bias_base+48(FP), R13
+	VBROADCASTSS lo+72(FP), Z2
+	VBROADCASTSS hi+76(FP), Z3
+	MOVQ n+80(FP), R8
+	MOVQ channels+88(FP), CX
+	MOVQ dstStep+96(FP), BX
+	MOVQ accStep+104(FP), DX
+	SHLQ $2, BX
+	SHLQ $2, DX
+group:
+	MOVL $0xffff, AX
+	CMPQ CX, $16
+	JGE whole
+	BZHIL CX, AX, AX
+whole:
+	KMOVW AX, K3
+	VMOVUPS.Z (R13), K3, Z1
+	MOVQ DI, R10
+	MOVQ SI, R11
+	MOVQ R8, R12
+pixel:
+	VADDPS (R11), Z1, Z0
+	VMAXPS Z2, Z0, Z0
+	VMINPS Z3, Z0, Z0
+	VMOVUPS Z0, K3, (R10)
+	ADDQ BX, R10
+	ADDQ DX, R11
+	DECQ R12
+	JNE pixel
+	ADDQ $64, R13
+	ADDQ $64, DI
+	ADDQ $64, SI
 	SUBQ $16, CX
 	JGT group
 	VZEROUPPER
 	RET
 
-// func finish512(dst, acc, bias []float32, lo, hi float32)
-TEXT ·finish512(SB), NOSPLIT, $0-80
+// func finish256(dst, acc, bias []float32, lo, hi float32): one pixel, whole eights.
+TEXT ·finish256(SB), NOSPLIT, $0-80
 	MOVQ dst_base+0(FP), DI
 	MOVQ dst_len+8(FP), CX
 	MOVQ acc_base+24(FP), SI
 	MOVQ bias_base+48(FP), DX
-	VBROADCASTSS lo+72(FP), Z2
-	VBROADCASTSS hi+76(FP), Z3
+	VBROADCASTSS lo+72(FP), Y2
+	VBROADCASTSS hi+76(FP), Y3
 next:
-	SUBQ $16, CX
+	SUBQ $8, CX
 	JLT tail
-	VMOVUPS (SI), Z0
-	VMOVUPS (DX), Z1
-	VADDPS Z1, Z0, Z0
-	VMAXPS Z2, Z0, Z0
-	VMINPS Z3, Z0, Z0
-	VMOVUPS Z0, (DI)
-	ADDQ $64, SI
-	ADDQ $64, DI
-	ADDQ $64, DX
+	VMOVUPS (SI), Y0
+	VADDPS (DX), Y0, Y0
+	VMAXPS Y2, Y0, Y0
+	VMINPS Y3, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	ADDQ $32, DX
 	JMP next
 tail:
-	ADDQ $16, CX
-	JEQ done
-	MOVQ $-1, AX
-	BZHIQ CX, AX, AX
-	KMOVW AX, K1
-	VMOVUPS.Z (SI), K1, Z0
-	VMOVUPS.Z (DX), K1, Z1
-	VADDPS Z1, Z0, Z0
-	VMAXPS Z2, Z0, Z0
-	VMINPS Z3, Z0, Z0
-	VMOVUPS Z0, K1, (DI)
-done:
 	VZEROUPPER
 	RET
 
@@ -6189,31 +6383,6 @@ tail:
 	VMAXPS Z0, Z1, Z1
 	VMOVUPS Z1, K1, (DI)
 done:
-	VZEROUPPER
-	RET
-
-// func finish256(dst, acc, bias []float32, lo, hi float32)
-TEXT ·finish256(SB), NOSPLIT, $0-80
-	MOVQ dst_base+0(FP), DI
-	MOVQ dst_len+8(FP), CX
-	MOVQ acc_base+24(FP), SI
-	MOVQ bias_base+48(FP), DX
-	VBROADCASTSS lo+72(FP), Y2
-	VBROADCASTSS hi+76(FP), Y3
-next:
-	SUBQ $8, CX
-	JLT tail
-	VMOVUPS (SI), Y0
-	VMOVUPS (DX), Y1
-	VADDPS Y1, Y0, Y0
-	VMAXPS Y2, Y0, Y0
-	VMINPS Y3, Y0, Y0
-	VMOVUPS Y0, (DI)
-	ADDQ $32, SI
-	ADDQ $32, DI
-	ADDQ $32, DX
-	JMP next
-tail:
 	VZEROUPPER
 	RET
 

@@ -2068,7 +2068,7 @@ next:
 	VST1 [V20.S4, V21.S4, V22.S4, V23.S4], (R4)
 	RET
 
-// func requantNEON(dst []int8, acc []int32, e *Epilogue)
+// func requantNEON(dst []int8, acc []int32, e *Epilogue): one pixel, whole sixteens.
 TEXT ·requantNEON(SB), NOSPLIT, $0-56
 	MOVD acc_base+24(FP), R2
 	MOVD dst_base+0(FP), R0
@@ -2145,7 +2145,7 @@ next:
 	BGT next
 	RET
 
-// func affineNEON(dst, src []int8, w []int32, e *Epilogue)
+// func affineNEON(dst, src []int8, w []int32, e *Epilogue): one pixel, whole sixteens.
 TEXT ·affineNEON(SB), NOSPLIT, $0-80
 	MOVD src_base+24(FP), R2
 	MOVD w_base+48(FP), R9
@@ -2304,12 +2304,19 @@ TEXT ·depthInt8NEON(SB), NOSPLIT, $0-8
 	MOVD DepthInt8_RunStep(R0), R5
 	MOVD DepthInt8_TapStep(R0), R6
 	MOVD DepthInt8_Channels(R0), R7
+	MOVD DepthInt8_AStep(R0), R13
+	MOVD DepthInt8_Channels(R0), R14
+	LSL $2, R14
 group:
+	MOVD DepthInt8_Pixels(R0), R15
+	MOVD R1, R16
+	MOVD R3, R17
+pixel:
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
-	MOVD R1, R8
+	MOVD R16, R8
 	MOVD R2, R9
 	MOVD DepthInt8_Runs(R0), R10
 run:
@@ -2331,7 +2338,12 @@ tap:
 	ADD R5, R8
 	SUBS $1, R10
 	BNE run
-	VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], 64(R3)
+	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R17)
+	ADD R14, R17
+	ADD R13, R16
+	SUBS $1, R15
+	BNE pixel
+	ADD $64, R3
 	ADD $16, R1
 	ADD $16, R2
 	SUBS $16, R4
@@ -2351,12 +2363,20 @@ TEXT ·depthFloat32NEON(SB), NOSPLIT, $0-8
 	LSL $2, R6
 	MOVD DepthFloat32_Channels(R0), R7
 	LSL $2, R7
+	MOVD DepthFloat32_AStep(R0), R13
+	LSL $2, R13
+	MOVD DepthFloat32_Channels(R0), R14
+	LSL $2, R14
 group:
+	MOVD DepthFloat32_Pixels(R0), R15
+	MOVD R1, R16
+	MOVD R3, R17
+pixel:
 	VEOR V0.B16, V0.B16, V0.B16
 	VEOR V1.B16, V1.B16, V1.B16
 	VEOR V2.B16, V2.B16, V2.B16
 	VEOR V3.B16, V3.B16, V3.B16
-	MOVD R1, R8
+	MOVD R16, R8
 	MOVD R2, R9
 	MOVD DepthFloat32_Runs(R0), R10
 run:
@@ -2376,14 +2396,19 @@ tap:
 	ADD R5, R8
 	SUBS $1, R10
 	BNE run
-	VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], 64(R3)
+	VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R17)
+	ADD R14, R17
+	ADD R13, R16
+	SUBS $1, R15
+	BNE pixel
+	ADD $64, R3
 	ADD $64, R1
 	ADD $64, R2
 	SUBS $16, R4
 	BGT group
 	RET
 
-// func finishNEON(dst, acc, bias []float32, lo, hi float32)
+// func finishNEON(dst, acc, bias []float32, lo, hi float32): one pixel, whole fours.
 TEXT ·finishNEON(SB), NOSPLIT, $0-80
 	MOVD dst_base+0(FP), R0
 	MOVD dst_len+8(FP), R1

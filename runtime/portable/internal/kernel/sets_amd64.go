@@ -39,8 +39,8 @@ var avx2 = &Set{
 		Pack: Pack{MR: 6, NR: 16, Panel: 16, Group: 1, Round: 1, Align: 16},
 		Tile: func(t *TileFloat32, pixels, _ int) { tilesFloat32256[pixels](t) },
 	},
-	Requant: requant256,
-	Affine:  affine256,
+	Requant: requantRows256,
+	Affine:  affineRows256,
 	Lookup:  lookup,
 	MaxInt8: func(dst, src []int8) {
 		maxInt8256(dst, src)
@@ -48,7 +48,8 @@ var avx2 = &Set{
 		maxInt8(dst[n:], src[n:])
 	},
 	DepthInt8: depthInt8256,
-	Finish:    finish256,
+	DepthWide: true,
+	Finish:    finishRows256,
 	Scale: func(dst, src, m, a []float32) {
 		scale256(dst, src, m, a)
 		n := len(dst) &^ 7
@@ -88,9 +89,63 @@ var avx512 = &Set{
 	Lookup:       lookup512,
 	MaxInt8:      maxInt8512,
 	DepthInt8:    depthInt8512,
+	DepthWide:    true,
 	Finish:       finish512,
 	Scale:        scale512,
 	Elu:          elu512,
 	MaxFloat32:   maxFloat32512,
 	DepthFloat32: depthFloat32512,
+}
+
+// requantRows256 goes by pixels; what is left of a pixel's channels after whole
+// sixteens goes through a buffer.
+func requantRows256(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int) {
+	whole := channels &^ 15
+	rest := e.From(whole)
+	var last [16]int8
+	for p := range n {
+		out, sums := dst[p*dstStep:], acc[p*accStep:]
+		if whole > 0 {
+			requant256(out[:whole], sums, e)
+		}
+		if whole < channels {
+			requant256(last[:], sums[whole:], &rest)
+			copy(out[whole:channels], last[:])
+		}
+	}
+}
+
+// affineRows256 is affine likewise; it copies the rest before, too, because 16
+// values from there may reach behind src.
+func affineRows256(dst, src []int8, w []int32, e *Epilogue, n, channels int) {
+	whole := channels &^ 15
+	rest := e.From(whole)
+	var first, last [16]int8
+	for p := range n {
+		out, in := dst[p*channels:][:channels], src[p*channels:][:channels]
+		if whole > 0 {
+			affine256(out[:whole], in, w, e)
+		}
+		if whole < channels {
+			copy(first[:], in[whole:])
+			affine256(last[:], first[:], w[whole:], &rest)
+			copy(out[whole:], last[:])
+		}
+	}
+}
+
+// finishRows256 is finish likewise.
+func finishRows256(dst, acc, bias []float32, lo, hi float32, n, channels, dstStep, accStep int) {
+	whole := channels &^ 15
+	var last [16]float32
+	for p := range n {
+		out, sums := dst[p*dstStep:], acc[p*accStep:]
+		if whole > 0 {
+			finish256(out[:whole], sums, bias, lo, hi)
+		}
+		if whole < channels {
+			finish256(last[:], sums[whole:], bias[whole:], lo, hi)
+			copy(out[whole:channels], last[:])
+		}
+	}
 }

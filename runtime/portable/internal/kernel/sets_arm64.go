@@ -29,8 +29,8 @@ var neon = &Set{
 		Pack: Pack{MR: 6, NR: 16, Panel: 16, Group: 1, Round: 4, Align: 16},
 		Tile: func(t *TileFloat32, pixels, _ int) { tilesFmla[pixels](t) },
 	},
-	Requant: requantNEON,
-	Affine:  affineNEON,
+	Requant: requantRowsNEON,
+	Affine:  affineRowsNEON,
 	Lookup: func(dst, src []int8, table *[256]int8) {
 		lookupNEON(dst, src, table)
 		n := len(dst) &^ 15
@@ -42,7 +42,7 @@ var neon = &Set{
 		maxInt8(dst[n:], src[n:])
 	},
 	DepthInt8: depthInt8NEON,
-	Finish:    finishNEON,
+	Finish:    finishRowsNEON,
 	Scale: func(dst, src, m, a []float32) {
 		scaleNEON(dst, src, m, a)
 		n := len(dst) &^ 3
@@ -71,4 +71,57 @@ func withDot() *Set {
 	s.Int8.Lowest = -128
 	s.Int8.Tile = func(t *TileInt8, pixels, _ int) { tilesDot[pixels](t) }
 	return &s
+}
+
+// requantRowsNEON goes by pixels; what is left of a pixel's channels after whole
+// sixteens goes through a buffer.
+func requantRowsNEON(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int) {
+	whole := channels &^ 15
+	rest := e.From(whole)
+	var last [16]int8
+	for p := range n {
+		out, sums := dst[p*dstStep:], acc[p*accStep:]
+		if whole > 0 {
+			requantNEON(out[:whole], sums, e)
+		}
+		if whole < channels {
+			requantNEON(last[:], sums[whole:], &rest)
+			copy(out[whole:channels], last[:])
+		}
+	}
+}
+
+// affineRowsNEON is affine likewise; it copies the rest before, too, because 16
+// values from there may reach behind src.
+func affineRowsNEON(dst, src []int8, w []int32, e *Epilogue, n, channels int) {
+	whole := channels &^ 15
+	rest := e.From(whole)
+	var first, last [16]int8
+	for p := range n {
+		out, in := dst[p*channels:][:channels], src[p*channels:][:channels]
+		if whole > 0 {
+			affineNEON(out[:whole], in, w, e)
+		}
+		if whole < channels {
+			copy(first[:], in[whole:])
+			affineNEON(last[:], first[:], w[whole:], &rest)
+			copy(out[whole:], last[:])
+		}
+	}
+}
+
+// finishRowsNEON is finish likewise.
+func finishRowsNEON(dst, acc, bias []float32, lo, hi float32, n, channels, dstStep, accStep int) {
+	whole := channels &^ 15
+	var last [16]float32
+	for p := range n {
+		out, sums := dst[p*dstStep:], acc[p*accStep:]
+		if whole > 0 {
+			finishNEON(out[:whole], sums, bias, lo, hi)
+		}
+		if whole < channels {
+			finishNEON(last[:], sums[whole:], bias[whole:], lo, hi)
+			copy(out[whole:channels], last[:])
+		}
+	}
 }

@@ -345,14 +345,18 @@ func tileInt8256x6(t *TileInt8)
 func tileFloat32256x6(t *TileFloat32)
 
 //go:noescape
-func requant512(dst []int8, acc []int32, e *Epilogue)
+func requant512(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int)
 
 //go:noescape
-func affine512(dst, src []int8, w []int32, e *Epilogue)
+func affine512(dst, src []int8, w []int32, e *Epilogue, n, channels int)
 
+// one pixel, whole eights.
+//
 //go:noescape
 func requant256(dst []int8, acc []int32, e *Epilogue)
 
+// one pixel, whole eights.
+//
 //go:noescape
 func affine256(dst, src []int8, w []int32, e *Epilogue)
 
@@ -388,7 +392,12 @@ func depthInt8256(t *DepthInt8)
 func depthFloat32256(t *DepthFloat32)
 
 //go:noescape
-func finish512(dst, acc, bias []float32, lo, hi float32)
+func finish512(dst, acc, bias []float32, lo, hi float32, n, channels, dstStep, accStep int)
+
+// one pixel, whole eights.
+//
+//go:noescape
+func finish256(dst, acc, bias []float32, lo, hi float32)
 
 //go:noescape
 func scale512(dst, src, m, a []float32)
@@ -398,9 +407,6 @@ func elu512(dst, src []float32)
 
 //go:noescape
 func maxFloat32512(dst, src []float32)
-
-//go:noescape
-func finish256(dst, acc, bias []float32, lo, hi float32)
 
 //go:noescape
 func scale256(dst, src, m, a []float32)

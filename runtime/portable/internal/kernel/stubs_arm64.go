@@ -94,9 +94,13 @@ func tileMullx6(t *TileInt8)
 //go:noescape
 func tileFmlax6(t *TileFloat32)
 
+// one pixel, whole sixteens.
+//
 //go:noescape
 func requantNEON(dst []int8, acc []int32, e *Epilogue)
 
+// one pixel, whole sixteens.
+//
 //go:noescape
 func affineNEON(dst, src []int8, w []int32, e *Epilogue)
 
@@ -121,6 +125,8 @@ func depthInt8NEON(t *DepthInt8)
 //go:noescape
 func depthFloat32NEON(t *DepthFloat32)
 
+// one pixel, whole fours.
+//
 //go:noescape
 func finishNEON(dst, acc, bias []float32, lo, hi float32)
 

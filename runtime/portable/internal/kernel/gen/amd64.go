@@ -28,8 +28,9 @@ func amd64() []byte {
 	depth512(w, "Float32")
 	depth256(w, "Int8")
 	depth256(w, "Float32")
+	finish512(w)
+	finish256(w)
 	for _, bits := range []int{512, 256} {
-		finish(w, bits)
 		scale(w, bits)
 		elu(w, bits)
 		maxFloat32(w, bits)
@@ -218,9 +219,9 @@ func epilogueHead(w *writer, affine bool) {
 
 func epilogueText(w *writer, affine bool, bits int) {
 	if affine {
-		w.text(fmt.Sprintf("affine%d", bits), 80, fmt.Sprintf("func affine%d(dst, src []int8, w []int32, e *Epilogue)", bits))
+		w.text(fmt.Sprintf("affine%d", bits), 80, fmt.Sprintf("func affine%d(dst, src []int8, w []int32, e *Epilogue): one pixel, whole eights.", bits))
 	} else {
-		w.text(fmt.Sprintf("requant%d", bits), 56, fmt.Sprintf("func requant%d(dst []int8, acc []int32, e *Epilogue)", bits))
+		w.text(fmt.Sprintf("requant%d", bits), 56, fmt.Sprintf("func requant%d(dst []int8, acc []int32, e *Epilogue): one pixel, whole eights.", bits))
 	}
 	epilogueHead(w, affine)
 }
@@ -243,9 +244,61 @@ func epilogueStep(w *writer, channels int, affine bool) {
 	w.op("RET")
 }
 
+// rows512 writes the loops over groups of 16 channels and, within, over pixels:
+// group sets up what belongs to the channels; body works on the sums or values
+// at (R11) and the place (R10) under the mask K3. DI is the destination, SI the
+// source, CX the channels left, BX and DX the steps in bytes, R8 the pixels.
+func rows512(w *writer, srcSize, dstSize int, group, step, body func()) {
+	w.label("group")
+	w.op("MOVL $0xffff, AX")
+	w.op("CMPQ CX, $16")
+	w.op("JGE whole")
+	w.op("BZHIL CX, AX, AX")
+	w.label("whole")
+	w.op("KMOVW AX, K3")
+	group()
+	w.op("MOVQ DI, R10")
+	w.op("MOVQ SI, R11")
+	w.op("MOVQ R8, R12")
+	w.label("pixel")
+	body()
+	w.op("ADDQ BX, R10")
+	w.op("ADDQ DX, R11")
+	w.op("DECQ R12")
+	w.op("JNE pixel")
+	step()
+	w.op("ADDQ $%d, DI", 16*dstSize)
+	w.op("ADDQ $%d, SI", 16*srcSize)
+	w.op("SUBQ $16, CX")
+	w.op("JGT group")
+	w.op("VZEROUPPER")
+	w.op("RET")
+}
+
 // requant512 writes requant, or affine, sixteen channels at a time.
 func requant512(w *writer, affine bool) {
-	epilogueText(w, affine, 512)
+	size := 4
+	if affine {
+		size = 1
+		w.text("affine512", 96, "func affine512(dst, src []int8, w []int32, e *Epilogue, n, channels int)")
+		w.op("MOVQ src_base+24(FP), SI")
+		w.op("MOVQ w_base+48(FP), R15")
+		w.op("MOVQ e+72(FP), R9")
+		w.op("MOVQ n+80(FP), R8")
+		w.op("MOVQ channels+88(FP), CX")
+		w.op("MOVQ CX, BX")
+		w.op("MOVQ CX, DX")
+	} else {
+		w.text("requant512", 88, "func requant512(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int)")
+		w.op("MOVQ acc_base+24(FP), SI")
+		w.op("MOVQ e+48(FP), R9")
+		w.op("MOVQ n+56(FP), R8")
+		w.op("MOVQ channels+64(FP), CX")
+		w.op("MOVQ dstStep+72(FP), BX")
+		w.op("MOVQ accStep+80(FP), DX")
+		w.op("SHLQ $2, DX")
+	}
+	w.op("MOVQ dst_base+0(FP), DI")
 	w.op("VPBROADCASTD Epilogue_Zero(R9), Z16")
 	w.op("VPBROADCASTD Epilogue_Lo(R9), Z17")
 	w.op("VPBROADCASTD Epilogue_Hi(R9), Z18")
@@ -255,40 +308,67 @@ func requant512(w *writer, affine bool) {
 	w.op("VPSLLQ $30, Z20, Z20")
 	w.op("MOVL $0xaaaa, R11")
 	w.op("KMOVW R11, K1")
-	w.label("next")
-	if affine {
-		w.op("VPMOVSXBD (DI), Z0")
-		w.op("VPMULLD (R10), Z0, Z0")
-		w.op("VPADDD (AX), Z0, Z0")
-	} else {
-		w.op("VMOVDQU32 (DI), Z0")
-		w.op("VPADDD (AX), Z0, Z0")
-	}
-	w.op("VMOVDQU32 (DX), Z1")
-	w.op("VPSLLVD Z1, Z0, Z0")
-	w.op("VMOVDQU32 (BX), Z1")
-	w.op("VPMULDQ Z1, Z0, Z2 // even channels")
-	w.op("VPSRLQ $32, Z0, Z0")
-	w.op("VPSRLQ $32, Z1, Z1")
-	w.op("VPMULDQ Z1, Z0, Z3 // odd channels")
-	w.op("VPADDQ Z20, Z2, Z2")
-	w.op("VPADDQ Z20, Z3, Z3")
-	w.op("VPSRLQ $31, Z2, Z2")
-	w.op("VPSLLQ $1, Z3, Z3 // the wanted bits are the upper half")
-	w.op("VMOVDQA32 Z3, K1, Z2")
-	w.op("VMOVDQU32 (R8), Z5")
-	w.op("VPTESTMD Z5, Z5, K2")
-	w.op("VPSRAD $31, Z2, Z6")
-	w.op("VPSLLVD Z5, Z19, Z7")
-	w.op("VPSRLD $1, Z7, Z7 // half of what is shifted out")
-	w.op("VPADDD Z6, Z2, K2, Z2")
-	w.op("VPADDD Z7, Z2, Z2")
-	w.op("VPSRAVD Z5, Z2, Z2")
-	w.op("VPADDD Z16, Z2, Z2")
-	w.op("VPMAXSD Z17, Z2, Z2")
-	w.op("VPMINSD Z18, Z2, Z2")
-	w.op("VPMOVDB Z2, (SI)")
-	epilogueStep(w, 16, affine)
+	w.op("XORQ R13, R13 // place in the epilogue")
+	rows512(w, size, 1, func() {
+		for i, f := range []string{"Bias", "Mult", "Left", "Right"} {
+			w.op("MOVQ Epilogue_%s(R9), AX", f)
+			w.op("VMOVDQU32 (AX)(R13*1), Z%d", 21+i)
+		}
+		if affine {
+			w.op("VMOVDQU32 (R15)(R13*1), Z25")
+		}
+		w.op("VPSRLQ $32, Z22, Z26 // multipliers of odd channels")
+		w.op("VPTESTMD Z24, Z24, K2")
+		w.op("VPSLLVD Z24, Z19, Z27")
+		w.op("VPSRLD $1, Z27, Z27 // half of what is shifted out")
+	}, func() { w.op("ADDQ $64, R13") }, func() {
+		if affine {
+			w.op("VPMOVSXBD.Z (R11), K3, Z0")
+			w.op("VPMULLD Z25, Z0, Z0")
+			w.op("VPADDD Z21, Z0, Z0")
+		} else {
+			w.op("VPADDD (R11), Z21, Z0")
+		}
+		w.op("VPSLLVD Z23, Z0, Z0")
+		w.op("VPMULDQ Z22, Z0, Z2 // even channels")
+		w.op("VPSRLQ $32, Z0, Z0")
+		w.op("VPMULDQ Z26, Z0, Z3 // odd channels")
+		w.op("VPADDQ Z20, Z2, Z2")
+		w.op("VPADDQ Z20, Z3, Z3")
+		w.op("VPSRLQ $31, Z2, Z2")
+		w.op("VPSLLQ $1, Z3, Z3 // the wanted bits are the upper half")
+		w.op("VMOVDQA32 Z3, K1, Z2")
+		w.op("VPSRAD $31, Z2, Z6")
+		w.op("VPADDD Z6, Z2, K2, Z2")
+		w.op("VPADDD Z27, Z2, Z2")
+		w.op("VPSRAVD Z24, Z2, Z2")
+		w.op("VPADDD Z16, Z2, Z2")
+		w.op("VPMAXSD Z17, Z2, Z2")
+		w.op("VPMINSD Z18, Z2, Z2")
+		w.op("VPMOVDB Z2, K3, (R10)")
+	})
+}
+
+// finish512 writes finish, sixteen channels at a time.
+func finish512(w *writer) {
+	w.text("finish512", 112, "func finish512(dst, acc, bias []float32, lo, hi float32, n, channels, dstStep, accStep int)")
+	w.op("MOVQ dst_base+0(FP), DI")
+	w.op("MOVQ acc_base+24(FP), SI")
+	w.op("MOVQ bias_base+48(FP), R13")
+	w.op("VBROADCASTSS lo+72(FP), Z2")
+	w.op("VBROADCASTSS hi+76(FP), Z3")
+	w.op("MOVQ n+80(FP), R8")
+	w.op("MOVQ channels+88(FP), CX")
+	w.op("MOVQ dstStep+96(FP), BX")
+	w.op("MOVQ accStep+104(FP), DX")
+	w.op("SHLQ $2, BX")
+	w.op("SHLQ $2, DX")
+	rows512(w, 4, 4, func() { w.op("VMOVUPS.Z (R13), K3, Z1") }, func() { w.op("ADDQ $64, R13") }, func() {
+		w.op("VADDPS (R11), Z1, Z0")
+		w.op("VMAXPS Z2, Z0, Z0")
+		w.op("VMINPS Z3, Z0, Z0")
+		w.op("VMOVUPS Z0, K3, (R10)")
+	})
 }
 
 // requant256 writes requant, or affine, eight channels at a time.
@@ -483,22 +563,20 @@ func maxFloat32(w *writer, bits int) {
 	})
 }
 
-func finish(w *writer, bits int) {
-	w.text(fmt.Sprintf("finish%d", bits), 80, fmt.Sprintf("func finish%d(dst, acc, bias []float32, lo, hi float32)", bits))
+func finish256(w *writer) {
+	w.text("finish256", 80, "func finish256(dst, acc, bias []float32, lo, hi float32): one pixel, whole eights.")
 	w.op("MOVQ dst_base+0(FP), DI")
 	w.op("MOVQ dst_len+8(FP), CX")
 	w.op("MOVQ acc_base+24(FP), SI")
 	w.op("MOVQ bias_base+48(FP), DX")
-	w.op("VBROADCASTSS lo+72(FP), %s", reg(bits, 2))
-	w.op("VBROADCASTSS hi+76(FP), %s", reg(bits, 3))
-	r0 := reg(bits, 0)
-	loop(w, bits, bits/32, []string{"SI", "DI", "DX"}, 4, func(mask string) {
-		load(w, "VMOVUPS", "(SI)", mask, r0)
-		load(w, "VMOVUPS", "(DX)", mask, reg(bits, 1))
-		w.op("VADDPS %s, %s, %s", reg(bits, 1), r0, r0)
-		w.op("VMAXPS %s, %s, %s", reg(bits, 2), r0, r0)
-		w.op("VMINPS %s, %s, %s", reg(bits, 3), r0, r0)
-		store(w, "VMOVUPS", r0, mask, "(DI)")
+	w.op("VBROADCASTSS lo+72(FP), Y2")
+	w.op("VBROADCASTSS hi+76(FP), Y3")
+	loop(w, 256, 8, []string{"SI", "DI", "DX"}, 4, func(string) {
+		w.op("VMOVUPS (SI), Y0")
+		w.op("VADDPS (DX), Y0, Y0")
+		w.op("VMAXPS Y2, Y0, Y0")
+		w.op("VMINPS Y3, Y0, Y0")
+		w.op("VMOVUPS Y0, (DI)")
 	})
 }
 
@@ -557,95 +635,109 @@ func elu(w *writer, bits int) {
 	})
 }
 
-// depthHead loads the fields of one pixel of a depthwise convolution: DI the
-// struct, R8 activations, R9 weights, R10 sums, CX channels, AX step to the
-// next run, BX to the next tap, DX to the next row of weights.
-func depthHead(w *writer, typ string, size int) {
-	w.op("MOVQ t+0(FP), DI")
-	for _, f := range []struct {
-		name, reg string
-		unit      int
-	}{{"A", "R8", 1}, {"W", "R9", 1}, {"Acc", "R10", 1}, {"Channels", "CX", 1}, {"RunStep", "AX", size}, {"TapStep", "BX", size}, {"Channels", "DX", size}} {
-		w.op("MOVQ Depth%s_%s(DI), %s", typ, f.name, f.reg)
-		if f.unit == 4 {
-			w.op("SHLQ $2, %s", f.reg)
+// depth writes a depthwise convolution, 16 channels of a pixel at a time. DI is
+// the struct, R8 activations, R9 weights of the group; R12 and R10 activations
+// and sums of the pixel; SI and R11 activations and weights of the tap; BX the
+// step to the next tap, AX from the end of a run to the next, DX one row of
+// sums or weights, R13 the pixels left, R15 the runs, CX the taps. Three taps,
+// as most filters have, are a piece without a loop. Weights take four bytes.
+func depth(w *writer, typ string, bits int, zero, tap, done func()) {
+	size := 1
+	if typ == "Float32" {
+		size = 4
+	}
+	field := func(name, reg string, unit int) {
+		w.op("MOVQ Depth%s_%s(DI), %s", typ, name, reg)
+		if unit == 4 {
+			w.op("SHLQ $2, %s", reg)
 		}
 	}
-}
-
-// depthLoop writes the loops over groups of 16 channels, runs and taps: SI the
-// activations, R11 the weights, R13 the start of the run.
-func depthLoop(w *writer, typ string, size int, zero, tap, done func()) {
+	w.frame(fmt.Sprintf("depth%s%d", typ, bits), 16, 8, fmt.Sprintf("func depth%s%d(t *Depth%s)", typ, bits, typ))
+	w.op("MOVQ t+0(FP), DI")
+	field("A", "R8", 1)
+	field("W", "R9", 1)
+	field("Acc", "R10", 1)
+	field("RunStep", "AX", size)
+	field("TapStep", "BX", size)
+	field("Channels", "DX", 4)
+	field("Channels", "R11", 1)
+	w.op("MOVQ Depth%s_Taps(DI), CX", typ)
+	w.op("IMULQ BX, CX")
+	w.op("SUBQ CX, AX")
+	w.op("MOVQ R11, channels-8(SP)")
+	w.op("MOVQ R10, acc-16(SP)")
 	w.label("group")
+	w.op("MOVQ Depth%s_Pixels(DI), R13", typ)
+	w.op("MOVQ R8, R12")
+	w.op("MOVQ acc-16(SP), R10")
+	w.label("pixel")
 	zero()
-	w.op("MOVQ R8, R13")
+	w.op("MOVQ R12, SI")
 	w.op("MOVQ R9, R11")
-	w.op("MOVQ Depth%s_Runs(DI), R12", typ)
+	w.op("MOVQ Depth%s_Runs(DI), R15", typ)
 	w.label("run")
-	w.op("MOVQ R13, SI")
-	w.op("MOVQ Depth%s_Taps(DI), R15", typ)
-	w.label("tap")
-	tap()
-	w.op("ADDQ BX, SI")
-	w.op("ADDQ DX, R11")
-	w.op("DECQ R15")
+	w.op("MOVQ Depth%s_Taps(DI), CX", typ)
+	w.op("CMPQ CX, $3")
 	w.op("JNE tap")
-	w.op("ADDQ AX, R13")
-	w.op("DECQ R12")
+	next := func() {
+		tap()
+		w.op("ADDQ BX, SI")
+		w.op("ADDQ DX, R11")
+	}
+	next()
+	next()
+	next()
+	w.op("JMP ran")
+	w.label("tap")
+	next()
+	w.op("DECQ CX")
+	w.op("JNE tap")
+	w.label("ran")
+	w.op("ADDQ AX, SI")
+	w.op("DECQ R15")
 	w.op("JNE run")
 	done()
+	w.op("ADDQ DX, R10")
+	field("AStep", "CX", size)
+	w.op("ADDQ CX, R12")
+	w.op("DECQ R13")
+	w.op("JNE pixel")
 	w.op("ADDQ $%d, R8", 16*size)
-	w.op("ADDQ $%d, R9", 16*size)
-	w.op("ADDQ $64, R10")
-	w.op("SUBQ $16, CX")
+	w.op("ADDQ $64, R9")
+	w.op("ADDQ $64, acc-16(SP)")
+	w.op("SUBQ $16, channels-8(SP)")
 	w.op("JGT group")
 	w.op("VZEROUPPER")
 	w.op("RET")
 }
 
+// depth512 multiplies bytes as pairs of 16 bits of which the weights' second
+// is 0: one instruction for product and sum.
 func depth512(w *writer, typ string) {
-	w.text(fmt.Sprintf("depth%s512", typ), 8, fmt.Sprintf("func depth%s512(t *Depth%s)", typ, typ))
-	size := 4
-	if typ == "Int8" {
-		size = 1
-	}
-	depthHead(w, typ, size)
-	depthLoop(w, typ, size, func() { w.op("VPXORD Z0, Z0, Z0") }, func() {
-		if size == 4 {
+	depth(w, typ, 512, func() { w.op("VPXORD Z0, Z0, Z0") }, func() {
+		if typ == "Float32" {
 			w.op("VMOVUPS (SI), Z1")
 			w.op("VFMADD231PS (R11), Z1, Z0")
 			return
 		}
 		w.op("VPMOVSXBD (SI), Z1")
-		w.op("VPMOVSXBD (R11), Z2")
-		w.op("VPMULLD Z1, Z2, Z1")
-		w.op("VPADDD Z1, Z0, Z0")
+		w.op("VPDPWSSD (R11), Z1, Z0")
 	}, func() { w.op("VMOVUPS Z0, (R10)") })
 }
 
 func depth256(w *writer, typ string) {
-	w.text(fmt.Sprintf("depth%s256", typ), 8, fmt.Sprintf("func depth%s256(t *Depth%s)", typ, typ))
-	size := 4
-	if typ == "Int8" {
-		size = 1
-	}
-	depthHead(w, typ, size)
-	zero := func() {
+	depth(w, typ, 256, func() {
 		w.op("VPXOR Y0, Y0, Y0")
 		w.op("VPXOR Y1, Y1, Y1")
-	}
-	depthLoop(w, typ, size, zero, func() {
-		if size == 4 {
-			w.op("VMOVUPS (SI), Y2")
-			w.op("VFMADD231PS (R11), Y2, Y0")
-			w.op("VMOVUPS 32(SI), Y3")
-			w.op("VFMADD231PS 32(R11), Y3, Y1")
-			return
-		}
+	}, func() {
 		for i := range 2 {
+			if typ == "Float32" {
+				w.op("VMOVUPS %d(SI), Y2", 32*i)
+				w.op("VFMADD231PS %d(R11), Y2, Y%d", 32*i, i)
+				continue
+			}
 			w.op("VPMOVSXBD %d(SI), Y2", 8*i)
-			w.op("VPMOVSXBD %d(R11), Y3", 8*i)
-			w.op("VPMULLD Y2, Y3, Y2")
+			w.op("VPMADDWD %d(R11), Y2, Y2", 32*i)
 			w.op("VPADDD Y2, Y%d, Y%d", i, i)
 		}
 	}, func() {

@@ -205,12 +205,12 @@ func tileFmla(w *writer, mr int) {
 func requantNEON(w *writer, affine bool) {
 	e := 48
 	if affine {
-		w.text("affineNEON", 80, "func affineNEON(dst, src []int8, w []int32, e *Epilogue)")
+		w.text("affineNEON", 80, "func affineNEON(dst, src []int8, w []int32, e *Epilogue): one pixel, whole sixteens.")
 		e = 72
 		w.op("MOVD src_base+24(FP), R2")
 		w.op("MOVD w_base+48(FP), R9")
 	} else {
-		w.text("requantNEON", 56, "func requantNEON(dst []int8, acc []int32, e *Epilogue)")
+		w.text("requantNEON", 56, "func requantNEON(dst []int8, acc []int32, e *Epilogue): one pixel, whole sixteens.")
 		w.op("MOVD acc_base+24(FP), R2")
 	}
 	w.op("MOVD dst_base+0(FP), R0")
@@ -342,9 +342,17 @@ func depthNEON(w *writer, typ string) {
 			shift(fmt.Sprintf("R%d", 1+i))
 		}
 	}
+	w.op("MOVD Depth%s_AStep(R0), R13", typ)
+	shift("R13")
+	w.op("MOVD Depth%s_Channels(R0), R14", typ)
+	w.op("LSL $2, R14")
 	w.label("group")
+	w.op("MOVD Depth%s_Pixels(R0), R15", typ)
+	w.op("MOVD R1, R16")
+	w.op("MOVD R3, R17")
+	w.label("pixel")
 	zeroNEON(w, 4)
-	w.op("MOVD R1, R8")
+	w.op("MOVD R16, R8")
 	w.op("MOVD R2, R9")
 	w.op("MOVD Depth%s_Runs(R0), R10", typ)
 	w.label("run")
@@ -375,7 +383,12 @@ func depthNEON(w *writer, typ string) {
 	w.op("ADD R5, R8")
 	w.op("SUBS $1, R10")
 	w.op("BNE run")
-	w.op("VST1.P [V0.S4, V1.S4, V2.S4, V3.S4], 64(R3)")
+	w.op("VST1 [V0.S4, V1.S4, V2.S4, V3.S4], (R17)")
+	w.op("ADD R14, R17")
+	w.op("ADD R13, R16")
+	w.op("SUBS $1, R15")
+	w.op("BNE pixel")
+	w.op("ADD $64, R3")
 	w.op("ADD $%d, R1", 16*size)
 	w.op("ADD $%d, R2", 16*size)
 	w.op("SUBS $16, R4")
@@ -384,7 +397,7 @@ func depthNEON(w *writer, typ string) {
 }
 
 func finishNEON(w *writer) {
-	w.text("finishNEON", 80, "func finishNEON(dst, acc, bias []float32, lo, hi float32)")
+	w.text("finishNEON", 80, "func finishNEON(dst, acc, bias []float32, lo, hi float32): one pixel, whole fours.")
 	w.op("MOVD dst_base+0(FP), R0")
 	w.op("MOVD dst_len+8(FP), R1")
 	w.op("MOVD acc_base+24(FP), R2")

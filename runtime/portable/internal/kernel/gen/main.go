@@ -40,8 +40,11 @@ func newWriter() *writer {
 }
 
 // text starts a function with the given size of arguments.
-func (w *writer) text(name string, args int, doc string) {
-	fmt.Fprintf(w, "\n// %s\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", doc, name, args)
+func (w *writer) text(name string, args int, doc string) { w.frame(name, 0, args, doc) }
+
+// frame is text with local variables.
+func (w *writer) frame(name string, locals, args int, doc string) {
+	fmt.Fprintf(w, "\n// %s\nTEXT ·%s(SB), NOSPLIT, $%d-%d\n", doc, name, locals, args)
 }
 
 // op writes one instruction.
