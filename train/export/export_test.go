@@ -110,7 +110,7 @@ func TestGraphComputesWhatTheTrainerDoes(t *testing.T) {
 	for _, c := range []struct {
 		net      arch.Net
 		negative bool
-	}{{small(), false}, {small(), true}, {mean(), true}, {arch.Paper(), false}, {arch.Paper(), true}} {
+	}{{small(), false}, {small(), true}, {mean(), true}, {arch.Paper(), false}, {arch.Paper(), true}, {arch.Edge(), false}, {arch.Edge(), true}} {
 		net, weights := trained(t, c.net, c.negative)
 		g, err := Graph(c.net, weights, nil)
 		if err != nil {
