@@ -60,6 +60,8 @@ func (c *conv) runValues() int { return c.kh * c.kw * c.ic / c.runs }
 // width is the number of channels of accumulators.
 func (c *conv) width() int { return kernel.RoundUp(c.oc, c.pack.Align) }
 
+func (c *conv) cost() int { return c.n * c.oh * c.ow * c.oc * c.kh * c.kw * c.ic }
+
 func (c *conv) needs(parts int) scratch {
 	band := c.maxBandRows(c.splitRows(parts)) * c.bandWidth() * c.ic * c.elem
 	cols := c.ow * c.runLen * c.elem

@@ -26,6 +26,9 @@ type depthwise struct {
 	lo, hi     float32
 }
 
+// cost counts a product eight times: there are no sums of products here.
+func (d *depthwise) cost() int { return 8 * d.n * d.oh * d.ow * d.oc * d.kh * d.kw }
+
 func (d *depthwise) needs(parts int) scratch {
 	band := d.maxBandRows(min(parts, d.rows())) * d.bandWidth() * d.oc
 	if d.weights != nil {

@@ -48,6 +48,8 @@ type each struct {
 	pixels, channels int
 }
 
+func (e *each) cost() int { return e.pixels * e.channels * 8 }
+
 func (e *each) run(w *worker, part, parts int) {
 	lo, hi := share(e.pixels, part, parts)
 	lo, hi = lo*e.channels, hi*e.channels

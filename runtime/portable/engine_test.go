@@ -20,7 +20,7 @@ func TestConformance(t *testing.T) {
 	}
 	t.Run("3 threads", func(t *testing.T) {
 		infertest.Run(t, func(data []byte) (infer.Model, error) {
-			return open(data, portable.Options{Threads: 3})
+			return open(data, portable.Options{Threads: 3, ShareFrom: 1})
 		})
 	})
 }

@@ -67,7 +67,7 @@ func tryRun(g *graph.Graph, threads int) {
 			return
 		}
 	}
-	for _, o := range []portable.Options{{Threads: threads}, {Keep: true}, {Kernels: "go"}} {
+	for _, o := range []portable.Options{{Threads: threads, ShareFrom: 1}, {Keep: true}, {Kernels: "go"}} {
 		n, err := portable.Load(g, o)
 		if err != nil {
 			continue

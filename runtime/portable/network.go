@@ -1,6 +1,7 @@
 package portable
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ import (
 type Options struct {
 	// Threads share the work of one inference; 0 means 1.
 	Threads int
+	// ShareFrom is the number of products from which on threads share a layer;
+	// 0 means half a million.
+	ShareFrom int
 	// Keep plans a network whose every tensor can be read after Run: nothing is
 	// fused and no memory is used twice.
 	Keep bool
@@ -32,8 +36,9 @@ type Network struct {
 	threads int
 	slots   []slot // one for each tensor
 	steps   []step
-	floats  int // size of the arena of float32 values
-	ints    int // size of the arena of int8 values
+	shared  []bool // whether threads share a step
+	floats  int    // size of the arena of float32 values
+	ints    int    // size of the arena of int8 values
 	scratch scratch
 }
 
@@ -50,8 +55,13 @@ type slot struct {
 type step interface {
 	run(w *worker, part, parts int)
 	needs(parts int) scratch
+	cost() int // products or values, roughly
 	base() *node
 }
+
+// worthSharing is the usual Options.ShareFrom: below, waking threads takes
+// longer than they save.
+const worthSharing = 1 << 19
 
 // node is what the planner knows about a step.
 type node struct {
@@ -62,6 +72,7 @@ type node struct {
 
 func (n *node) base() *node               { return n }
 func (n *node) needs(int) scratch         { return scratch{} }
+func (n *node) cost() int                 { return 0 }
 func share(n, part, parts int) (int, int) { return n * part / parts, n * (part + 1) / parts }
 
 // Limits that keep a hostile file from asking for more memory than a board has.
@@ -96,7 +107,13 @@ func Load(g *graph.Graph, o Options) (*Network, error) {
 		return nil, fmt.Errorf("portable: %w", err)
 	}
 	for _, s := range n.steps {
-		n.scratch.grow(s.needs(n.threads))
+		shared := n.threads > 1 && s.cost() >= cmp.Or(o.ShareFrom, worthSharing)
+		n.shared = append(n.shared, shared)
+		if shared {
+			n.scratch.grow(s.needs(n.threads))
+		} else {
+			n.scratch.grow(s.needs(1))
+		}
 	}
 	return n, nil
 }

@@ -63,7 +63,7 @@ func TestPlansAgree(t *testing.T) {
 			plain := session(t, g, portable.Options{Keep: true, Kernels: kernels})
 			oracle := session(t, g, portable.Options{Keep: true, Kernels: "go"})
 			for _, threads := range []int{1, 2, 5} {
-				other := session(t, g, portable.Options{Threads: threads, Kernels: kernels})
+				other := session(t, g, portable.Options{Threads: threads, ShareFrom: 1, Kernels: kernels})
 				for seed := range uint64(3) {
 					for _, s := range []*portable.Session{plain, oracle, other} {
 						feed(g, s, seed)
@@ -137,7 +137,7 @@ func TestSharedWeights(t *testing.T) {
 func TestRunAllocatesNothing(t *testing.T) {
 	for _, g := range networks(t) {
 		for _, threads := range []int{1, 3} {
-			s := session(t, g, portable.Options{Threads: threads})
+			s := session(t, g, portable.Options{Threads: threads, ShareFrom: 1})
 			if n := testing.AllocsPerRun(50, s.Run); n != 0 {
 				t.Errorf("%d threads: %v allocations", threads, n)
 			}

@@ -129,10 +129,7 @@ type toInt8 struct {
 	q affine
 }
 
-func (s *toInt8) run(w *worker, part, _ int) {
-	if part > 0 {
-		return
-	}
+func (s *toInt8) run(w *worker, _, _ int) {
 	out := w.i8(s.out)
 	for i, v := range w.f32(s.reads[0]) {
 		out[i] = s.q.quant(v)
@@ -180,10 +177,7 @@ type toFloat32 struct {
 	q affine
 }
 
-func (s *toFloat32) run(w *worker, part, _ int) {
-	if part > 0 {
-		return
-	}
+func (s *toFloat32) run(w *worker, _, _ int) {
 	out := w.f32(s.out)
 	for i, v := range w.i8(s.reads[0]) {
 		out[i] = s.q.real(v)
@@ -232,10 +226,7 @@ func (p *planner) softmax(op *graph.Op) error {
 	return nil
 }
 
-func (s *softmax) run(w *worker, part, _ int) {
-	if part > 0 {
-		return
-	}
+func (s *softmax) run(w *worker, _, _ int) {
 	for r := range s.rows {
 		if s.float {
 			s.rowFloat32(w.f32(s.out)[r*s.n:][:s.n], w.f32(s.reads[0])[r*s.n:][:s.n])
@@ -340,10 +331,7 @@ func (s *mean) needs(int) scratch {
 	return scratch{acc: s.size}
 }
 
-func (s *mean) run(w *worker, part, _ int) {
-	if part > 0 {
-		return
-	}
+func (s *mean) run(w *worker, _, _ int) {
 	if s.float {
 		acc := w.accF[:s.size]
 		accumulate(s, acc, w.f32(s.reads[0]))

@@ -17,6 +17,8 @@ type pool struct {
 	lo, hi   float32
 }
 
+func (p *pool) cost() int { return p.n * p.ih * p.iw * p.ic * 8 }
+
 func (p *pool) needs(int) scratch {
 	if p.float || !p.average {
 		return scratch{}

@@ -78,12 +78,17 @@ func (w *worker) serve(part int) {
 
 // Run computes the outputs from the inputs. It allocates nothing.
 func (s *Session) Run() {
-	for _, s.step = range s.net.steps {
+	for i, step := range s.net.steps {
+		if !s.net.shared[i] {
+			step.run(s.workers[0], 0, 1)
+			continue
+		}
+		s.step = step
 		s.done.Add(len(s.workers) - 1)
 		for _, w := range s.workers[1:] {
 			w.wake <- struct{}{}
 		}
-		s.step.run(s.workers[0], 0, len(s.workers))
+		step.run(s.workers[0], 0, len(s.workers))
 		s.done.Wait()
 	}
 }

@@ -44,10 +44,7 @@ type piece struct {
 	table  *[256]int8 // for a source of another quantisation
 }
 
-func (s *paste) run(w *worker, part, _ int) {
-	if part > 0 {
-		return
-	}
+func (s *paste) run(w *worker, _, _ int) {
 	if s.float {
 		out := w.f32(s.out)
 		if s.filled {
