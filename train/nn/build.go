@@ -146,7 +146,11 @@ func (b *builder) make(i int, l arch.Layer, in *tensor, owned bool) (*tensor, []
 		}
 		g := valid(in, l.Kernel, max(l.Stride, l.Kernel))
 		out := newTensor(n.batch, g.h, g.w, in.c)
-		return out, []layer{newMaxPool(g, in, out, n.work)}, nil
+		pool := newMaxPool(g, in, out, n.work)
+		if before, ok := b.last().(*norm); ok && before.out == in && pool.pairs() {
+			pool.fuse(before)
+		}
+		return out, []layer{pool}, nil
 	case arch.Mean:
 		out := newTensor(n.batch, 1, 1, in.c)
 		return out, []layer{newMean(in, out, n.work)}, nil

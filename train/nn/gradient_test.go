@@ -63,6 +63,9 @@ func nets() map[string]arch.Net {
 		"elu, bn, pool, dropout": small(10, 4, arch.Layer{Op: arch.Conv, Name: "c", Out: 16, Kernel: 3},
 			arch.Layer{Op: arch.ELU, Name: "e"}, arch.Layer{Op: arch.BatchNorm, Name: "bn"},
 			arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 2, Stride: 2}, arch.Layer{Op: arch.Dropout, Name: "d", Rate: 0.5}, flat),
+		"bn, pool": small(13, 6, arch.Layer{Op: arch.BatchNorm, Name: "bn"}, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 2}, flat),
+		"elu, bn, wide pool": small(13, 16, arch.Layer{Op: arch.ELU, Name: "e"}, arch.Layer{Op: arch.BatchNorm, Name: "bn"},
+			arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 2}, flat),
 		"wide conv3": small(9, 16, arch.Layer{Op: arch.Conv, Name: "c", Out: 32, Kernel: 3}, gap),
 		"wide conv5": small(9, 16, arch.Layer{Op: arch.Conv, Name: "c", Out: 16, Kernel: 5}, gap),
 	}
@@ -95,6 +98,9 @@ func scatterParams(rng *rand.Rand, n *Net) {
 		if len(p.Shape) == 1 && p.Grad != nil {
 			for i := range p.Value {
 				p.Value[i] += 0.4 * (rng.Float32() - 0.5)
+				if i%3 == 1 {
+					p.Value[i] = -p.Value[i] // a norm may turn values round
+				}
 			}
 		}
 	}

@@ -25,7 +25,8 @@ type norm struct {
 	mu              []float32
 	a, b, d         []float32 // coefficients of the affine passes
 	inv             []float64
-	elu             bool // the input is ELU's output: backward goes through it, too
+	pool            *maxPool // that does the norm's work forward, or nil
+	elu             bool     // the input is ELU's output: backward goes through it, too
 	stats, apply    func(worker, i int)
 	dstats, applyBw func(worker, i int)
 }
@@ -51,31 +52,42 @@ func (n *norm) forward(p *pass) {
 			n.coefficients(j, float64(n.mean.Value[j]), float64(v))
 		}
 	}
-	n.work.run(p.n, n.apply)
+	if n.pool == nil {
+		n.work.run(p.n, n.apply)
+	}
 }
 
 // sumRun is how many rows are summed in float32 before float64 takes over.
 const sumRun = 32
 
-// sums adds up a picture's two sums, of which part does a few rows.
-func (n *norm) sums(worker, i int, part func(sum, sq []float32, lo, hi int)) {
-	c, size := n.in.c, n.in.size()
+// sums adds up a picture's two sums, of which each part does a few rows.
+func (n *norm) sums(worker, i, parts int, part func(k int, a, b []float32)) {
+	c := n.in.c
 	run, total := n.run[worker], n.part[i*2*c:(i+1)*2*c]
 	clear(total)
-	for lo := 0; lo < size; lo += sumRun * c {
+	for k := range parts {
 		clear(run)
-		part(run[:c], run[c:], lo, min(lo+sumRun*c, size))
+		part(k, run[:c], run[c:])
 		for j, v := range run {
 			total[j] += float64(v)
 		}
 	}
 }
 
+// runs is in how many parts sums adds up a picture, slice one of them.
+func (n *norm) runs() int { return ceil(n.in.h*n.in.w, sumRun) }
+
+func (n *norm) slice(x []float32, k int) []float32 {
+	return x[k*sumRun*n.in.c : min((k+1)*sumRun*n.in.c, len(x))]
+}
+
 // statsImage measures about the running mean, which is near the batch's, so
 // that little is lost when the square of the mean is subtracted.
 func (n *norm) statsImage(worker, i int) {
 	x := n.in.image(i)
-	n.sums(worker, i, func(sum, sq []float32, lo, hi int) { kernel.Moments(sum, sq, x[lo:hi], n.mean.Value) })
+	n.sums(worker, i, n.runs(), func(k int, sum, sq []float32) {
+		kernel.Moments(sum, sq, n.slice(x, k), n.mean.Value)
+	})
 }
 
 func (n *norm) finish(images int) {
@@ -132,19 +144,30 @@ func (n *norm) backward(p *pass) {
 }
 
 func (n *norm) gradStatsImage(worker, i int) {
-	g, x := n.out.imageGrad(i), n.in.image(i)
-	n.sums(worker, i, func(sum, dot []float32, lo, hi int) { kernel.GradMoments(sum, dot, g[lo:hi], x[lo:hi], n.mu) })
+	x, g := n.in.image(i), n.out.imageGrad(i)
+	if m := n.pool; m != nil {
+		dy, s := m.out.imageGrad(i), m.stride()
+		n.sums(worker, i, m.g.h, func(r int, sum, dot []float32) {
+			kernel.NormPoolMoments(sum, dot, m.row(dy, r), x[2*r*s:], n.mu, n.a, s)
+		})
+		return
+	}
+	n.sums(worker, i, n.runs(), func(k int, sum, dot []float32) {
+		kernel.GradMoments(sum, dot, n.slice(g, k), n.slice(x, k), n.mu)
+	})
 }
 
 func (n *norm) gradImage(_, i int) {
 	g, x := n.out.imageGrad(i), n.in.image(i)
-	if !n.elu {
-		kernel.Affine2(g, x, n.a, n.b, n.d)
-		return
+	if n.pool != nil {
+		n.pool.gradPairs(i, n.a, n.b, n.d)
 	}
-	for part := sumRun * n.in.c; len(g) > 0; g, x = g[part:], x[part:] {
-		part = min(part, len(g))
-		kernel.Affine2(g[:part], x[:part], n.a, n.b, n.d)
-		kernel.ELUGrad(g[:part], x)
+	for k := range n.runs() {
+		if n.pool == nil {
+			kernel.Affine2(n.slice(g, k), n.slice(x, k), n.a, n.b, n.d)
+		}
+		if n.elu {
+			kernel.ELUGrad(n.slice(g, k), n.slice(x, k))
+		}
 	}
 }

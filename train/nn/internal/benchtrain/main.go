@@ -28,19 +28,18 @@ func main() {
 	}
 }
 
-const batch = 32
-
 func run(args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("benchtrain", flag.ContinueOnError)
 	threads := flags.Int("threads", 2, "threads of both")
 	seconds := flags.Float64("seconds", 8, "seconds of one turn")
 	turns := flags.Int("turns", 3, "turns of each")
+	batch := flags.Int("batch", 32, "our batch; PyTorch's is 32")
 	python := flags.String("python", "/usr/bin/python3", "Python that has torch")
 	script := flags.String("script", "train/nn/testdata/torch_paper.py", "PyTorch's side")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	ours, err := newTrainer(*threads)
+	ours, err := newTrainer(*batch, *threads)
 	if err != nil {
 		return err
 	}
@@ -91,7 +90,7 @@ type trainer struct {
 	key     uint64
 }
 
-func newTrainer(threads int) (*trainer, error) {
+func newTrainer(batch, threads int) (*trainer, error) {
 	net, err := nn.New(arch.Paper(), batch, threads)
 	if err != nil {
 		return nil, err
@@ -126,5 +125,5 @@ func (t *trainer) measure(seconds float64) (float64, error) {
 		}
 		took = append(took, time.Since(start).Seconds())
 	}
-	return batch / median(took), nil
+	return float64(t.batch.N) / median(took), nil
 }

@@ -24,7 +24,7 @@ func fake(t *testing.T, body string) string {
 func TestRatio(t *testing.T) {
 	var out strings.Builder
 	python := fake(t, `test "$1 $2 $3 $4" = "peer.py bench 1 0.01" && echo 0.50`)
-	if err := run([]string{"-threads", "1", "-seconds", "0.01", "-turns", "1", "-python", python, "-script", "peer.py"}, &out); err != nil {
+	if err := run([]string{"-threads", "1", "-seconds", "0.01", "-turns", "1", "-batch", "2", "-python", python, "-script", "peer.py"}, &out); err != nil {
 		t.Fatal(err)
 	}
 	got := regexp.MustCompile(`mien ([0-9.]+) images/s\nPyTorch 0.5 images/s\nratio ([0-9.]+)\n$`).FindStringSubmatch(out.String())
@@ -41,7 +41,7 @@ func TestRatio(t *testing.T) {
 // TestNoTorch: the error says what to install.
 func TestNoTorch(t *testing.T) {
 	for name, python := range map[string]string{"no python": "/no/such/python3", "no torch": fake(t, "exit 1"), "no number": fake(t, "echo fast")} {
-		err := run([]string{"-turns", "1", "-seconds", "0.01", "-python", python}, &strings.Builder{})
+		err := run([]string{"-turns", "1", "-batch", "1", "-seconds", "0.01", "-python", python}, &strings.Builder{})
 		if err == nil || !strings.Contains(fmt.Sprint(err), python) {
 			t.Errorf("%s: error %v", name, err)
 		}

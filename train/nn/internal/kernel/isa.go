@@ -18,9 +18,11 @@ type isa struct {
 	add       func(n int, y, x *float32)
 	adam      func(n int, p, g, m, v *float32, invBeta1, beta2, invBeta2, step, root, eps, keep float32)
 
-	drop     func(n int, x *float32, k0, k1, limit uint32, scale float32)
-	max4     func(n, v int, x, y *float32, row int)
-	max4Grad func(n, v int, x, dy, dx *float32, row int)
+	drop func(n int, x *float32, k0, k1, limit uint32, scale float32)
+
+	normPool        func(n, v, row int, x, y, scale, shift *float32)
+	normPoolMoments func(n, v, row int, x, dy, scale, sum, dot, mean *float32)
+	normPoolGrad    func(n, v, row int, x, dx, dy, a, b, d *float32)
 
 	sumRows     func(n, v int, x, sum *float32)
 	addRow      func(n, v int, x, row *float32)

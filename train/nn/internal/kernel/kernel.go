@@ -291,57 +291,6 @@ func MulAdd(y, a, b []float32) {
 	}
 }
 
-// Max4 is the pool of 2x2 pixels for one row of the output: y is a row of
-// pixels of c channels, x begins with the first of the input's two rows, row
-// values apart.
-//
-//	y[i*c+j] = max of x[2*i*c+j + {0, c, row, row+c}]
-func Max4(y, x []float32, c, row int) {
-	n := len(y) / c
-	_ = x[row+2*n*c-1]
-	if c%cpu.lanes == 0 {
-		cpu.max4(n, c/cpu.lanes, &x[0], &y[0], 4*row)
-		return
-	}
-	max4Go(y, x, c, row)
-}
-
-func max4Go(y, x []float32, c, row int) {
-	for i := range len(y) / c {
-		for j := range c {
-			p := 2*i*c + j
-			y[i*c+j] = max(max(x[p], x[p+c]), max(x[p+row], x[p+row+c]))
-		}
-	}
-}
-
-// Max4Grad gives dy to the first of the four pixels that was the largest, and
-// 0 to the others.
-func Max4Grad(dx, dy, x []float32, c, row int) {
-	n := len(dy) / c
-	_, _ = x[row+2*n*c-1], dx[row+2*n*c-1]
-	if c%cpu.lanes == 0 {
-		cpu.max4Grad(n, c/cpu.lanes, &x[0], &dy[0], &dx[0], 4*row)
-		return
-	}
-	max4GradGo(dx, dy, x, c, row)
-}
-
-func max4GradGo(dx, dy, x []float32, c, row int) {
-	for i := range len(dy) / c {
-		for j := range c {
-			p := 2*i*c + j
-			top, g := max(max(x[p], x[p+c]), max(x[p+row], x[p+row+c])), dy[i*c+j]
-			for _, o := range [4]int{0, c, row, row + c} {
-				dx[p+o] = 0
-				if x[p+o] == top {
-					dx[p+o], g = g, 0
-				}
-			}
-		}
-	}
-}
-
 // Add is y[i] += x[i].
 func Add(y, x []float32) {
 	x = x[:len(y)]

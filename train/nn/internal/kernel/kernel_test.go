@@ -167,25 +167,29 @@ func TestKernels(t *testing.T) {
 	})
 }
 
-// TestMax4 compares pools with their Go loops, with ties.
-func TestMax4(t *testing.T) {
+// TestPools compares pools with their Go loops, with ties.
+func TestPools(t *testing.T) {
 	onEachSet(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(9, 10))
 		for _, c := range []int{1, 5, 8, 16, 48, 64} {
 			n := 1 + rng.IntN(6)
 			row := 2*n*c + rng.IntN(20)
-			x, y, dx := random(rng, row+2*n*c), random(rng, n*c), random(rng, row+2*n*c)
+			x, dx, y, dy := random(rng, row+2*n*c), random(rng, row+2*n*c), random(rng, n*c), random(rng, n*c)
 			for i := range x.v {
-				x.v[i] = float32(rng.IntN(4))
+				x.v[i] = float32(rng.IntN(4)) - 1.5
 			}
-			wantY, wantDx := y.clone(), dx.clone()
-			Max4(y.v, x.v, c, row)
-			max4Go(wantY.v, x.v, c, row)
-			y.check(t, "Max4", wantY.v, 0)
-			dy := random(rng, n*c)
-			Max4Grad(dx.v, dy.v, x.v, c, row)
-			max4GradGo(wantDx.v, dy.v, x.v, c, row)
-			dx.check(t, "Max4Grad", wantDx.v, 0)
+			a, b, d := random(rng, c), random(rng, c), random(rng, c)
+			wantY, wantDx, wantA, wantB := y.clone(), dx.clone(), a.clone(), b.clone()
+			NormPool(y.v, x.v, d.v, a.v, row)
+			normPoolGo(wantY.v, x.v, d.v, a.v, row)
+			y.check(t, "NormPool", wantY.v, 1e-6)
+			NormPoolGrad(dx.v, dy.v, x.v, a.v, b.v, d.v, row)
+			normPoolGradGo(wantDx.v, dy.v, x.v, a.v, b.v, d.v, row)
+			dx.check(t, "NormPoolGrad", wantDx.v, 1e-6)
+			NormPoolMoments(a.v, b.v, dy.v, x.v, d.v, y.v[:c], row)
+			normPoolMomentsGo(wantA.v, wantB.v, dy.v, x.v, d.v, y.v[:c], row)
+			a.check(t, "NormPoolMoments, sum", wantA.v, 1e-6)
+			b.check(t, "NormPoolMoments, dot", wantB.v, 2e-6)
 		}
 	})
 }

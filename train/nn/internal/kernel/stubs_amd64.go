@@ -264,16 +264,22 @@ func f25GTAVX2(cols, v int, dst *float32, dstRow, dstCol int, src *float32, srcR
 func dropAVX512(n int, p0 *float32, k0, k1, limit uint32, scale float32)
 
 //go:noescape
-func max4AVX512(n, v int, p0, p1 *float32, row int)
-
-//go:noescape
-func max4GradAVX512(n, v int, p0, p1, p2 *float32, row int)
-
-//go:noescape
 func dropAVX2(n int, p0 *float32, k0, k1, limit uint32, scale float32)
 
 //go:noescape
-func max4AVX2(n, v int, p0, p1 *float32, row int)
+func normPoolAVX512(n, v, row int, p0, p1, p2, p3 *float32)
 
 //go:noescape
-func max4GradAVX2(n, v int, p0, p1, p2 *float32, row int)
+func normPoolMomentsAVX512(n, v, row int, p0, p1, p2, p3, p4, p5 *float32)
+
+//go:noescape
+func normPoolGradAVX512(n, v, row int, p0, p1, p2, p3, p4, p5 *float32)
+
+//go:noescape
+func normPoolAVX2(n, v, row int, p0, p1, p2, p3 *float32)
+
+//go:noescape
+func normPoolMomentsAVX2(n, v, row int, p0, p1, p2, p3, p4, p5 *float32)
+
+//go:noescape
+func normPoolGradAVX2(n, v, row int, p0, p1, p2, p3, p4, p5 *float32)

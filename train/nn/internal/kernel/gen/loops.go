@@ -1,9 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // Registers of the loops: pointers in the order of the arguments, and the
 // offset from them.
@@ -84,7 +81,7 @@ func loops(s isa) string {
 	})
 	adam(w)
 	drop(w)
-	max4(w)
+	pools(w)
 	rowKernels(w)
 	return w.String()
 }
@@ -241,55 +238,102 @@ func drop(w *writer) {
 	})
 }
 
-// max4 writes the pool of 2x2 pixels, n of them, v vectors of channels each,
-// and its gradient: the first of the largest gets all.
-func max4(w *writer) {
-	corners := []string{"(AX)", "(AX)(DX*1)", "(AX)(SI*1)", "(AX)(DI*1)"}
-	loop := func(args []string, body func()) {
-		for i, reg := range args {
-			w.op("MOVQ p%d+%d(FP), %s", i, 16+8*i, reg)
-		}
-		w.op("MOVQ v+8(FP), DX")
-		w.op("IMULQ $%d, DX", w.bytes())
-		w.op("MOVQ row+%d(FP), SI", 16+8*len(args))
-		w.op("LEAQ (DX)(SI*1), DI")
-		w.op("MOVQ n+0(FP), R13")
-		w.label("pixel")
-		w.op("MOVQ v+8(FP), R12")
-		w.label("vector")
-		for i, corner := range corners {
-			w.op("VMOVUPS %s, V%d", corner, i)
-		}
-		w.op("VMAXPS V1, V0, V4")
-		w.op("VMAXPS V3, V2, V5")
-		w.op("VMAXPS V5, V4, V4")
-		body()
-		for _, reg := range args {
-			w.op("ADDQ $%d, %s", w.bytes(), reg)
-		}
-		w.op("DECQ R12")
-		w.op("JNZ vector")
-		w.op("ADDQ DX, AX")
-		if len(args) == 3 {
-			w.op("ADDQ DX, CX")
-		}
-		w.op("DECQ R13")
-		w.op("JNZ pixel")
-		w.end()
+// windows writes a kernel over a row of 2x2 windows: n of them, v vectors of
+// channels each, the second row of pixels row bytes after the first. Pointers
+// are to pixels, to a row of the output, and then to channels' values. In body
+// V0 to V3 hold the window and V4 its largest value, or its smallest where
+// the channel's value in V8 is negative.
+func windows(w *writer, name, doc string, pixels, channels int, enter, body, leave func()) {
+	all := pixels + 1 + channels
+	w.function(name, doc, 24+8*all)
+	w.op("MOVQ row+16(FP), R10")
+	loadPointers(w, all, 24)
+	w.op("MOVQ v+8(FP), R15")
+	w.op("MOVQ R15, R11")
+	w.op("IMULQ $%d, R11", w.bytes())
+	w.op("MOVQ n+0(FP), R8")
+	w.op("IMULQ R11, R8")
+	w.label("column")
+	enter()
+	if w.lanes == 16 {
+		w.op("VPMOVD2M V8, K2")
 	}
-	w.function("max4", "Max4 over n pixels of v vectors: x, y.", 40)
-	loop([]string{"AX", "BX"}, func() { w.op("VMOVUPS V4, (BX)") })
-	w.function("max4Grad", "Max4Grad over n pixels of v vectors: x, dy, dx.", 48)
-	loop([]string{"AX", "BX", "CX"}, func() {
-		w.op("VMOVUPS (BX), V5")
-		for i := range corners {
-			takeEqual(w, i)
-			w.op("VMOVUPS V6, %s", strings.Replace(corners[i], "AX", "CX", 1))
-		}
-	})
+	w.op("XORQ R12, R12")
+	w.op("XORQ R13, R13")
+	w.label("window")
+	corners(w, "AX", func(i int, at string) { w.op("VMOVUPS %s, V%d", at, i) })
+	for r, most := range []string{"VMAXPS", "VMINPS"} {
+		w.op("%s V1, V0, V%d", most, 4+r)
+		w.op("%s V3, V2, V6", most)
+		w.op("%s V6, V%d, V%d", most, 4+r, 4+r)
+	}
+	if w.lanes == 16 {
+		w.op("VMOVAPS V5, K2, V4")
+	} else {
+		w.op("VBLENDVPS V8, V5, V4, V4")
+	}
+	body()
+	w.op("LEAQ (R12)(R11*2), R12")
+	w.op("ADDQ R11, R13")
+	w.op("CMPQ R13, R8")
+	w.op("JLT window")
+	leave()
+	for i := range all {
+		w.op("ADDQ $%d, %s", w.bytes(), pointers[i])
+	}
+	w.op("DECQ R15")
+	w.op("JNZ column")
+	w.end()
 }
 
-// takeEqual moves what is left of V5 to V6 where V<i> is the largest, V4.
+// corners visits the four pixels of a window.
+func corners(w *writer, pointer string, f func(i int, at string)) {
+	w.op("LEAQ (%s)(R12*1), R9", pointer)
+	for i := range 4 {
+		if i == 2 {
+			w.op("ADDQ R10, R9")
+		}
+		f(i, []string{"(R9)", "(R9)(R11*1)"}[i%2])
+	}
+}
+
+func pools(w *writer) {
+	windows(w, "normPool", "NormPool over n windows of v vectors: x, y, scale, shift.", 1, 2, func() {
+		w.op("VMOVUPS (CX), V8")
+		w.op("VMOVUPS (DX), V9")
+	}, func() {
+		w.op("VFMADD213PS V9, V8, V4")
+		w.op("VMOVUPS V4, (BX)(R13*1)")
+	}, nothing)
+	windows(w, "normPoolMoments", "NormPoolMoments over n windows of v vectors: x, dy, scale, sum, dot, mean.", 1, 4, func() {
+		for i, p := range []string{"CX", "DX", "SI", "DI"} {
+			w.op("VMOVUPS (%s), V%d", p, 8+i)
+		}
+	}, func() {
+		w.op("VMOVUPS (BX)(R13*1), V5")
+		w.op("VADDPS V5, V9, V9")
+		w.op("VSUBPS V11, V4, V4")
+		w.op("VFMADD231PS V5, V4, V10")
+	}, func() {
+		w.op("VMOVUPS V9, (DX)")
+		w.op("VMOVUPS V10, (SI)")
+	})
+	windows(w, "normPoolGrad", "NormPoolGrad over n windows of v vectors: x, dx, dy, a, b, d.", 2, 3, func() {
+		for i, p := range []string{"DX", "SI", "DI"} {
+			w.op("VMOVUPS (%s), V%d", p, 8+i)
+		}
+	}, func() {
+		w.op("VMOVUPS (CX)(R13*1), V5")
+		corners(w, "BX", func(i int, at string) {
+			takeEqual(w, i)
+			w.op("VFMADD213PS V10, V9, V%d", i)
+			w.op("VFMADD231PS V8, V6, V%d", i)
+			w.op("VMOVUPS V%d, %s", i, at)
+		})
+	}, nothing)
+}
+
+// takeEqual moves what is left of V5 to V6 where V<i> is V4.
 func takeEqual(w *writer, i int) {
 	if w.lanes == 16 {
 		w.op("VCMPPS $0, V4, V%d, K1", i)
