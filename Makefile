@@ -162,3 +162,8 @@ test-kernels: ## the portable engine's kernels on arm64 CPUs without and with do
 	CGO_ENABLED=0 GOFLAGS= GOARCH=arm GOARM=6 go test -c -o build/kernels/armv6 ./runtime/portable
 	qemu-arm -cpu cortex-a7 build/kernels/armv7 -test.short
 	qemu-arm -cpu arm1176 build/kernels/armv6 -test.short
+
+.PHONY: bench-face
+bench-face: ## camera to levelled face against OpenCV's cascades on the same frames; FACES=DIR lays those crops in; last line: ratio
+	@tools/setup/need.sh /usr/lib/python3/dist-packages/cv2:python3-opencv /usr/share/opencv4/haarcascades/haarcascade_eye.xml:opencv-data
+	@go run ./tools/benchface $(if $(FACES),-faces $(FACES))
