@@ -152,16 +152,32 @@ func (s Store) Start() (model []byte, slot *Slot, err error) {
 			return nil, nil, err
 		}
 	}
+	model, slot = s.read(st)
+	return model, slot, nil
+}
+
+// Current returns the model that is current, without counting it as a start.
+func (s Store) Current() (model []byte, slot *Slot, err error) {
+	st, err := s.State()
+	if err != nil {
+		return nil, nil, err
+	}
+	model, slot = s.read(st)
+	return model, slot, nil
+}
+
+// read returns the first model of st that is intact, or nil.
+func (s Store) read(st State) ([]byte, *Slot) {
 	for _, slot := range []*Slot{st.Current, st.Previous} {
 		if slot == nil {
 			continue
 		}
 		data, err := os.ReadFile(filepath.Join(s.Dir, slot.File))
 		if err == nil && digest(data) == slot.SHA256 {
-			return data, slot, nil
+			return data, slot
 		}
 	}
-	return nil, nil, nil
+	return nil, nil
 }
 
 // Healthy says that the current model works: its trial is over.

@@ -25,3 +25,18 @@ func (*Engine) Engine() string { return "none" }
 
 // Close does nothing.
 func (*Engine) Close() error { return nil }
+
+// Runner stands in for the runner of any file; there is never one either.
+type Runner struct{ Engine }
+
+// NewRunner returns ErrUnavailable.
+func NewRunner([]byte, Options) (*Runner, error) { return nil, ErrUnavailable }
+
+// Input returns nil.
+func (*Runner) Input(int) []byte { return nil }
+
+// Output returns nil.
+func (*Runner) Output(int) []byte { return nil }
+
+// Run returns ErrUnavailable.
+func (*Runner) Run() error { return ErrUnavailable }

@@ -45,6 +45,9 @@ type app struct {
 	parts     parts
 	look      func(*camera.Frame, *device.Reading)
 	celsius   atomic.Uint64 // of the last look, in thousandths
+
+	trial bool // the model is new and has to prove itself
+	good  int  // looks in a row at which all was well
 }
 
 // appOptions are what commands differ in.
@@ -69,7 +72,7 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (a *app, err erro
 	if a.board, _, err = boards.Detect(os.DirFS("/")); err != nil {
 		log.Warn("board not recognised", "error", err)
 	}
-	if a.model, a.modelName, err = openModel(cfg.Model, a.board.Threads); err != nil {
+	if err = a.startModel(cfg.Model, o.path != ""); err != nil {
 		return nil, err
 	}
 	a.settle(&cfg)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"mien/device/config"
+	"mien/device/update"
 	"mien/runtime/infer"
 	"mien/runtime/model"
 	"mien/runtime/portable"
@@ -16,9 +17,14 @@ import (
 )
 
 // modelBytes returns the model that the configuration names, and what to call
-// it.
+// it: a file, or else the model that an update installed, or else the one
+// inside this program.
 func modelBytes(c config.Model) (data []byte, name string, err error) {
 	if c.File == "" {
+		// An unreadable store is the business of run, which says so.
+		if data, slot, err := (update.Store{Dir: modelsDir}).Current(); err == nil && data != nil {
+			return data, slot.Name + " (installed)", nil
+		}
 		if data = zoo.Default(); len(data) == 0 {
 			return nil, "", errors.New("this build has no model inside: name one with model.file, or --model")
 		}
@@ -38,20 +44,31 @@ func openModel(c config.Model, threads int) (infer.Model, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if c.Threads > 0 {
-		threads = c.Threads
-	}
-	if threads == 0 {
-		threads = max(runtime.NumCPU()-1, 1)
-	}
-	m, err := openEngine(c.Engine, data, threads)
+	m, err := openEngine(c.Engine, data, threadsOf(c, threads))
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", name, err)
 	}
 	return m, name, nil
 }
 
+// threadsOf is what the configuration says, or else the board, or else all
+// cores but one.
+func threadsOf(c config.Model, board int) int {
+	switch {
+	case c.Threads > 0:
+		return c.Threads
+	case board > 0:
+		return board
+	}
+	return max(runtime.NumCPU()-1, 1)
+}
+
 func openEngine(engine string, data []byte, threads int) (infer.Model, error) {
+	switch engine {
+	case "auto", "tflite", "portable":
+	default:
+		return nil, fmt.Errorf("no engine %q; there are auto, tflite and portable", engine)
+	}
 	if engine != "portable" {
 		m, err := tflite.Open(data, tflite.Options{Threads: threads})
 		if err == nil {

@@ -23,6 +23,7 @@ type commands struct {
 	Probe   probeCmd   `cmd:"" help:"Read one picture and print the reading as JSON."`
 	Check   checkCmd   `cmd:"" help:"Say whether a configuration is right."`
 	Doctor  doctorCmd  `cmd:"" help:"Say what is wrong with this board and how to mend it."`
+	Update  updateCmd  `cmd:"" help:"Install a signed model, or go back to the one before."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 	Manual  manualCmd  `cmd:"" hidden:"" help:"Write the manual page."`
 }

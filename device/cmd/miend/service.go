@@ -43,6 +43,7 @@ func (a *app) watch(ctx context.Context) {
 		} else {
 			last = n
 		}
+		a.proven(h.Ready)
 		a.notify(daemon.SdNotifyWatchdog)
 		if hard != nil {
 			if _, err := hard.Write([]byte{0}); err != nil {
