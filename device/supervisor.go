@@ -18,7 +18,7 @@ type SupervisorOptions struct {
 	FirstRetry, LastRetry time.Duration // waits between attempts to open the camera: 250 ms, doubling to 10 s
 	Silence               time.Duration // a camera that gives no frame this long is closed and opened again (3 s)
 	MaxRate               float64       // readings a second at most; 0 means as many as there are frames
-	Once                  bool          // the end of a recording ends Run; else it is opened again
+	Once                  bool          // the source is a recording: its end ends Run, and a fault of it too; else it is opened again
 	NeedConsent           bool          // blind until Consent(true)
 	Note                  func(string)  // is told of what goes wrong with the camera, for the log; may be nil
 }
@@ -234,8 +234,8 @@ func (s *Supervisor) capture(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if s.o.Once && errors.Is(err, io.EOF) {
-			s.latch.Close(io.EOF)
+		if s.o.Once { // a recording does not come back
+			s.latch.Close(err)
 			return
 		}
 		if got {

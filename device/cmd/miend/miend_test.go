@@ -1,0 +1,436 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image/png"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	ossignal "os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mien/camera"
+	"mien/camera/replay"
+	"mien/camera/replay/portrait"
+	"mien/device"
+	"mien/device/config"
+	"mien/device/doctor"
+	"mien/device/pins"
+	"mien/device/signal"
+	"mien/runtime/infer/infertest"
+	"mien/runtime/model"
+)
+
+// modelFile is a small network with weights drawn at random: these tests are
+// about the firmware, not about what the model knows.
+func modelFile(t *testing.T, heads ...model.Head) string {
+	t.Helper()
+	if heads == nil {
+		heads = model.Heads()
+	}
+	return write(t, "model.tflite", infertest.Marshal(t, infertest.Network(7, heads...)))
+}
+
+func write(t *testing.T, name string, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// miend runs the command as main does.
+func miend(args ...string) (stdout string, err error) {
+	var out, log bytes.Buffer
+	err = run(context.Background(), args, &out, &log)
+	return out.String(), err
+}
+
+func TestProbe(t *testing.T) {
+	pic := filepath.Join(t.TempDir(), "look.png")
+	out, err := miend("probe", "--model", modelFile(t), "--annotated", pic, write(t, "a.jpg", portrait.JPEG()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r struct {
+		Engine string
+		device.Reading
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil || len(r.Faces) != 1 || r.Width != portrait.Side || r.Engine == "" {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	f := r.Faces[0]
+	if !f.Box.Rect().Overlaps(portrait.Face) || f.Eyes == nil {
+		t.Fatalf("face %+v", f)
+	}
+	for i, want := range []float64{float64(portrait.LeftEye.X), float64(portrait.RightEye.X)} {
+		if d := f.Eyes[i][0] - want; d < -6 || d > 6 {
+			t.Errorf("eye %d at %v, want x %v", i, f.Eyes[i], want)
+		}
+	}
+	if f.Head("emotion") == nil || f.Head("gender") == nil || f.Head("age") == nil || strings.Contains(out, "race") || strings.Contains(out, "Asian") {
+		t.Errorf("heads of %s", out)
+	}
+	file, err := os.Open(pic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := png.Decode(file); err != nil {
+		t.Error(err)
+	}
+	// Race is read when it is asked for by name, and only then.
+	if out, err = miend("probe", "--heads", "race", "--model", modelFile(t), write(t, "a.jpg", portrait.JPEG())); err != nil || !strings.Contains(out, "Asian") {
+		t.Errorf("race by name: %v\n%s", err, out)
+	}
+}
+
+// Every bad input has one error that names it.
+func TestBadInput(t *testing.T) {
+	good, pic := modelFile(t), write(t, "a.jpg", portrait.JPEG())
+	whole, err := os.ReadFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cutModel, cutPic := write(t, "cut.tflite", whole[:len(whole)/2]), write(t, "cut.jpg", portrait.JPEG()[:2000])
+	text := write(t, "text.txt", []byte("hello"))
+	badConfig := write(t, "bad.yaml", []byte("camera:\n  widht: 3\n"))
+	badLine := write(t, "line.yaml", []byte("signals: {lines: {is_bored: {pin: A}}}"))
+	for name, c := range map[string]struct {
+		args []string
+		want []string
+	}{
+		"no picture":   {[]string{"probe", "--model", good, "/no/such.jpg"}, []string{"/no/such.jpg", "no such file"}},
+		"cut picture":  {[]string{"probe", "--model", good, cutPic}, []string{cutPic}},
+		"no image":     {[]string{"probe", "--model", good, text}, []string{text, "want a JPEG, PNG or GIF"}},
+		"cut model":    {[]string{"probe", "--model", cutModel, pic}, []string{cutModel}},
+		"no model":     {[]string{"probe", "--model", "/no/such.tflite", pic}, []string{"/no/such.tflite"}},
+		"text model":   {[]string{"probe", "--model", text, pic}, []string{text}},
+		"no engine":    {[]string{"probe", "--model", good, "--engine", "gpu", pic}, []string{"gpu"}},
+		"lacks head":   {[]string{"probe", "--model", modelFile(t, model.Age), "--heads", "emotion", pic}, []string{"none of the enabled heads", "emotion"}},
+		"bad config":   {[]string{"run", "-c", badConfig}, []string{badConfig + ":2:3", "widht"}},
+		"no config":    {[]string{"run", "-c", "/no/such.yaml"}, []string{"/no/such.yaml"}},
+		"bad line":     {[]string{"check", badLine}, []string{badLine + ":1:", "is_bored", "there are ready"}},
+		"bad command":  {[]string{"dance"}, []string{"dance", "--help"}},
+		"no recording": {[]string{"run", "-c", write(t, "m.yaml", []byte("status: {listen: none}\nmodel: {file: "+good+"}")), "--replay", "/no/such.y4m"}, []string{"/no/such.y4m"}},
+	} {
+		out, err := miend(c.args...)
+		if err == nil {
+			t.Errorf("%s: no error\n%s", name, out)
+			continue
+		}
+		for _, w := range c.want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: %q lacks %q", name, err, w)
+			}
+		}
+	}
+}
+
+func TestEngines(t *testing.T) {
+	file, pic := modelFile(t), write(t, "a.jpg", portrait.JPEG())
+	out, err := miend("probe", "--engine", "portable", "--model", file, pic)
+	if err != nil || !strings.Contains(out, `"engine": "portable`) {
+		t.Errorf("%v\n%.200s", err, out)
+	}
+	// auto never fails where portable works, whatever this build has.
+	if _, err := miend("probe", "--model", file, pic); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCheckAndVersion(t *testing.T) {
+	out, err := miend("check", "--sample")
+	if err != nil || out != string(config.Sample) {
+		t.Errorf("%v\n%.200s", err, out)
+	}
+	path := write(t, "mien.yaml", config.Sample)
+	if out, err = miend("check", path); err != nil || !strings.Contains(out, path+" is right: reads emotion, gender, age;") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err = miend("version"); err != nil || !strings.HasPrefix(out, "miend ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err = miend("--help"); err != nil || !strings.Contains(out, "doctor") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestDoctorCommand(t *testing.T) {
+	cfg := write(t, "c.yaml", []byte("camera: {source: \"replay:/no/such.y4m\"}\nmodel: {file: "+modelFile(t)+"}"))
+	out, err := miend("doctor", "--json", "-c", cfg)
+	if err == nil || !strings.Contains(err.Error(), "to be mended") {
+		t.Errorf("a camera is missing, and doctor says %v", err)
+	}
+	var found []doctor.Finding
+	if err := json.Unmarshal([]byte(out), &found); err != nil {
+		t.Fatal(err)
+	}
+	state := map[string]doctor.State{}
+	for _, f := range found {
+		state[f.Part] = f.State
+	}
+	if state["camera"] != doctor.Fail || state["model"] != doctor.OK {
+		t.Errorf("%+v", found)
+	}
+	if out, err = miend("doctor", "-c", write(t, "bad.yaml", []byte("x: 1"))); err == nil || !strings.Contains(out, "FAIL  config") || !strings.Contains(out, "do:  miend check --sample") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// The demo tells what happens, leaves its two files, and never a word of race.
+func TestDemo(t *testing.T) {
+	file, dir := modelFile(t), t.TempDir()
+	var out string
+	inBubble(t, func(t *testing.T) {
+		var err error
+		if out, err = miend("demo", "--model", file, "--out", dir); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, want := range []string{"▲ ready", "▲ heartbeat", "▲ face", "▽ face", "face gone", "▲ strobe", "GPIO17", "● face 1", "race is off", "readings in 10.0 s"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the demo does not print %q\n%s", want, out)
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "readings.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]int{}
+	for i, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		var e struct{ Event string }
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatalf("line %d: %v", i+1, err)
+		}
+		kinds[e.Event]++
+	}
+	if kinds["reading"] != 250 || kinds["transition"] < 20 || kinds["track"] < 2 {
+		t.Errorf("events %v", kinds)
+	}
+	if bytes.Contains(data, []byte("race")) || bytes.Contains(data, []byte("Caucasian")) {
+		t.Error("race is in the readings")
+	}
+	if st, err := os.Stat(filepath.Join(dir, "annotated.png")); err != nil || st.Size() < 10000 {
+		t.Errorf("picture: %v", err)
+	}
+}
+
+// inBubble runs f on a clock that only moves when everybody waits. The
+// goroutine behind os/signal has to be older than the bubble.
+func inBubble(t *testing.T, f func(*testing.T)) {
+	c := make(chan os.Signal, 1)
+	ossignal.Notify(c, syscall.SIGHUP)
+	defer ossignal.Stop(c)
+	synctest.Test(t, f)
+}
+
+// tape is an observer that keeps transitions.
+type tape struct {
+	mu sync.Mutex
+	ts []signal.Transition
+}
+
+func (p *tape) Reading(*device.Reading) {}
+func (p *tape) Track(*device.Track)     {}
+func (p *tape) Transition(t signal.Transition) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ts = append(p.ts, t)
+}
+
+func (p *tape) changes(line string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range p.ts {
+		if t.Line == line {
+			n++
+		}
+	}
+	return n
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func scene(context.Context) (camera.Source, error) {
+	return replay.Demo(replay.Options{Real: true, Loop: true}), nil
+}
+
+// A changed file is taken over without a move of ready; a wrong one is not.
+func TestReload(t *testing.T) {
+	file := modelFile(t)
+	inBubble(t, func(t *testing.T) {
+		cfg := config.Default()
+		cfg.Model.File, cfg.Status.Listen = file, "none"
+		cfg.Signals.Lines = map[string]config.Line{"ready": {Pin: "A"}, "face": {Pin: "B"}}
+		sim, rec := &pins.Sim{Names: []string{"A", "B", "C"}}, &tape{}
+		a, err := newApp(cfg, quiet(), appOptions{open: scene, sim: sim, to: rec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- a.run(ctx) }()
+		time.Sleep(3 * time.Second)
+		cfg.Heads = []string{"age"}
+		cfg.Signals.Lines = map[string]config.Line{"ready": {Pin: "A"}, "face": {Pin: "C", Active: "low"}}
+		cfg.Model.Engine = "portable" // waits for a restart
+		engine := a.model.Engine()
+		if err := a.reload(cfg); err != nil {
+			t.Fatal(err)
+		}
+		if sim.Level("B") != -1 || sim.Level("C") < 0 || a.model.Engine() != engine {
+			t.Errorf("pins B %d, C %d, engine %s", sim.Level("B"), sim.Level("C"), a.model.Engine())
+		}
+		wrong := cfg
+		wrong.Signals.Lines = map[string]config.Line{"ready": {Pin: "D"}}
+		if err := a.reload(wrong); err == nil || !strings.Contains(err.Error(), `"D"`) {
+			t.Errorf("a line that is not there: %v", err)
+		}
+		time.Sleep(3 * time.Second)
+		if h := a.health(); !h.Ready || fmt.Sprint(h.Heads) != "[age]" || rec.changes("ready") != 1 {
+			t.Errorf("health %+v, ready moved %d times", h, rec.changes("ready"))
+		}
+		cancel()
+		if err := errors.Join(<-ended, a.close()); err != nil {
+			t.Error(err)
+		}
+		if sim.Level("A") != -1 || rec.changes("ready") != 2 {
+			t.Error("ready did not go down at the end")
+		}
+	})
+}
+
+// stopping is a camera that gives frames for a while and then none.
+type stopping struct {
+	*replay.Source
+	left int
+}
+
+func (s *stopping) Next(ctx context.Context, f *camera.Frame) error {
+	if s.left--; s.left < 0 {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.Source.Next(ctx, f)
+}
+
+// systemd hears READY, STATUS and, only while frames flow, WATCHDOG.
+func TestSystemd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	t.Setenv("WATCHDOG_USEC", "200000")
+	t.Setenv("WATCHDOG_PID", fmt.Sprint(os.Getpid()))
+	cfg := config.Default()
+	cfg.Model.File, cfg.Status.Listen = modelFile(t), "none"
+	opened := 0
+	a, err := newApp(cfg, quiet(), appOptions{open: func(context.Context) (camera.Source, error) {
+		if opened++; opened > 1 {
+			return nil, errors.New("unplugged")
+		}
+		return &stopping{replay.Demo(replay.Options{Real: true}), 20}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- a.run(ctx) }()
+	fed := 0
+	for heard := ""; !strings.Contains(heard, "STATUS=no frames"); {
+		heard = hear(t, l)
+		if strings.Contains(heard, "WATCHDOG=1") {
+			fed++
+		}
+	}
+	if fed == 0 {
+		t.Error("the watchdog was not fed while frames came")
+	}
+	// From here on no frame comes: whatever is heard, it is not the watchdog.
+	for stop := false; !stop; {
+		heard := hear(t, l)
+		if strings.Contains(heard, "WATCHDOG=1") {
+			t.Error("the watchdog is fed without frames")
+		}
+		if stop = strings.Contains(heard, "STATUS=") && !strings.Contains(heard, "no frames"); stop {
+			cancel()
+		}
+	}
+	if err := errors.Join(<-ended, a.close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func hear(t *testing.T, l *net.UnixConn) string {
+	t.Helper()
+	b := make([]byte, 4096)
+	if err := l.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	n, err := l.Read(b)
+	if err != nil {
+		t.Fatalf("systemd hears nothing: %v", err)
+	}
+	return string(b[:n])
+}
+
+// A page whose address is taken stops the start, before a line has moved.
+func TestAddressTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cfg := config.Default()
+	cfg.Model.File, cfg.Status.Listen = modelFile(t), l.Addr().String()
+	rec := &tape{}
+	a, err := newApp(cfg, quiet(), appOptions{open: scene, to: rec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.run(context.Background()); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("%v", err)
+	}
+	if len(rec.ts) != 0 {
+		t.Errorf("lines moved: %+v", rec.ts)
+	}
+	if err := a.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A recording that ends, ends the run; lines and log say what was done.
+func TestRunReplay(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 5 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.jpg", i)), portrait.JPEG(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := write(t, "c.yaml", []byte("status: {listen: none}\nmodel: {file: "+modelFile(t)+"}\nheads: [emotion]\n"))
+	var log bytes.Buffer
+	if err := run(context.Background(), []string{"run", "-c", cfg, "--replay", dir}, io.Discard, &log); err != nil {
+		t.Fatal(err)
+	}
+	if s := log.String(); !strings.Contains(s, "audit") || !strings.Contains(s, "reads emotion; no preview; consent none; no picture stored or sent") {
+		t.Errorf("log %s", s)
+	}
+}
