@@ -165,5 +165,5 @@ test-kernels: ## the portable engine's kernels on arm64 CPUs without and with do
 
 .PHONY: bench-face
 bench-face: ## camera to levelled face against OpenCV's cascades on the same frames; FACES=DIR lays those crops in; last line: ratio
-	@tools/setup/need.sh /usr/lib/python3/dist-packages/cv2:python3-opencv /usr/share/opencv4/haarcascades/haarcascade_eye.xml:opencv-data
+	@tools/setup/need.sh /usr/share/doc/python3-opencv:python3-opencv /usr/share/opencv4/haarcascades/haarcascade_eye.xml:opencv-data
 	@go run ./tools/benchface $(if $(FACES),-faces $(FACES))
