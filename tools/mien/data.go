@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"image/png"
 	"io"
@@ -46,9 +44,6 @@ func (c *dataCheckCmd) Run(e env) error {
 	}
 	r, err := data.Check(e.ctx, c.Spec, o)
 	b.end()
-	if errors.Is(err, context.Canceled) {
-		return errors.New("interrupted")
-	}
 	if err != nil {
 		return err
 	}

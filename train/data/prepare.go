@@ -97,7 +97,7 @@ func prepareAll(ctx context.Context, kind, dir string, items []item, progress fu
 	}
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("data: interrupted while preparing the faces of %s: %w", dir, err)
 	}
 	var bad []Bad
 	for i, err := range errs {
