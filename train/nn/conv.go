@@ -166,41 +166,42 @@ func (c *conv) gatherPlanes(worker int, x []float32, r int) []float32 {
 	return c.col[worker]
 }
 
+// gatherWindows copies a window's rows, which lie together in the picture.
 func (c *conv) gatherWindows(worker int, x []float32, r int) []float32 {
-	col, ci := c.col[worker], c.in.c
-	for oy := r; oy < min(r+c.rows, c.out.h); oy++ {
-		for ox := range c.out.w {
-			for ky := range c.g.k {
-				iy := oy*c.g.stride + ky - c.g.padY
-				for kx := range c.g.k {
-					ix := ox*c.g.stride + kx - c.g.padX
-					if iy < 0 || iy >= c.in.h || ix < 0 || ix >= c.in.w {
-						clear(col[:ci])
-					} else {
-						copy(col[:ci], x[(iy*c.in.w+ix)*ci:])
-					}
-					col = col[ci:]
-				}
-			}
-		}
-	}
-	return c.col[worker]
+	col := c.col[worker]
+	c.windows(r, func(at, from, before, inside, after int) {
+		clear(col[at : at+before])
+		copy(col[at+before:at+before+inside], x[from:])
+		clear(col[at+before+inside : at+before+inside+after])
+	})
+	return col
 }
 
 // scatter adds windows back to where gather took them from.
 func (c *conv) scatter(col, dx []float32, r int) {
-	ci := c.in.c
+	c.windows(r, func(at, from, before, inside, _ int) {
+		if inside > 0 {
+			kernel.Add(dx[from:from+inside], col[at+before:])
+		}
+	})
+}
+
+// windows visits every row of every window of c.rows output rows from r on:
+// where it is among the windows and in the picture, and how many of its
+// values are before, inside and after the picture.
+func (c *conv) windows(r int, f func(at, from, before, inside, after int)) {
+	k, ci, at := c.g.k, c.in.c, 0
 	for oy := r; oy < min(r+c.rows, c.out.h); oy++ {
 		for ox := range c.out.w {
-			for ky := range c.g.k {
-				iy := oy*c.g.stride + ky - c.g.padY
-				for kx := range c.g.k {
-					ix := ox*c.g.stride + kx - c.g.padX
-					if iy >= 0 && iy < c.in.h && ix >= 0 && ix < c.in.w {
-						kernel.AddRow(dx[(iy*c.in.w+ix)*ci:][:ci], col[:ci])
-					}
-					col = col[ci:]
+			x := ox*c.g.stride - c.g.padX
+			before, after := max(0, -x), max(0, x+k-c.in.w)
+			for ky := range k {
+				if y := oy*c.g.stride + ky - c.g.padY; y >= 0 && y < c.in.h {
+					f(at, (y*c.in.w+x+before)*ci, before*ci, (k-before-after)*ci, after*ci)
+				} else {
+					f(at, 0, k*ci, 0, 0)
 				}
+				at += k * ci
 			}
 		}
 	}
