@@ -62,8 +62,8 @@ type appOptions struct {
 
 // newApp builds everything short of starting it. What it has opened when it
 // fails is closed again.
-func newApp(cfg config.Config, log *slog.Logger, o appOptions) (a *app, err error) {
-	a = &app{path: o.path, log: log, look: o.look}
+func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err error) {
+	a := &app{path: o.path, log: log, look: o.look}
 	defer func() {
 		if err != nil {
 			a.close()
