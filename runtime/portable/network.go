@@ -31,7 +31,7 @@ type Options struct {
 // operators fused, its memory laid out. It is never changed again, so any
 // number of sessions share it.
 type Network struct {
-	graph   *graph.Graph
+	graph   *graph.Graph // inputs, outputs and tensors without data
 	set     *kernel.Set
 	threads int
 	slots   []slot // one for each tensor
@@ -102,7 +102,7 @@ func Load(g *graph.Graph, o Options) (*Network, error) {
 			return nil, fmt.Errorf("portable: operator %d (%s): %w", i, op.Name(), err)
 		}
 	}
-	n := &Network{graph: g, set: set, threads: max(o.Threads, 1), slots: p.slots(), steps: p.steps}
+	n := &Network{graph: bare(g), set: set, threads: max(o.Threads, 1), slots: p.slots(), steps: p.steps}
 	if err := n.layOut(p, o.Keep); err != nil {
 		return nil, fmt.Errorf("portable: %w", err)
 	}
@@ -116,6 +116,18 @@ func Load(g *graph.Graph, o Options) (*Network, error) {
 		}
 	}
 	return n, nil
+}
+
+// bare returns g without operators and constants' data, so that a network holds
+// its weights once.
+func bare(g *graph.Graph) *graph.Graph {
+	out := &graph.Graph{Name: g.Name, Inputs: slices.Clone(g.Inputs), Outputs: slices.Clone(g.Outputs)}
+	for _, t := range g.Tensors {
+		c := *t
+		c.Data = nil
+		out.Tensors = append(out.Tensors, &c)
+	}
+	return out
 }
 
 // Kernels names the sets of kernels that this CPU runs, the fastest first.
@@ -280,18 +292,26 @@ func (p *planner) pass(in, out int, c chain) error {
 	return nil
 }
 
-// slots returns where constants are; everything else is placed by layOut.
+// slots returns where the constants are that steps read as they run, or all of
+// them with Keep; everything else is placed by layOut.
 func (p *planner) slots() []slot {
 	s := make([]slot, len(p.tensors))
+	read := make([]bool, len(p.tensors))
+	for _, step := range p.steps {
+		for _, i := range step.base().reads {
+			read[p.alias[i]] = true
+		}
+	}
 	for i, t := range p.tensors {
 		s[i] = slot{size: t.Elems(), offset: -1}
-		if t.Const() {
-			switch t.Type {
-			case graph.Int8:
-				s[i].int8s = int8s(t)
-			case graph.Float32:
-				s[i].float32 = float32s(t)
-			}
+		if !t.Const() || !read[i] && !p.Keep {
+			continue
+		}
+		switch t.Type {
+		case graph.Int8:
+			s[i].int8s = int8s(t)
+		case graph.Float32:
+			s[i].float32 = float32s(t)
 		}
 	}
 	return s
