@@ -402,7 +402,10 @@ func damage(t *testing.T, open Open) {
 	face := Faces(1)[0]
 	rng := rand.New(rand.NewPCG(3, 3))
 	refused := 0
-	const rounds = 400
+	rounds := 400
+	if testing.Short() { // under emulation
+		rounds = 80
+	}
 	for range rounds {
 		data := slices.Clone(whole)
 		for range 1 + rng.IntN(3) {

@@ -1,0 +1,172 @@
+package deploy
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// fakes are the programs of a pretended board. They keep its state in files
+// of $BOARD: installed (the version), arch, and which versions are sick.
+var fakes = map[string]string{
+	// The last argument is the command, as the real ssh has it.
+	"ssh": `for last; do :; done
+[ ! -e "$BOARD/unreachable" ] || { echo "ssh: connect to host board: No route to host" >&2; exit 255; }
+case $last in *mktemp*) if [ -e "$BOARD/noise" ]; then sh -c "$last" | { read f; echo x >>"$f"; echo "$f"; }; exit; fi ;; esac
+exec sh -c "$(echo "$last" | sed "s#/var/cache/mien#$BOARD/cache#g")"`,
+	"dpkg": `case $1 in
+--print-architecture) cat "$BOARD/arch" ;;
+-i) for f; do :; done; cat "$f" >"$BOARD/installed"; echo "dpkg -i $(cat "$f")" >>"$BOARD/log" ;;
+-r) rm "$BOARD/installed"; echo "dpkg -r" >>"$BOARD/log" ;;
+esac`,
+	"dpkg-query": `[ -f "$BOARD/installed" ] && printf 'ii %s' "$(cat "$BOARD/installed")"`,
+	"systemctl": `v=$(cat "$BOARD/installed" 2>/dev/null)
+case $1 in
+restart) echo "restart $v" >>"$BOARD/log"; ! grep -qx "$v" "$BOARD/dead" 2>/dev/null ;;
+is-active) ! grep -qx "$v" "$BOARD/dies" 2>/dev/null ;;
+show) if grep -qx "$v" "$BOARD/flaps" 2>/dev/null; then n=$(cat "$BOARD/n" 2>/dev/null || echo 0); echo $((n+1)) | tee "$BOARD/n"; else echo 0; fi ;;
+esac`,
+	"sudo":       `[ "$1" = -n ] && shift; exec "$@"`,
+	"journalctl": `echo "miend: the camera is on fire"`,
+	"sleep":      `exit 0`,
+	"sha256sum":  `exec /usr/bin/sha256sum "$@"`,
+}
+
+// board makes a pretended board and returns its folder.
+func board(t *testing.T, arch string, state map[string]string) string {
+	t.Helper()
+	dir, bin := t.TempDir(), t.TempDir()
+	for name, script := range fakes {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv("BOARD", dir)
+	put(t, dir, "arch", arch+"\n")
+	for name, content := range state {
+		put(t, dir, name, content)
+	}
+	return dir
+}
+
+func put(t *testing.T, dir, name, content string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func installed(dir string) string {
+	b, _ := os.ReadFile(filepath.Join(dir, "installed"))
+	return string(b)
+}
+
+// deploy deploys a package that holds its version and returns what was said.
+func deploy(t *testing.T, dir, version, arch string) (string, error) {
+	t.Helper()
+	pkg := filepath.Join(t.TempDir(), "mien_"+version+"_"+arch+".deb")
+	if err := os.WriteFile(pkg, []byte(version), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// The script names the board's folder; here that is elsewhere.
+	saved := install
+	install = strings.ReplaceAll(install, "/var/cache/mien", dir+"/cache")
+	defer func() { install = saved }()
+	var out bytes.Buffer
+	err := Run(t.Context(), Options{Host: "pi@board", Package: pkg, Watch: 3, Out: &out})
+	return out.String(), err
+}
+
+func TestDeploy(t *testing.T) {
+	dir := board(t, "arm64", nil)
+	for _, v := range []string{"1", "2"} {
+		if out, err := deploy(t, dir, v, "arm64"); err != nil || installed(dir) != v {
+			t.Fatalf("version %s: %v, installed %q: %s", v, err, installed(dir), out)
+		}
+	}
+	for name, want := range map[string]string{"cache/current.deb": "2", "cache/previous.deb": "1"} {
+		if b, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(b) != want {
+			t.Errorf("%s holds %q, %v; want %q", name, b, err, want)
+		}
+	}
+}
+
+func TestSickFirmwareIsRolledBack(t *testing.T) {
+	for _, sick := range []string{"dead", "dies", "flaps"} {
+		t.Run(sick, func(t *testing.T) {
+			dir := board(t, "arm64", map[string]string{sick: "2\n"})
+			if _, err := deploy(t, dir, "1", "arm64"); err != nil {
+				t.Fatal(err)
+			}
+			out, err := deploy(t, dir, "2", "arm64")
+			if !errors.Is(err, ErrRolledBack) || installed(dir) != "1" {
+				t.Fatalf("%v, installed %q: %s", err, installed(dir), out)
+			}
+			if !strings.Contains(out, "on fire") {
+				t.Errorf("the journal is not shown: %s", out)
+			}
+			// The next one goes through.
+			if out, err := deploy(t, dir, "3", "arm64"); err != nil || installed(dir) != "3" {
+				t.Errorf("afterwards: %v, installed %q: %s", err, installed(dir), out)
+			}
+		})
+	}
+}
+
+func TestFirstFirmwareThatIsSickIsRemoved(t *testing.T) {
+	dir := board(t, "arm64", map[string]string{"dies": "1\n"})
+	if out, err := deploy(t, dir, "1", "arm64"); !errors.Is(err, ErrRolledBack) || installed(dir) != "" {
+		t.Errorf("%v, installed %q: %s", err, installed(dir), out)
+	}
+}
+
+func TestNothingIsTouched(t *testing.T) {
+	for name, c := range map[string]struct {
+		arch  string
+		state map[string]string
+		says  string
+	}{
+		"another architecture":   {"armhf", nil, "is armhf"},
+		"a board that is away":   {"arm64", map[string]string{"unreachable": ""}, "No route to host"},
+		"a package cut underway": {"arm64", map[string]string{"noise": ""}, "damaged"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := map[string]string{"installed": "0"}
+			for k, v := range c.state {
+				state[k] = v
+			}
+			dir := board(t, c.arch, state)
+			_, err := deploy(t, dir, "1", "arm64")
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, want an error that says %q", err, c.says)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "log")); installed(dir) != "0" || !os.IsNotExist(err) {
+				t.Errorf("the board was touched: installed %q", installed(dir))
+			}
+		})
+	}
+}
+
+func TestBadArguments(t *testing.T) {
+	pkg := filepath.Join(t.TempDir(), "firmware.deb")
+	if err := os.WriteFile(pkg, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []Options{
+		{Host: "", Package: pkg}, {Host: "-oProxyCommand=x", Package: pkg}, {Host: "pi", Package: pkg},
+		{Host: "pi", Package: filepath.Join(t.TempDir(), "mien_1_arm64.deb")},
+	} {
+		o.SSH = "/bin/false"
+		if err := Run(t.Context(), o); err == nil {
+			t.Errorf("%+v: no error", o)
+		}
+	}
+}
