@@ -23,6 +23,9 @@ func (p *Publisher) messages(v any) []message {
 	case *device.Track:
 		return p.one(nil, "track", e, false)
 	case signal.Transition:
+		if e.Line == "heartbeat" {
+			return nil // twice a second for ever: availability says the same
+		}
 		level := []byte("OFF")
 		if e.Active {
 			level = []byte("ON")

@@ -288,6 +288,21 @@ func TestObservingNeverWaits(t *testing.T) {
 	}
 }
 
+// The heartbeat would be most of the traffic and say nothing that the last
+// will does not.
+func TestHeartbeatStaysHome(t *testing.T) {
+	p, err := New(Options{Broker: "mqtt://h", ID: "x", Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := p.messages(signal.Transition{Line: "heartbeat"}); len(m) != 0 {
+		t.Errorf("%v", m)
+	}
+	if m := p.messages(signal.Transition{Line: "strobe", Active: true}); len(m) != 2 || m[0].Topic != "mien/x/transition" || string(m[1].Payload) != "ON" {
+		t.Errorf("%v", m)
+	}
+}
+
 func TestUnpublishableIsCounted(t *testing.T) {
 	p, err := New(Options{Broker: "mqtt://h", ID: "x", Dir: t.TempDir()})
 	if err != nil {

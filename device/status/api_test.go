@@ -360,6 +360,7 @@ func TestPastIsToldOnce(t *testing.T) {
 	h := newHub(&Options{MaxStreams: 4, Rate: 10})
 	for i := range 40 {
 		h.event("transition", &signal.Transition{Line: fmt.Sprint(i)})
+		h.event("transition", &signal.Transition{Line: "heartbeat"}) // is told to who watches, not remembered
 		h.pass(false)
 	}
 	count := func(last uint64) (n int) {
@@ -371,7 +372,7 @@ func TestPastIsToldOnce(t *testing.T) {
 		}
 		return n
 	}
-	if a, b, c := count(0), count(35), count(999); a != pastSize || b != 5 || c != pastSize {
+	if a, b, c := count(0), count(70), count(999); a != pastSize || b != 5 || c != pastSize {
 		t.Errorf("told %d to a new watcher, %d to one that missed 5, %d after a restart", a, b, c)
 	}
 }

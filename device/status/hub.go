@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mien/device"
+	"mien/device/signal"
 )
 
 // Sizes of the buffers. What does not fit pushes out the oldest.
@@ -20,9 +21,10 @@ const silence = 3 * time.Second
 
 // message is one server-sent event, encoded once for all watchers.
 type message struct {
-	id   uint64
-	kind string
-	data []byte
+	id      uint64
+	kind    string
+	data    []byte
+	passing bool // of no interest to who comes later
 }
 
 // hub takes news from the pipeline and hands them to the watchers. The
@@ -199,7 +201,11 @@ func (h *hub) pass(due bool) (sent, held bool) {
 		if !ok {
 			break
 		}
-		h.send(h.encode(n.kind, n.what))
+		m := h.encode(n.kind, n.what)
+		if t, ok := n.what.(*signal.Transition); ok {
+			m.passing = t.Line == "heartbeat" || t.Line == "strobe"
+		}
+		h.send(m)
 	}
 	h.in.Lock()
 	fresh := h.in.fresh
@@ -244,7 +250,9 @@ func (h *hub) send(m message) {
 	case "status":
 		h.out.status = m
 	default:
-		h.out.past.push(m)
+		if !m.passing {
+			h.out.past.push(m)
+		}
 	}
 	for c := range h.out.clients {
 		if c.push(m) {
