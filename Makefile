@@ -89,6 +89,8 @@ lint: setup build/bin/staticcheck ## gofmt, vet, staticcheck, generated files
 .PHONY: test-go
 test-go: setup ## the Go tests of this workstation, those with goroutines under the race detector
 	go test ./...
+	go vet -tags tflite,edgetpu ./runtime/tflite
+	go test -tags tflite,edgetpu ./runtime/tflite
 	go test -race $(RACE)
 
 RACE = ./camera/... ./device/... ./runtime/track/... ./runtime/tflite/... ./boards/...

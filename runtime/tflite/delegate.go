@@ -66,6 +66,9 @@ func newXNNPACK(threads int) (*xnnpack, error) {
 func (x *xnnpack) Delete()             { C.TfLiteXNNPackDelegateDelete(x.d) }
 func (x *xnnpack) Ptr() unsafe.Pointer { return unsafe.Pointer(x.d) }
 
+// Name is what Engine calls the kernels.
+func (x *xnnpack) Name() string { return "XNNPACK" }
+
 // reports catches what the library would print on the standard error.
 type reports struct{ r *C.MienReport }
 

@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	gotflite "github.com/mattn/go-tflite"
+	"github.com/mattn/go-tflite/delegates"
 	"golang.org/x/sys/unix"
 
 	"mien/quant/tflite"
@@ -28,7 +29,7 @@ type Engine struct {
 	// The library keeps pointers to all of these as long as the interpreter
 	// lives, so they are deleted after it, in this order.
 	interpreter *gotflite.Interpreter
-	delegate    *xnnpack
+	delegate    delegate
 	options     *gotflite.InterpreterOptions
 	reports     reports
 	model       *gotflite.Model
@@ -37,6 +38,15 @@ type Engine struct {
 	quant   [256]int8    // pixel to element of an int8 input
 	float   [256]float32 // pixel to element of a float32 input
 	outputs []tensor     // in the order of spec.Heads
+
+	guard   *guard // when a device that may hang computes
+	warning string
+}
+
+// delegate is what takes operators over from the library's own kernels.
+type delegate interface {
+	delegates.Delegater
+	Name() string
 }
 
 // tensor is an input or output, seen through the pointer that the library
@@ -50,12 +60,41 @@ type tensor struct {
 
 // open checks data and loads it. Its errors do not name the package, so that
 // the callers can put the file's name in between.
-func open(data []byte, opt Options) (_ *Engine, err error) {
+func open(data []byte, opt Options) (*Engine, error) {
 	spec, err := verify(data)
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{spec: spec}
+	if !opt.EdgeTPU {
+		return openOnProcessor(data, spec, opt)
+	}
+	e, why := openGuarded(data, spec, opt)
+	if why == nil {
+		return e, nil
+	}
+	e, err = openOnProcessor(data, spec, opt)
+	if err != nil {
+		return nil, fmt.Errorf("%w; and %w", why, err)
+	}
+	e.warning = why.Error() + "; the processor serves instead"
+	return e, nil
+}
+
+// openOnProcessor loads a model with XNNPACK or the library's own kernels.
+func openOnProcessor(data []byte, spec *model.Spec, opt Options) (*Engine, error) {
+	if opt.Builtin {
+		return build(data, spec, opt, nil)
+	}
+	d, err := newXNNPACK(max(opt.Threads, 1))
+	if err != nil {
+		return nil, err
+	}
+	return build(data, spec, opt, d)
+}
+
+// build makes the interpreter, with d or without a delegate. It owns d.
+func build(data []byte, spec *model.Spec, opt Options, d delegate) (_ *Engine, err error) {
+	e := &Engine{spec: spec, delegate: d}
 	defer func() {
 		if err != nil {
 			e.Close()
@@ -71,12 +110,9 @@ func open(data []byte, opt Options) (_ *Engine, err error) {
 	threads := max(opt.Threads, 1)
 	e.options.SetNumThread(threads)
 	kernels := "builtin"
-	if !opt.Builtin {
-		if e.delegate, err = newXNNPACK(threads); err != nil {
-			return nil, err
-		}
-		e.options.AddDelegate(e.delegate)
-		kernels = "XNNPACK"
+	if d != nil {
+		e.options.AddDelegate(d)
+		kernels = d.Name()
 	}
 	if e.interpreter = gotflite.NewInterpreter(e.model, e.options); e.interpreter == nil {
 		return nil, e.reports.wrap("the library refuses the model")
@@ -225,7 +261,14 @@ func (e *Engine) Predict(face *image.Gray, out *model.Scores) error {
 		return err
 	}
 	e.write(face)
-	if e.interpreter.Invoke() != gotflite.OK {
+	if e.guard != nil {
+		if e.guard.invoke() {
+			if err := e.leave(); err != nil {
+				return fmt.Errorf("tflite: %w", err)
+			}
+			return e.Predict(face, out)
+		}
+	} else if e.interpreter.Invoke() != gotflite.OK {
 		return fmt.Errorf("tflite: %w", e.reports.wrap("the library cannot run the model"))
 	}
 	for i := range e.outputs {
@@ -291,9 +334,16 @@ func (e *Engine) Spec() *model.Spec { return e.spec }
 // Engine implements infer.Model: the library's version, its kernels, threads.
 func (e *Engine) Engine() string { return e.name }
 
+// Warning says why the Edge TPU that was asked for does not serve, or nothing.
+func (e *Engine) Warning() string { return e.warning }
+
 // Close frees the model. A second Close does nothing.
 func (e *Engine) Close() error {
 	e.in, e.outputs = tensor{}, nil
+	if e.guard != nil {
+		e.guard.end()
+		e.guard = nil
+	}
 	if e.interpreter != nil {
 		e.interpreter.Delete()
 		e.interpreter = nil

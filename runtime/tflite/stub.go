@@ -23,6 +23,9 @@ func (*Engine) Spec() *model.Spec { return &model.Spec{} }
 // Engine says that there is none.
 func (*Engine) Engine() string { return "none" }
 
+// Warning returns nothing.
+func (*Engine) Warning() string { return "" }
+
 // Close does nothing.
 func (*Engine) Close() error { return nil }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 // ErrUnavailable is what Open returns in a build without the library.
@@ -25,6 +26,15 @@ type Options struct {
 	// are slower (1.7 times for int8, 3.6 times for float32 on amd64) and
 	// differ from XNNPACK by up to two steps of an int8 output.
 	Builtin bool
+	// EdgeTPU tries Coral's accelerator first (a build with the tag edgetpu).
+	// Where there is none, or it hangs, the processor serves instead, and
+	// Warning says why.
+	EdgeTPU bool
+	// EdgeTPULibrary is another name or path than libedgetpu.so.1.
+	EdgeTPULibrary string
+	// Patience is how long the Edge TPU may take to start, and for one face;
+	// 0 means ten seconds.
+	Patience time.Duration
 }
 
 // maxFile bounds the size of a model file, in bytes. The paper's network in

@@ -7,6 +7,7 @@ board=$1 version=$2
 out=build/$board
 arch=$(jq -er .arch "boards/$board.json")
 tags=tflite,board
+[ "$(jq -r '.delegate // ""' "boards/$board.json")" != edgetpu ] || tags+=,edgetpu
 
 case $arch in
 arm64)

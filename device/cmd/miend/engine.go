@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 
+	"mien/boards"
 	"mien/device/config"
 	"mien/device/update"
 	"mien/runtime/infer"
@@ -40,11 +41,16 @@ func modelBytes(c config.Model) (data []byte, name string, err error) {
 // openModel loads the configured model into the configured engine. "auto" is
 // TensorFlow Lite where this build has it, and the portable engine elsewhere.
 func openModel(c config.Model, threads int) (infer.Model, string, error) {
+	return openModelOn(c, boards.Board{Threads: threads})
+}
+
+// openModelOn is openModel for a board, whose accelerator is tried too.
+func openModelOn(c config.Model, b boards.Board) (infer.Model, string, error) {
 	data, name, err := modelBytes(c)
 	if err != nil {
 		return nil, "", err
 	}
-	m, err := openEngine(c.Engine, data, threadsOf(c, threads))
+	m, err := openEngine(c.Engine, data, threadsOf(c, b.Threads), b.Delegate == "edgetpu")
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w", name, err)
 	}
@@ -63,14 +69,14 @@ func threadsOf(c config.Model, board int) int {
 	return max(runtime.NumCPU()-1, 1)
 }
 
-func openEngine(engine string, data []byte, threads int) (infer.Model, error) {
+func openEngine(engine string, data []byte, threads int, edgeTPU bool) (infer.Model, error) {
 	switch engine {
 	case "auto", "tflite", "portable":
 	default:
 		return nil, fmt.Errorf("no engine %q; there are auto, tflite and portable", engine)
 	}
 	if engine != "portable" {
-		m, err := tflite.Open(data, tflite.Options{Threads: threads})
+		m, err := tflite.Open(data, tflite.Options{Threads: threads, EdgeTPU: edgeTPU})
 		if err == nil {
 			return m, nil
 		}

@@ -52,7 +52,7 @@ func (c updateCmd) Run(e env) error {
 
 // tryBytes runs a model once, as far as it can be tried beforehand.
 func tryBytes(data []byte) error {
-	m, err := openEngine("auto", data, 1)
+	m, err := openEngine("auto", data, 1, false)
 	if err != nil {
 		return err
 	}
@@ -71,8 +71,9 @@ func (a *app) startModel(c config.Model, firmware bool) (err error) {
 			a.log.Error("installed models cannot be used; the one inside miend runs", "error", err)
 		}
 		if data != nil {
-			if a.model, err = openEngine(c.Engine, data, threadsOf(c, a.board.Threads)); err == nil {
+			if a.model, err = openEngine(c.Engine, data, threadsOf(c, a.board.Threads), a.board.Delegate == "edgetpu"); err == nil {
 				a.modelName, a.trial = slot.Name+" (installed)", true
+				a.warnOfEngine()
 				return nil
 			}
 			a.log.Error("the installed model does not open; going back", "model", slot.Name, "error", err)
@@ -81,8 +82,18 @@ func (a *app) startModel(c config.Model, firmware bool) (err error) {
 			}
 		}
 	}
-	a.model, a.modelName, err = openModel(c, a.board.Threads)
+	a.model, a.modelName, err = openModelOn(c, a.board)
+	if err == nil {
+		a.warnOfEngine()
+	}
 	return err
+}
+
+// warnOfEngine says when an accelerator that the board has does not serve.
+func (a *app) warnOfEngine() {
+	if w, ok := a.model.(interface{ Warning() string }); ok && w.Warning() != "" {
+		a.log.Warn("slower than this board can be", "why", w.Warning())
+	}
 }
 
 // provenAfter is how many looks in a row have to be good.
