@@ -35,7 +35,6 @@ func (fakeFaces) Detect(img *image.Gray, faces []face.Face) []face.Face {
 type fakeModel struct {
 	spec    model.Spec
 	emotion int
-	race    int // how often anybody could have read race
 	err     error
 }
 
@@ -373,6 +372,78 @@ func TestReplaceKeepsReady(t *testing.T) {
 		}
 		r.stop()
 	})
+}
+
+// brittle is a header one of whose pins fails for a while.
+type brittle struct {
+	pins.Sim
+	fails bool
+}
+
+type brittlePin struct {
+	device.Pin
+	h *brittle
+}
+
+func (p brittlePin) Write(level int) error {
+	if p.h.fails {
+		return errors.New("P_code2: input/output error")
+	}
+	return p.Pin.Write(level)
+}
+
+func (h *brittle) Open(name string, level int) (device.Pin, error) {
+	p, err := h.Sim.Open(name, level)
+	if name == "P_code2" {
+		return brittlePin{p, h}, err
+	}
+	return p, err
+}
+
+// A pin that cannot be written is told of, and keeps no other line from its
+// level.
+func TestPinFails(t *testing.T) {
+	m, err := signal.New(heads(), signal.Options{Wires: allWires()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &brittle{fails: true}
+	out, err := device.NewOutputs(m, h, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	look := func(label int) {
+		for range 20 {
+			now = now.Add(40 * time.Millisecond)
+			out.Frame(now)
+			out.Update(now, signal.Seen{Face: true, Labels: []int{label, -1}})
+		}
+	}
+	look(3) // happy is code 4
+	if on, why := out.Ready(); !on || !strings.Contains(why, "P_code2") || h.Level("P_is_happy") != 1 || h.Level("P_code2") != 0 {
+		t.Errorf("ready %v (%q), is_happy %d, code2 %d", on, why, h.Level("P_is_happy"), h.Level("P_code2"))
+	}
+	h.fails = false
+	look(0)
+	if _, why := out.Ready(); why != "" {
+		t.Errorf("the pin works again, and still %q", why)
+	}
+}
+
+// A header that lacks a line keeps nothing claimed.
+func TestPinMissing(t *testing.T) {
+	m, err := signal.New(heads(), signal.Options{Wires: allWires()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &pins.Sim{Names: []string{"P_ready", "P_heartbeat"}}
+	if _, err := device.NewOutputs(m, h, nil); err == nil || !strings.Contains(err.Error(), `line face: pins: no GPIO line is called "P_face"`) {
+		t.Error(err)
+	}
+	if h.Level("P_ready") != -1 {
+		t.Error("ready is still claimed")
+	}
 }
 
 func TestPipelineRefuses(t *testing.T) {

@@ -34,9 +34,8 @@ type Outputs struct {
 	pins    map[string]Pin
 	to      func(signal.Transition)
 	wake    chan struct{}
-	err     error  // the last failure to write, nil when the last write went well
-	fails   uint64 // writes that failed
-	lines   []signal.Line
+	err     error  // the last failure to write, nil once that pin has been written again
+	broken  string // the pin of err
 }
 
 // NewOutputs claims the machine's pins, all at their safe level. to is told
@@ -113,8 +112,10 @@ func (o *Outputs) do(f func(*signal.Machine) []signal.Transition) {
 func (o *Outputs) write(ts []signal.Transition) {
 	for _, t := range ts {
 		if p := o.pins[t.Pin]; p != nil {
-			if o.err = p.Write(t.Level); o.err != nil {
-				o.fails++
+			if err := p.Write(t.Level); err != nil {
+				o.err, o.broken = err, t.Pin
+			} else if o.broken == t.Pin {
+				o.err, o.broken = nil, ""
 			}
 		}
 		o.to(t)

@@ -128,7 +128,7 @@ func (p *Pipeline) Process(f *camera.Frame) (*Reading, error) {
 	p.detect(f)
 	at := lap(&l.Detect, start)
 	matched := p.tracker.Associate(f.Time, p.looked)
-	at = lap(&l.Track, at)
+	lap(&l.Track, at)
 	if err := p.judge(f, matched, l); err != nil {
 		return nil, err
 	}

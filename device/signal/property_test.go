@@ -63,7 +63,6 @@ type checker struct {
 	strobes   int // since the last code change, or since ready rose
 	frame     time.Time
 	seen      Seen
-	exit      bool
 	worst     time.Duration // slowest drop of ready after the last frame
 	changes   map[string]int
 	violation string
