@@ -13,14 +13,16 @@ import (
 
 // commands is the command line of mien: one field, one file, for each command.
 type commands struct {
-	Sweep     sweepCmd     `cmd:"" help:"Search recipe keys by successive halving."`
-	Train     trainCmd     `cmd:"" help:"Train a network by a recipe."`
-	Data      dataCmd      `cmd:"" help:"Look at data sets."`
-	Eval      evalCmd      `cmd:"" help:"Measure a model or checkpoint on a data set."`
-	Quantize  quantizeCmd  `cmd:"" help:"Turn a checkpoint into a .tflite file and say what it cost."`
-	Calibrate calibrateCmd `cmd:"" help:"Find the temperatures that make a model's confidences mean what they say."`
-	Inspect   inspectCmd   `cmd:"" help:"Say what is in a .tflite file."`
-	Diff      diffCmd      `cmd:"" help:"Compare two models tensor by tensor on the same faces."`
+	Sweep      sweepCmd      `cmd:"" help:"Search recipe keys by successive halving."`
+	Train      trainCmd      `cmd:"" help:"Train a network by a recipe."`
+	Data       dataCmd       `cmd:"" help:"Look at data sets."`
+	Eval       evalCmd       `cmd:"" help:"Measure a model or checkpoint on a data set."`
+	CameraTest cameraTestCmd `cmd:"" help:"Find and read known faces in composed camera frames."`
+	Quantize   quantizeCmd   `cmd:"" help:"Turn a checkpoint into a .tflite file and say what it cost."`
+	Calibrate  calibrateCmd  `cmd:"" help:"Find the temperatures that make a model's confidences mean what they say."`
+	Inspect    inspectCmd    `cmd:"" help:"Say what is in a .tflite file."`
+	Diff       diffCmd       `cmd:"" help:"Compare two models tensor by tensor on the same faces."`
+	Deploy     deployCmd     `cmd:"" help:"Put the firmware on a board over ssh; it is rolled back when it is not healthy."`
 }
 
 // env is what every command gets beside its flags.
