@@ -81,9 +81,10 @@ func (a *arith) rowInt8(w *worker, dst int, at [2]int) {
 			acc[c] = (int32(x[c*sx]) - a.q.zero[0]) * (int32(y[c*sy]) - a.q.zero[1])
 		}
 	case sx == 1 && sy == 1:
-		x, y = x[:n], y[:n]
-		for c := range acc {
-			acc[c] = a.q.scaled[0][uint8(x[c])] + a.q.scaled[1][uint8(y[c])]
+		s, t := &a.q.scaled[0], &a.q.scaled[1]
+		x, y = x[:len(acc)], y[:len(acc)]
+		for c, v := range x {
+			acc[c] = s[uint8(v)] + t[uint8(y[c])]
 		}
 	default:
 		for c := range acc {
