@@ -93,6 +93,7 @@ func TestErrorsHavePlaces(t *testing.T) {
 		"answers: {min_confidence: 3}":                        "f:1:10: answers: track: least confidence 3",
 		"faces:\n  min_size: 3":                               "faces: face: smallest size 3 pixels",
 		"status: {token: short}":                              "status.token: 5 characters",
+		"heads: ![ag\n:]":                                     "f: damaged YAML",
 		"- a\n- b":                                            "f:1:",
 		"name: a\n---\nname: b":                               "several documents",
 		"camera: 5":                                           "f:1:9: ",

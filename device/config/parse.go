@@ -55,7 +55,18 @@ func Load(path string) (Config, error) {
 
 // Parse reads a configuration; name is the file's, for errors. What the file
 // does not say has its default. Several faults give several errors, joined.
-func Parse(name string, data []byte) (Config, error) {
+func Parse(name string, data []byte) (c Config, err error) {
+	// The YAML package (v1.19.2) panics on some tags without a value, such as
+	// "a: ![b". That must not take a running device with it on reload.
+	defer func() {
+		if r := recover(); r != nil {
+			c, err = Config{}, &Error{File: name, Message: "damaged YAML, which the reader cannot place: look for a stray !, [ or {"}
+		}
+	}()
+	return parse(name, data)
+}
+
+func parse(name string, data []byte) (Config, error) {
 	if len(data) > maxFile {
 		return Config{}, &Error{File: name, Message: "larger than 1 MiB, which is no configuration"}
 	}
