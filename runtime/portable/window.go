@@ -139,17 +139,32 @@ func fillCols[T int8 | float32](g *window, cols, band []T, y, elem, step int, fi
 	if g.dw > 1 {
 		run, taps, next = g.ic*elem, g.kw, g.dw*g.ic*elem
 	}
-	for x := range g.ow {
-		dst := cols[x*step:][:step]
-		for ky := range g.kh {
-			src := band[(y+ky*g.dh)*row+x*g.sw*g.ic*elem:]
-			for range taps {
-				copy(dst[:run], src)
-				dst, src = dst[run:], src[min(next, len(src)):]
+	for ky := range g.kh {
+		line := band[(y+ky*g.dh)*row:]
+		for x := range g.ow {
+			dst, src := cols[x*step+ky*run*taps:], line[x*g.sw*g.ic*elem:]
+			for k := range taps {
+				short(dst[k*run:][:run], src[k*next:][:run])
 			}
 		}
-		if fill {
-			clear(dst)
-		}
+	}
+	if !fill {
+		return
+	}
+	for x := range g.ow {
+		clear(cols[x*step+g.kh*run*taps : (x+1)*step])
+	}
+}
+
+// short is copy for runs that are mostly a few values long, for which calling
+// the runtime's copy takes longer than copying.
+func short[T int8 | float32](dst, src []T) {
+	if len(dst) > 16 {
+		copy(dst, src)
+		return
+	}
+	src = src[:len(dst)]
+	for i := range dst {
+		dst[i] = src[i]
 	}
 }

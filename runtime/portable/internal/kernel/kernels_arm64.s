@@ -2068,12 +2068,16 @@ next:
 	VST1 [V20.S4, V21.S4, V22.S4, V23.S4], (R4)
 	RET
 
-// func requantNEON(dst []int8, acc []int32, e *Epilogue): one pixel, whole sixteens.
-TEXT ·requantNEON(SB), NOSPLIT, $0-56
+// func requantNEON(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int): whole sixteens.
+TEXT ·requantNEON(SB), NOSPLIT, $0-88
 	MOVD acc_base+24(FP), R2
-	MOVD dst_base+0(FP), R0
-	MOVD dst_len+8(FP), R1
 	MOVD e+48(FP), R3
+	MOVD n+56(FP), R10
+	MOVD channels+64(FP), R1
+	MOVD dst_base+0(FP), R0
+	MOVD dstStep+72(FP), R11
+	MOVD accStep+80(FP), R12
+	LSL $2, R12
 	MOVD Epilogue_Bias(R3), R4
 	MOVD Epilogue_Mult(R3), R5
 	MOVD Epilogue_Left(R3), R6
@@ -2084,12 +2088,20 @@ TEXT ·requantNEON(SB), NOSPLIT, $0-56
 	VDUP R8, V29.S4
 	MOVW Epilogue_Hi(R3), R8
 	VDUP R8, V30.S4
-next:
-	VLD1.P 64(R2), [V0.S4, V1.S4, V2.S4, V3.S4]
+group:
 	VLD1.P 64(R4), [V8.S4, V9.S4, V10.S4, V11.S4]
 	VLD1.P 64(R5), [V12.S4, V13.S4, V14.S4, V15.S4]
 	VLD1.P 64(R6), [V16.S4, V17.S4, V18.S4, V19.S4]
 	VLD1.P 64(R7), [V20.S4, V21.S4, V22.S4, V23.S4]
+	WORD $0x6ea0ba94 // neg v20.4s, v20.4s
+	WORD $0x6ea0bab5 // neg v21.4s, v21.4s
+	WORD $0x6ea0bad6 // neg v22.4s, v22.4s
+	WORD $0x6ea0baf7 // neg v23.4s, v23.4s
+	MOVD R0, R13
+	MOVD R2, R14
+	MOVD R10, R15
+pixel:
+	VLD1 (R14), [V0.S4, V1.S4, V2.S4, V3.S4]
 	VADD V8.S4, V0.S4, V0.S4
 	VADD V9.S4, V1.S4, V1.S4
 	VADD V10.S4, V2.S4, V2.S4
@@ -2102,22 +2114,18 @@ next:
 	WORD $0x6eadb421 // sqrdmulh v1.4s, v1.4s, v13.4s
 	WORD $0x6eaeb442 // sqrdmulh v2.4s, v2.4s, v14.4s
 	WORD $0x6eafb463 // sqrdmulh v3.4s, v3.4s, v15.4s
-	WORD $0x6ea0ba94 // neg v20.4s, v20.4s
-	WORD $0x6ea0bab5 // neg v21.4s, v21.4s
-	WORD $0x6ea0bad6 // neg v22.4s, v22.4s
-	WORD $0x6ea0baf7 // neg v23.4s, v23.4s
-	VAND V20.B16, V0.B16, V8.B16
-	VAND V21.B16, V1.B16, V9.B16
-	VAND V22.B16, V2.B16, V10.B16
-	VAND V23.B16, V3.B16, V11.B16
-	WORD $0x4f210508 // sshr #31: v8.4s, v8.4s
-	WORD $0x4f210529 // sshr #31: v9.4s, v9.4s
-	WORD $0x4f21054a // sshr #31: v10.4s, v10.4s
-	WORD $0x4f21056b // sshr #31: v11.4s, v11.4s
-	WORD $0x4ea80c00 // sqadd v0.4s, v0.4s, v8.4s
-	WORD $0x4ea90c21 // sqadd v1.4s, v1.4s, v9.4s
-	WORD $0x4eaa0c42 // sqadd v2.4s, v2.4s, v10.4s
-	WORD $0x4eab0c63 // sqadd v3.4s, v3.4s, v11.4s
+	VAND V20.B16, V0.B16, V4.B16
+	VAND V21.B16, V1.B16, V5.B16
+	VAND V22.B16, V2.B16, V6.B16
+	VAND V23.B16, V3.B16, V7.B16
+	WORD $0x4f210484 // sshr #31: v4.4s, v4.4s
+	WORD $0x4f2104a5 // sshr #31: v5.4s, v5.4s
+	WORD $0x4f2104c6 // sshr #31: v6.4s, v6.4s
+	WORD $0x4f2104e7 // sshr #31: v7.4s, v7.4s
+	WORD $0x4ea40c00 // sqadd v0.4s, v0.4s, v4.4s
+	WORD $0x4ea50c21 // sqadd v1.4s, v1.4s, v5.4s
+	WORD $0x4ea60c42 // sqadd v2.4s, v2.4s, v6.4s
+	WORD $0x4ea70c63 // sqadd v3.4s, v3.4s, v7.4s
 	WORD $0x4eb45400 // srshl v0.4s, v0.4s, v20.4s
 	WORD $0x4eb55421 // srshl v1.4s, v1.4s, v21.4s
 	WORD $0x4eb65442 // srshl v2.4s, v2.4s, v22.4s
@@ -2140,18 +2148,27 @@ next:
 	WORD $0x4e612862 // xtn2 v2.8h, v3.4s
 	WORD $0x0e212800 // xtn v0.8b, v0.8h
 	WORD $0x4e212840 // xtn2 v0.16b, v2.8h
-	FMOVQ.P F0, 16(R0)
+	FMOVQ F0, (R13)
+	ADD R11, R13
+	ADD R12, R14
+	SUBS $1, R15
+	BNE pixel
+	ADD $16, R0
+	ADD $64, R2
 	SUBS $16, R1
-	BGT next
+	BGT group
 	RET
 
-// func affineNEON(dst, src []int8, w []int32, e *Epilogue): one pixel, whole sixteens.
-TEXT ·affineNEON(SB), NOSPLIT, $0-80
+// func affineNEON(dst, src []int8, w []int32, e *Epilogue, n, channels, step int): whole sixteens.
+TEXT ·affineNEON(SB), NOSPLIT, $0-104
 	MOVD src_base+24(FP), R2
 	MOVD w_base+48(FP), R9
-	MOVD dst_base+0(FP), R0
-	MOVD dst_len+8(FP), R1
 	MOVD e+72(FP), R3
+	MOVD n+80(FP), R10
+	MOVD channels+88(FP), R1
+	MOVD dst_base+0(FP), R0
+	MOVD step+96(FP), R11
+	MOVD step+96(FP), R12
 	MOVD Epilogue_Bias(R3), R4
 	MOVD Epilogue_Mult(R3), R5
 	MOVD Epilogue_Left(R3), R6
@@ -2162,23 +2179,31 @@ TEXT ·affineNEON(SB), NOSPLIT, $0-80
 	VDUP R8, V29.S4
 	MOVW Epilogue_Hi(R3), R8
 	VDUP R8, V30.S4
-next:
-	FMOVQ.P 16(R2), F24
-	WORD $0x0f08a719 // sxtl v25.8h, v24.8b
-	WORD $0x4f08a71a // sxtl2 v26.8h, v24.16b
-	WORD $0x0f10a720 // sxtl v0.4s, v25.4h
-	WORD $0x4f10a721 // sxtl2 v1.4s, v25.8h
-	WORD $0x0f10a742 // sxtl v2.4s, v26.4h
-	WORD $0x4f10a743 // sxtl2 v3.4s, v26.8h
-	VLD1.P 64(R9), [V4.S4, V5.S4, V6.S4, V7.S4]
-	WORD $0x4ea49c00 // mul v0.4s, v0.4s, v4.4s
-	WORD $0x4ea59c21 // mul v1.4s, v1.4s, v5.4s
-	WORD $0x4ea69c42 // mul v2.4s, v2.4s, v6.4s
-	WORD $0x4ea79c63 // mul v3.4s, v3.4s, v7.4s
+group:
 	VLD1.P 64(R4), [V8.S4, V9.S4, V10.S4, V11.S4]
 	VLD1.P 64(R5), [V12.S4, V13.S4, V14.S4, V15.S4]
 	VLD1.P 64(R6), [V16.S4, V17.S4, V18.S4, V19.S4]
 	VLD1.P 64(R7), [V20.S4, V21.S4, V22.S4, V23.S4]
+	VLD1.P 64(R9), [V24.S4, V25.S4, V26.S4, V27.S4]
+	WORD $0x6ea0ba94 // neg v20.4s, v20.4s
+	WORD $0x6ea0bab5 // neg v21.4s, v21.4s
+	WORD $0x6ea0bad6 // neg v22.4s, v22.4s
+	WORD $0x6ea0baf7 // neg v23.4s, v23.4s
+	MOVD R0, R13
+	MOVD R2, R14
+	MOVD R10, R15
+pixel:
+	FMOVQ (R14), F4
+	WORD $0x0f08a485 // sxtl v5.8h, v4.8b
+	WORD $0x4f08a486 // sxtl2 v6.8h, v4.16b
+	WORD $0x0f10a4a0 // sxtl v0.4s, v5.4h
+	WORD $0x4f10a4a1 // sxtl2 v1.4s, v5.8h
+	WORD $0x0f10a4c2 // sxtl v2.4s, v6.4h
+	WORD $0x4f10a4c3 // sxtl2 v3.4s, v6.8h
+	WORD $0x4eb89c00 // mul v0.4s, v0.4s, v24.4s
+	WORD $0x4eb99c21 // mul v1.4s, v1.4s, v25.4s
+	WORD $0x4eba9c42 // mul v2.4s, v2.4s, v26.4s
+	WORD $0x4ebb9c63 // mul v3.4s, v3.4s, v27.4s
 	VADD V8.S4, V0.S4, V0.S4
 	VADD V9.S4, V1.S4, V1.S4
 	VADD V10.S4, V2.S4, V2.S4
@@ -2191,22 +2216,18 @@ next:
 	WORD $0x6eadb421 // sqrdmulh v1.4s, v1.4s, v13.4s
 	WORD $0x6eaeb442 // sqrdmulh v2.4s, v2.4s, v14.4s
 	WORD $0x6eafb463 // sqrdmulh v3.4s, v3.4s, v15.4s
-	WORD $0x6ea0ba94 // neg v20.4s, v20.4s
-	WORD $0x6ea0bab5 // neg v21.4s, v21.4s
-	WORD $0x6ea0bad6 // neg v22.4s, v22.4s
-	WORD $0x6ea0baf7 // neg v23.4s, v23.4s
-	VAND V20.B16, V0.B16, V8.B16
-	VAND V21.B16, V1.B16, V9.B16
-	VAND V22.B16, V2.B16, V10.B16
-	VAND V23.B16, V3.B16, V11.B16
-	WORD $0x4f210508 // sshr #31: v8.4s, v8.4s
-	WORD $0x4f210529 // sshr #31: v9.4s, v9.4s
-	WORD $0x4f21054a // sshr #31: v10.4s, v10.4s
-	WORD $0x4f21056b // sshr #31: v11.4s, v11.4s
-	WORD $0x4ea80c00 // sqadd v0.4s, v0.4s, v8.4s
-	WORD $0x4ea90c21 // sqadd v1.4s, v1.4s, v9.4s
-	WORD $0x4eaa0c42 // sqadd v2.4s, v2.4s, v10.4s
-	WORD $0x4eab0c63 // sqadd v3.4s, v3.4s, v11.4s
+	VAND V20.B16, V0.B16, V4.B16
+	VAND V21.B16, V1.B16, V5.B16
+	VAND V22.B16, V2.B16, V6.B16
+	VAND V23.B16, V3.B16, V7.B16
+	WORD $0x4f210484 // sshr #31: v4.4s, v4.4s
+	WORD $0x4f2104a5 // sshr #31: v5.4s, v5.4s
+	WORD $0x4f2104c6 // sshr #31: v6.4s, v6.4s
+	WORD $0x4f2104e7 // sshr #31: v7.4s, v7.4s
+	WORD $0x4ea40c00 // sqadd v0.4s, v0.4s, v4.4s
+	WORD $0x4ea50c21 // sqadd v1.4s, v1.4s, v5.4s
+	WORD $0x4ea60c42 // sqadd v2.4s, v2.4s, v6.4s
+	WORD $0x4ea70c63 // sqadd v3.4s, v3.4s, v7.4s
 	WORD $0x4eb45400 // srshl v0.4s, v0.4s, v20.4s
 	WORD $0x4eb55421 // srshl v1.4s, v1.4s, v21.4s
 	WORD $0x4eb65442 // srshl v2.4s, v2.4s, v22.4s
@@ -2229,9 +2250,15 @@ next:
 	WORD $0x4e612862 // xtn2 v2.8h, v3.4s
 	WORD $0x0e212800 // xtn v0.8b, v0.8h
 	WORD $0x4e212840 // xtn2 v0.16b, v2.8h
-	FMOVQ.P F0, 16(R0)
+	FMOVQ F0, (R13)
+	ADD R11, R13
+	ADD R12, R14
+	SUBS $1, R15
+	BNE pixel
+	ADD $16, R0
+	ADD $16, R2
 	SUBS $16, R1
-	BGT next
+	BGT group
 	RET
 
 // func lookupNEON(dst, src []int8, table *[256]int8): whole sixteens.

@@ -73,21 +73,21 @@ func withDot() *Set {
 	return &s
 }
 
-// requantRowsNEON goes by pixels; what is left of a pixel's channels after whole
-// sixteens goes through a buffer.
+// requantRowsNEON takes what is left of a pixel's channels after whole sixteens
+// through a buffer.
 func requantRowsNEON(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int) {
 	whole := channels &^ 15
+	if whole > 0 {
+		requantNEON(dst, acc, e, n, whole, dstStep, accStep)
+	}
+	if whole == channels {
+		return
+	}
 	rest := e.From(whole)
 	var last [16]int8
 	for p := range n {
-		out, sums := dst[p*dstStep:], acc[p*accStep:]
-		if whole > 0 {
-			requantNEON(out[:whole], sums, e)
-		}
-		if whole < channels {
-			requantNEON(last[:], sums[whole:], &rest)
-			copy(out[whole:channels], last[:])
-		}
+		requantNEON(last[:], acc[p*accStep+whole:], &rest, 1, 16, 16, 16)
+		copy(dst[p*dstStep+whole:][:channels-whole], last[:])
 	}
 }
 
@@ -95,18 +95,18 @@ func requantRowsNEON(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep,
 // values from there may reach behind src.
 func affineRowsNEON(dst, src []int8, w []int32, e *Epilogue, n, channels int) {
 	whole := channels &^ 15
+	if whole > 0 {
+		affineNEON(dst, src, w, e, n, whole, channels)
+	}
+	if whole == channels {
+		return
+	}
 	rest := e.From(whole)
 	var first, last [16]int8
 	for p := range n {
-		out, in := dst[p*channels:][:channels], src[p*channels:][:channels]
-		if whole > 0 {
-			affineNEON(out[:whole], in, w, e)
-		}
-		if whole < channels {
-			copy(first[:], in[whole:])
-			affineNEON(last[:], first[:], w[whole:], &rest)
-			copy(out[whole:], last[:])
-		}
+		copy(first[:], src[p*channels+whole:][:channels-whole])
+		affineNEON(last[:], first[:], w[whole:], &rest, 1, 16, 16)
+		copy(dst[p*channels+whole:][:channels-whole], last[:])
 	}
 }
 

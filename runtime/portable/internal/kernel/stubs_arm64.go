@@ -94,15 +94,15 @@ func tileMullx6(t *TileInt8)
 //go:noescape
 func tileFmlax6(t *TileFloat32)
 
-// one pixel, whole sixteens.
+// whole sixteens.
 //
 //go:noescape
-func requantNEON(dst []int8, acc []int32, e *Epilogue)
+func requantNEON(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int)
 
-// one pixel, whole sixteens.
+// whole sixteens.
 //
 //go:noescape
-func affineNEON(dst, src []int8, w []int32, e *Epilogue)
+func affineNEON(dst, src []int8, w []int32, e *Epilogue, n, channels, step int)
 
 // whole sixteens.
 //

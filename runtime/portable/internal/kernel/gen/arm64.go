@@ -201,21 +201,31 @@ func tileFmla(w *writer, mr int) {
 	tileStoreNEON(w, "Float32", mr)
 }
 
-// requantNEON writes requant, or affine, sixteen channels at a time.
+// requantNEON writes requant, or affine, for groups of 16 channels and, within,
+// pixels: what belongs to a group stays in V8..V27.
 func requantNEON(w *writer, affine bool) {
-	e := 48
+	size, steps := 4, []string{"dstStep+72", "accStep+80"}
 	if affine {
-		w.text("affineNEON", 80, "func affineNEON(dst, src []int8, w []int32, e *Epilogue): one pixel, whole sixteens.")
-		e = 72
+		size, steps = 1, []string{"step+96", "step+96"}
+		w.text("affineNEON", 104, "func affineNEON(dst, src []int8, w []int32, e *Epilogue, n, channels, step int): whole sixteens.")
 		w.op("MOVD src_base+24(FP), R2")
 		w.op("MOVD w_base+48(FP), R9")
+		w.op("MOVD e+72(FP), R3")
+		w.op("MOVD n+80(FP), R10")
+		w.op("MOVD channels+88(FP), R1")
 	} else {
-		w.text("requantNEON", 56, "func requantNEON(dst []int8, acc []int32, e *Epilogue): one pixel, whole sixteens.")
+		w.text("requantNEON", 88, "func requantNEON(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int): whole sixteens.")
 		w.op("MOVD acc_base+24(FP), R2")
+		w.op("MOVD e+48(FP), R3")
+		w.op("MOVD n+56(FP), R10")
+		w.op("MOVD channels+64(FP), R1")
 	}
 	w.op("MOVD dst_base+0(FP), R0")
-	w.op("MOVD dst_len+8(FP), R1")
-	w.op("MOVD e+%d(FP), R3", e)
+	w.op("MOVD %s(FP), R11", steps[0])
+	w.op("MOVD %s(FP), R12", steps[1])
+	if !affine {
+		w.op("LSL $2, R12")
+	}
 	for i, f := range []string{"Bias", "Mult", "Left", "Right"} {
 		w.op("MOVD Epilogue_%s(R3), R%d", f, 4+i)
 	}
@@ -223,37 +233,41 @@ func requantNEON(w *writer, affine bool) {
 		w.op("MOVW Epilogue_%s(R3), R8", f)
 		w.op("VDUP R8, V%d.S4", 28+i)
 	}
-	w.label("next")
-	if affine {
-		w.op("FMOVQ.P 16(R2), F24")
-		w.two(0x0f08a400, "sxtl", "8h", "8b", 25, 24)
-		w.two(0x4f08a400, "sxtl2", "8h", "16b", 26, 24)
-		w.two(0x0f10a400, "sxtl", "4s", "4h", 0, 25)
-		w.two(0x4f10a400, "sxtl2", "4s", "8h", 1, 25)
-		w.two(0x0f10a400, "sxtl", "4s", "4h", 2, 26)
-		w.two(0x4f10a400, "sxtl2", "4s", "8h", 3, 26)
-		w.op("VLD1.P 64(R9), [V4.S4, V5.S4, V6.S4, V7.S4]")
-		for i := range 4 {
-			w.three(0x4ea09c00, "mul", "4s", i, i, 4+i)
-		}
-	} else {
-		w.op("VLD1.P 64(R2), [V0.S4, V1.S4, V2.S4, V3.S4]")
-	}
-	for i := range 4 { // bias, multiplier, left, right: four registers each
-		w.op("VLD1.P 64(R%d), [V%d.S4, V%d.S4, V%d.S4, V%d.S4]", 4+i, 8+4*i, 9+4*i, 10+4*i, 11+4*i)
-	}
 	each := func(f func(i int)) {
 		for i := range 4 {
 			f(i)
 		}
 	}
-	each(func(i int) { w.op("VADD V%d.S4, V%d.S4, V%d.S4", 8+i, i, i) })
-	each(func(i int) { w.three(0x6ea04400&^0x20000000, "sshl", "4s", i, i, 16+i) })
-	each(func(i int) { w.three(0x6ea0b400, "sqrdmulh", "4s", i, i, 12+i) })
+	w.label("group")
+	for i := range 4 { // bias, multiplier, left, right: four registers each
+		w.op("VLD1.P 64(R%d), [V%d.S4, V%d.S4, V%d.S4, V%d.S4]", 4+i, 8+4*i, 9+4*i, 10+4*i, 11+4*i)
+	}
+	if affine {
+		w.op("VLD1.P 64(R9), [V24.S4, V25.S4, V26.S4, V27.S4]")
+	}
 	each(func(i int) { w.two(0x6ea0b800, "neg", "4s", "4s", 20+i, 20+i) })
-	each(func(i int) { w.op("VAND V%d.B16, V%d.B16, V%d.B16", 20+i, i, 8+i) })
-	each(func(i int) { w.two(0x4f210400, "sshr #31:", "4s", "4s", 8+i, 8+i) })
-	each(func(i int) { w.three(0x4ea00c00, "sqadd", "4s", i, i, 8+i) })
+	w.op("MOVD R0, R13")
+	w.op("MOVD R2, R14")
+	w.op("MOVD R10, R15")
+	w.label("pixel")
+	if affine {
+		w.op("FMOVQ (R14), F4")
+		w.two(0x0f08a400, "sxtl", "8h", "8b", 5, 4)
+		w.two(0x4f08a400, "sxtl2", "8h", "16b", 6, 4)
+		w.two(0x0f10a400, "sxtl", "4s", "4h", 0, 5)
+		w.two(0x4f10a400, "sxtl2", "4s", "8h", 1, 5)
+		w.two(0x0f10a400, "sxtl", "4s", "4h", 2, 6)
+		w.two(0x4f10a400, "sxtl2", "4s", "8h", 3, 6)
+		each(func(i int) { w.three(0x4ea09c00, "mul", "4s", i, i, 24+i) })
+	} else {
+		w.op("VLD1 (R14), [V0.S4, V1.S4, V2.S4, V3.S4]")
+	}
+	each(func(i int) { w.op("VADD V%d.S4, V%d.S4, V%d.S4", 8+i, i, i) })
+	each(func(i int) { w.three(0x4ea04400, "sshl", "4s", i, i, 16+i) })
+	each(func(i int) { w.three(0x6ea0b400, "sqrdmulh", "4s", i, i, 12+i) })
+	each(func(i int) { w.op("VAND V%d.B16, V%d.B16, V%d.B16", 20+i, i, 4+i) })
+	each(func(i int) { w.two(0x4f210400, "sshr #31:", "4s", "4s", 4+i, 4+i) })
+	each(func(i int) { w.three(0x4ea00c00, "sqadd", "4s", i, i, 4+i) })
 	each(func(i int) { w.three(0x4ea05400, "srshl", "4s", i, i, 20+i) })
 	each(func(i int) { w.op("VADD V28.S4, V%d.S4, V%d.S4", i, i) })
 	each(func(i int) { w.three(0x4ea06400, "smax", "4s", i, i, 29) })
@@ -264,9 +278,15 @@ func requantNEON(w *writer, affine bool) {
 	w.two(0x4e612800, "xtn2", "8h", "4s", 2, 3)
 	w.two(0x0e212800, "xtn", "8b", "8h", 0, 0)
 	w.two(0x4e212800, "xtn2", "16b", "8h", 0, 2)
-	w.op("FMOVQ.P F0, 16(R0)")
+	w.op("FMOVQ F0, (R13)")
+	w.op("ADD R11, R13")
+	w.op("ADD R12, R14")
+	w.op("SUBS $1, R15")
+	w.op("BNE pixel")
+	w.op("ADD $16, R0")
+	w.op("ADD $%d, R2", 16*size)
 	w.op("SUBS $16, R1")
-	w.op("BGT next")
+	w.op("BGT group")
 	w.op("RET")
 }
 
