@@ -1,6 +1,7 @@
 package portable_test
 
 import (
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -210,4 +211,47 @@ func TestErrorsSayWhat(t *testing.T) {
 	if _, err := portable.Load(&graph.Graph{}, portable.Options{Kernels: "mmx"}); err == nil || !strings.Contains(err.Error(), "mmx") {
 		t.Errorf("error %v, want one that names the kernels", err)
 	}
+}
+
+// TestConstantOperands compares ADD and MUL with a constant, which may become
+// a pass per channel, with the same operator on an input. The sides are all
+// equal, so that only the shape tells what is repeated along what.
+func TestConstantOperands(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	for _, kind := range []graph.Kind{graph.Add, graph.Mul} {
+		for _, shape := range [][]int{{4}, {1, 1, 1, 4}, {4, 1}, {1, 4, 1, 1}, {1}, {4, 4}, {1, 4, 4, 4}} {
+			values := make([]float32, (&graph.Tensor{Shape: shape}).Elems())
+			optest.FillFloat32(r, values)
+			constant := arithGraph(kind, shape, values)
+			computed := arithGraph(kind, shape, nil)
+			a, b := session(t, constant, portable.Options{}), session(t, computed, portable.Options{Keep: true})
+			feed(constant, a, 3)
+			feed(computed, b, 3)
+			copy(b.Float32(1), values)
+			a.Run()
+			b.Run()
+			if got, want := a.Float32(2), b.Float32(2); !slices.Equal(got, want) {
+				t.Errorf("%v with a constant %v: got %v, want %v", kind, shape, got, want)
+			}
+		}
+	}
+}
+
+// arithGraph has one operator on a picture of 4x4x4 and a tensor of a shape,
+// constant when there are values for it.
+func arithGraph(kind graph.Kind, shape []int, values []float32) *graph.Graph {
+	g := &graph.Graph{
+		Tensors: []*graph.Tensor{
+			{Name: "x", Shape: []int{1, 4, 4, 4}}, {Name: "y", Shape: shape}, {Name: "out", Shape: []int{1, 4, 4, 4}},
+		},
+		Ops:    []*graph.Op{{Kind: kind, Version: 1, Inputs: []int{0, 1}, Outputs: []int{2}, Options: graph.ArithOptions{}}},
+		Inputs: []int{0, 1}, Outputs: []int{2},
+	}
+	if values != nil {
+		g.Inputs = g.Inputs[:1]
+		for _, v := range values {
+			g.Tensors[1].Data = binary.LittleEndian.AppendUint32(g.Tensors[1].Data, math.Float32bits(v))
+		}
+	}
+	return g
 }
