@@ -6,14 +6,14 @@ import "math"
 var Go = &Set{
 	Name: "go",
 	Int8: Int8{
-		Pack:   Pack{MR: 2, NR: 4, Panel: 4, Group: 1, Round: 1, Align: 4},
+		Pack:   Pack{MR: 1, NR: 4, Panel: 4, Group: 1, Round: 1, Align: 4},
 		Elem:   1,
 		Lowest: -128,
 		Load:   func(dst, src []int8) { copy(dst, src) },
 		Tile:   tileInt8,
 	},
 	Float32: Float32{
-		Pack: Pack{MR: 2, NR: 4, Panel: 4, Group: 1, Round: 1, Align: 4},
+		Pack: Pack{MR: 1, NR: 4, Panel: 4, Group: 1, Round: 1, Align: 4},
 		Tile: tileFloat32,
 	},
 	Requant:      requant,
@@ -28,17 +28,37 @@ var Go = &Set{
 	DepthFloat32: depthFloat32,
 }
 
-func tileInt8(t *TileInt8, pixels, _ int) {
-	if pixels == 2 {
-		tile2Int8(t)
-		return
-	}
+func tileInt8(t *TileInt8, _, _ int) {
 	var s0, s1, s2, s3 int32
 	w := t.W
 	for r := range t.Runs {
-		for _, v := range t.A[r*t.RunStep:][:t.RunLen] {
-			a := int32(v)
-			q := w[:4:4]
+		x := t.A[r*t.RunStep:][:t.RunLen]
+		for len(x) >= 4 && len(w) >= 16 { // four values without checks between
+			a, q := (*[4]int8)(x), (*[16]int8)(w)
+			v := int32(a[0])
+			s0 += v * int32(q[0])
+			s1 += v * int32(q[1])
+			s2 += v * int32(q[2])
+			s3 += v * int32(q[3])
+			v = int32(a[1])
+			s0 += v * int32(q[4])
+			s1 += v * int32(q[5])
+			s2 += v * int32(q[6])
+			s3 += v * int32(q[7])
+			v = int32(a[2])
+			s0 += v * int32(q[8])
+			s1 += v * int32(q[9])
+			s2 += v * int32(q[10])
+			s3 += v * int32(q[11])
+			v = int32(a[3])
+			s0 += v * int32(q[12])
+			s1 += v * int32(q[13])
+			s2 += v * int32(q[14])
+			s3 += v * int32(q[15])
+			x, w = x[4:], w[16:]
+		}
+		for _, v := range x {
+			a, q := int32(v), (*[4]int8)(w)
 			s0 += a * int32(q[0])
 			s1 += a * int32(q[1])
 			s2 += a * int32(q[2])
@@ -50,43 +70,37 @@ func tileInt8(t *TileInt8, pixels, _ int) {
 	acc[0], acc[1], acc[2], acc[3] = s0, s1, s2, s3
 }
 
-func tile2Int8(t *TileInt8) {
-	var s0, s1, s2, s3, u0, u1, u2, u3 int32
-	w := t.W
-	for r := range t.Runs {
-		x := t.A[r*t.RunStep:][:t.RunLen]
-		y := t.A[t.AStep+r*t.RunStep:][:len(x)]
-		for k, v := range x {
-			a, b := int32(v), int32(y[k])
-			q := w[:4:4]
-			w0, w1, w2, w3 := int32(q[0]), int32(q[1]), int32(q[2]), int32(q[3])
-			s0 += a * w0
-			s1 += a * w1
-			s2 += a * w2
-			s3 += a * w3
-			u0 += b * w0
-			u1 += b * w1
-			u2 += b * w2
-			u3 += b * w3
-			w = w[4:]
-		}
-	}
-	acc := t.Acc[:4]
-	acc[0], acc[1], acc[2], acc[3] = s0, s1, s2, s3
-	acc = t.Acc[t.AccStep:][:4]
-	acc[0], acc[1], acc[2], acc[3] = u0, u1, u2, u3
-}
-
-func tileFloat32(t *TileFloat32, pixels, _ int) {
-	if pixels == 2 {
-		tile2Float32(t)
-		return
-	}
+func tileFloat32(t *TileFloat32, _, _ int) {
 	var s0, s1, s2, s3 float32
 	w := t.W
 	for r := range t.Runs {
-		for _, a := range t.A[r*t.RunStep:][:t.RunLen] {
-			q := w[:4:4]
+		x := t.A[r*t.RunStep:][:t.RunLen]
+		for len(x) >= 4 && len(w) >= 16 { // four values without checks between
+			a, q := (*[4]float32)(x), (*[16]float32)(w)
+			v := a[0]
+			s0 += v * q[0]
+			s1 += v * q[1]
+			s2 += v * q[2]
+			s3 += v * q[3]
+			v = a[1]
+			s0 += v * q[4]
+			s1 += v * q[5]
+			s2 += v * q[6]
+			s3 += v * q[7]
+			v = a[2]
+			s0 += v * q[8]
+			s1 += v * q[9]
+			s2 += v * q[10]
+			s3 += v * q[11]
+			v = a[3]
+			s0 += v * q[12]
+			s1 += v * q[13]
+			s2 += v * q[14]
+			s3 += v * q[15]
+			x, w = x[4:], w[16:]
+		}
+		for _, v := range x {
+			a, q := v, (*[4]float32)(w)
 			s0 += a * q[0]
 			s1 += a * q[1]
 			s2 += a * q[2]
@@ -96,33 +110,6 @@ func tileFloat32(t *TileFloat32, pixels, _ int) {
 	}
 	acc := t.Acc[:4]
 	acc[0], acc[1], acc[2], acc[3] = s0, s1, s2, s3
-}
-
-func tile2Float32(t *TileFloat32) {
-	var s0, s1, s2, s3, u0, u1, u2, u3 float32
-	w := t.W
-	for r := range t.Runs {
-		x := t.A[r*t.RunStep:][:t.RunLen]
-		y := t.A[t.AStep+r*t.RunStep:][:len(x)]
-		for k, a := range x {
-			b := y[k]
-			q := w[:4:4]
-			w0, w1, w2, w3 := q[0], q[1], q[2], q[3]
-			s0 += a * w0
-			s1 += a * w1
-			s2 += a * w2
-			s3 += a * w3
-			u0 += b * w0
-			u1 += b * w1
-			u2 += b * w2
-			u3 += b * w3
-			w = w[4:]
-		}
-	}
-	acc := t.Acc[:4]
-	acc[0], acc[1], acc[2], acc[3] = s0, s1, s2, s3
-	acc = t.Acc[t.AccStep:][:4]
-	acc[0], acc[1], acc[2], acc[3] = u0, u1, u2, u3
 }
 
 func requant(dst []int8, acc []int32, e *Epilogue, n, channels, dstStep, accStep int) {
