@@ -27,6 +27,9 @@ const (
 	Dense     Op = "dense"   // Out features; weight [out, in] and bias
 	Dropout   Op = "dropout" // Rate
 	Add       Op = "add"     // plus the output of With
+	// FakeQuant rounds to what int8 of Scale and Zero can hold; gradients pass
+	// through where the value fits. Fine-tuning for integers puts it in.
+	FakeQuant Op = "fakequant"
 )
 
 // Layer is one step. It reads the output of the layer before it, or of the
@@ -41,6 +44,8 @@ type Layer struct {
 	NoBias bool // of a convolution that a batch norm follows
 	Input  string
 	With   string
+	Scale  float64 // of FakeQuant
+	Zero   int
 }
 
 // Net is a network: the layers that all heads share, then one dense layer

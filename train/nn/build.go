@@ -165,6 +165,12 @@ func (b *builder) make(i int, l arch.Layer, in *tensor, owned bool) (*tensor, []
 		}
 		out := newTensor(n.batch, in.h, in.w, in.c)
 		return out, []layer{newAdd(in, other, out, n.work)}, nil
+	case arch.FakeQuant:
+		if !(l.Scale > 0) || l.Zero < -128 || l.Zero > 127 {
+			return nil, nil, fmt.Errorf("its Scale is %g, its Zero %d", l.Scale, l.Zero)
+		}
+		out := newTensor(n.batch, in.h, in.w, in.c)
+		return out, []layer{newFakeQuant(in, out, float32(l.Scale), l.Zero, n.work)}, nil
 	case arch.ELU, arch.ReLU, arch.ReLU6, arch.Dropout:
 		return b.elementwise(i, l, in, owned)
 	}
