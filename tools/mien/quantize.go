@@ -41,6 +41,7 @@ type quantizeCmd struct {
 	Equalise    bool     `help:"Cross-layer equalisation."`
 	Adaround    bool     `help:"Choose each weight's rounding by what its layer computes."`
 	CorrectBias bool     `help:"Take mean errors out through the biases."`
+	Tune        int      `help:"Train on for that many steps with everything rounded as in int8, before it is quantised. The new checkpoint goes beside the output, as F.safetensors." placeholder:"STEPS"`
 	Plan        string   `help:"Carry out this plan (JSON or YAML) instead of making one." placeholder:"F.plan.json" type:"existingfile"`
 
 	Eval    []string `help:"Data sets to measure on: their test split. By default those of --calibrate." placeholder:"KIND:DIR"`
@@ -63,15 +64,28 @@ func (c *quantizeCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
+	start := g // what the file is measured against
 	res, err := c.quantise(e, g, &card)
 	if err != nil {
 		return err
+	}
+	if c.Tune > 0 {
+		if c.Checkpoint, err = c.tune(e, res.Plan); err != nil {
+			return err
+		}
+		if g, err = c.load(&card); err != nil {
+			return err
+		}
+		if res, err = c.quantise(e, g, &card); err != nil {
+			return err
+		}
+		card.Quantised += fmt.Sprintf(", after %d steps of training for it", c.Tune)
 	}
 	file, err := withCard(res.Graph, card)
 	if err != nil {
 		return err
 	}
-	rep, err := c.measure(e, res, g, file)
+	rep, err := c.measure(e, res, start, file)
 	if err != nil {
 		return err
 	}
@@ -138,7 +152,7 @@ func (c *quantizeCmd) load(card *model.Card) (*graph.Graph, error) {
 	}
 	sum := sha256.Sum256(b)
 	card.SHA256.Checkpoint = hex.EncodeToString(sum[:])
-	card.Name, card.Arch = "mien "+name, name
+	card.Name, card.Arch, card.Heads = "mien "+name, name, nil
 	card.Recipe = f.Meta[train.MetaRecipe]
 	card.Epochs, _ = strconv.Atoi(f.Meta[train.MetaEpoch]) // 0: not told
 	for _, i := range g.Outputs {

@@ -243,3 +243,30 @@ func runTool(t *testing.T, args ...string) (string, error) {
 	err := run(t.Context(), args, &out, io.Discard)
 	return out.String(), err
 }
+
+func TestTuneWritesACheckpoint(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	ckpt, dir, fer := untrained(t), t.TempDir(), ferFolder(t)
+	args := []string{"quantize", "--checkpoint", ckpt, "--engine", "portable", "--measure", "0", "--tune", "1", "--out", filepath.Join(dir, "t.tflite")}
+	if _, err := runTool(t, append(args, "--calibrate", "faces:"+cropsFolder(t, 2))...); err == nil || !strings.Contains(err.Error(), "labels") {
+		t.Errorf("crops have no labels: %v", err)
+	}
+	out, err := runTool(t, append(args, "--calibrate", "fer2013:"+fer)...)
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	before, err := checkpoint.Read(ckpt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := checkpoint.Read(filepath.Join(dir, "t.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(after.Tensors) != len(before.Tensors) || after.Find("conv1.weight").Data[0] == before.Find("conv1.weight").Data[0] {
+		t.Error("nothing was trained")
+	}
+	if after.Meta["arch"] != "paper" || !strings.Contains(after.Meta["tuned"], "1 steps") {
+		t.Errorf("%v", after.Meta)
+	}
+}
