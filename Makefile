@@ -39,7 +39,7 @@ setup-test: setup
 	@tools/setup/need.sh npm:npm gcc:gcc git:git flatc:flatbuffers-compiler mosquitto:mosquitto chromium:chromium \
 	    aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross \
 	    qemu-aarch64:qemu-user qemu-system-aarch64:qemu-system-arm dtc:device-tree-compiler fdtput:device-tree-compiler \
-	    cpio:cpio modinfo:kmod dpkg-deb:dpkg lintian:lintian systemd-analyze:systemd man:man-db
+	    modinfo:kmod mke2fs:e2fsprogs jq:jq lintian:lintian systemd-analyze:systemd man:man-db
 
 build/bin/staticcheck:
 	GOBIN=$(CURDIR)/build/bin GOFLAGS= CGO_ENABLED=0 go install honnef.co/go/tools/cmd/staticcheck@v0.7.0
@@ -114,10 +114,12 @@ cross: ## build without cgo for every system that can do without
 .PHONY: test-arm64
 test-arm64: setup ## the engines' tests as arm64 programs under qemu-aarch64
 	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go test -short -exec '$(ARM64_QEMU)' ./runtime/tflite/... ./runtime/portable/...
+	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go test -run InTheLibrary -exec '$(ARM64_QEMU)' ./quant
 
 .PHONY: e2e
 e2e: setup ## boot an emulated Raspberry Pi and check the firmware's pins from outside
-	@tools/setup/need.sh qemu-system-aarch64:qemu-system-arm fdtput:device-tree-compiler modinfo:kmod mke2fs:e2fsprogs jq:jq
+	@tools/setup/need.sh qemu-system-aarch64:qemu-system-arm qemu-aarch64:qemu-user fdtput:device-tree-compiler modinfo:kmod mke2fs:e2fsprogs \
+	    jq:jq lintian:lintian systemd-analyze:systemd /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross
 	boards/e2e/parts.sh
 	$(MAKE) --no-print-directory deb BOARD=rpi3
 	go vet -tags e2e ./boards/e2e

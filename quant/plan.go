@@ -490,11 +490,9 @@ func (p *planner) weights(tp *TensorPlan, o *graph.Op, v, bias []float32, inScal
 		s := peak[c] / 127
 		// A bias that is large against its channel's weights must still fit
 		// its 32 bits, with room to add up.
-		if bias != nil {
-			for k, b := range bias {
-				if n == 1 || k == c {
-					s = max(s, max(b, -b)/inScale/(1<<29))
-				}
+		for k, b := range bias {
+			if n == 1 || k == c {
+				s = max(s, max(b, -b)/inScale/(1<<29))
 			}
 		}
 		if !(s > 1e-30) {
