@@ -334,10 +334,18 @@ func (e *exam) model() {
 		e.bad(Fail, "model", err.Error(), "nothing can be read from a face", "set model.file to a file that mien wrote, or leave it empty for the model inside miend")
 	case e.Config.Model.Engine == "auto" && strings.HasPrefix(engine, "portable") && e.Board.Engine == "tflite":
 		e.bad(Warn, "model", fmt.Sprintf("%s on %s, %.0f ms a face", name, engine, ms), "this board can run TensorFlow Lite, which is faster; this build is without",
-			"install the package for this board: make deb BOARD="+e.Board.Name)
+			e.withLibrary())
 	default:
 		e.ok("model", "%s on %s, %.0f ms a face", name, engine, ms)
 	}
+}
+
+// withLibrary is how a build with TensorFlow Lite comes here.
+func (e *exam) withLibrary() string {
+	if e.Board.Match.NoDeviceTree {
+		return "make bin/miend"
+	}
+	return "make deb BOARD=" + e.Board.Name + ", and install the package"
 }
 
 // law names what needs more than a working board.
