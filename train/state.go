@@ -142,6 +142,9 @@ func (r *run) resume() error {
 	if err := r.restore(f); err != nil {
 		return fmt.Errorf("train: resume from %s: %w", path, err)
 	}
+	if err := r.writeRecipe(); err != nil { // it may have new overrides
+		return err
+	}
 	return r.readLog()
 }
 
