@@ -45,7 +45,7 @@ type quantizeCmd struct {
 	Plan        string   `help:"Carry out this plan (JSON or YAML) instead of making one." placeholder:"F.plan.json" type:"existingfile"`
 
 	Eval    []string `help:"Data sets to measure on: their test split. By default those of --calibrate." placeholder:"KIND:DIR"`
-	Measure int      `help:"Faces of each to measure on; 0 measures nothing, -1 all." default:"500"`
+	Measure int      `help:"Faces of each to measure on; 0 measures nothing, --measure=-1 all." default:"500"`
 	Report  string   `help:"Write report.md, report.json and plots into this folder." placeholder:"DIR"`
 	MaxDrop *float64 `help:"Fail when a head loses more than that many points." placeholder:"0.5"`
 	Engine  string   `help:"Engine to measure in: tflite, portable or auto." default:"auto" enum:"auto,tflite,portable"`
