@@ -323,6 +323,37 @@ func TestBlindWithoutConsent(t *testing.T) {
 	})
 }
 
+// A crash of the model ends the run with an error, the lines safe.
+func TestCrashLeavesSafely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		cam := &fakeCamera{left: -1, seen: true}
+		s := device.NewSupervisor(func(context.Context) (camera.Source, error) { return cam, nil }, r.pipe, r.out, device.SupervisorOptions{})
+		ctx, cancel := context.WithCancel(context.Background())
+		lines := make(chan error, 1)
+		go func() { lines <- r.out.Run(ctx) }()
+		ended := make(chan error, 1)
+		go func() { ended <- s.Run(ctx) }()
+		time.Sleep(2 * time.Second)
+		if r.sim.Level("P_ready") != 1 {
+			t.Fatal("not ready")
+		}
+		if err := s.Replace(func(p *device.Pipeline) (*device.Pipeline, error) { r.model.emotion = 99; return p, nil }); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err == nil || !strings.Contains(err.Error(), "reading a frame: runtime error: index out of range") {
+			t.Errorf("the run ends with %v", err)
+		}
+		cancel()
+		if err := <-lines; err != nil {
+			t.Error(err)
+		}
+		if got := r.j.lines(); got[len(got)-1][0] != '-' || r.sim.Level("P_ready") != -1 {
+			t.Errorf("lines %v", got)
+		}
+	})
+}
+
 func TestRateIsHeldDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

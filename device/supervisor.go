@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -186,7 +187,7 @@ func (s *Supervisor) process(ctx context.Context) error {
 		}
 		if err := s.one(&f); err != nil {
 			if s.out != nil {
-				s.out.Fault(time.Now(), err.Error())
+				s.out.Fault(time.Now(), "pipeline failed")
 			}
 			return err
 		}
@@ -200,10 +201,19 @@ func (s *Supervisor) process(ctx context.Context) error {
 	}
 }
 
+// caught turns a panic into an error, so that the lines get to their safe
+// level before the program ends.
+func caught(err *error, doing string) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("device: %s: %v\n%s", doing, r, debug.Stack())
+	}
+}
+
 // one reads one frame, or throws it away unseen.
-func (s *Supervisor) one(f *camera.Frame) error {
+func (s *Supervisor) one(f *camera.Frame) (err error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
+	defer caught(&err, "reading a frame")
 	p := s.pipeline
 	if s.forget.Swap(false) {
 		p.Forget(time.Now())
@@ -269,6 +279,7 @@ func (s *Supervisor) lost(why string) {
 // session opens the camera and reads it until it is lost; got says whether
 // there was a frame.
 func (s *Supervisor) session(ctx context.Context) (got bool, err error) {
+	defer caught(&err, "reading the camera")
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// A driver may hang without an error. Cancelling makes Next return.

@@ -282,32 +282,41 @@ func (a *app) serve(f func() error, what string) {
 	}
 }
 
-// vitals slows the pipeline while the board is hot or its power is low.
+// vitals slows the pipeline while the board is hot or its power is low, and
+// takes a changed rate over.
 func (a *app) vitals(ctx context.Context) {
-	was := ""
+	rate, why := a.now.Load().Camera.MaxRate, ""
 	for every(ctx, 2*time.Second) {
+		cfg := a.now.Load()
 		v := vitals.Read(os.DirFS("/"), a.board.Thermal)
 		a.celsius.Store(uint64(max(v.Celsius, 0) * 1000))
-		cfg := a.now.Load()
-		slow := v.Slow(cfg.Health.TooHot)
-		if !cfg.Health.Throttle {
-			slow = ""
-		}
-		if slow == was {
-			continue
-		}
-		if was = slow; slow == "" {
+		r, w := pace(cfg, v)
+		if w != why && w != "" {
+			a.log.Warn("holding the rate down", "why", w, "readings_per_second", r)
+		} else if w != why {
 			a.log.Info("full rate again")
-			a.sup.SetRate(cfg.Camera.MaxRate, "")
-			continue
 		}
-		rate := cfg.Health.SlowRate
-		if most := cfg.Camera.MaxRate; most > 0 {
-			rate = min(rate, most)
+		if r != rate || w != why {
+			rate, why = r, w
+			a.sup.SetRate(rate, why)
 		}
-		a.log.Warn("holding the rate down", "why", slow, "readings_per_second", rate)
-		a.sup.SetRate(rate, slow)
 	}
+}
+
+// pace returns the readings a second that a board in this state may make, 0
+// for as many as there are frames, and why they are held down.
+func pace(cfg *config.Config, v vitals.Vitals) (rate float64, why string) {
+	most := cfg.Camera.MaxRate
+	if !cfg.Health.Throttle {
+		return most, ""
+	}
+	switch why = v.Slow(cfg.Health.TooHot); {
+	case why == "":
+		return most, ""
+	case most > 0:
+		return min(most, cfg.Health.SlowRate), why
+	}
+	return cfg.Health.SlowRate, why
 }
 
 // close gives back what newApp opened.

@@ -28,6 +28,7 @@ import (
 	"mien/device/doctor"
 	"mien/device/pins"
 	"mien/device/signal"
+	"mien/device/vitals"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 )
@@ -309,6 +310,84 @@ func TestReload(t *testing.T) {
 		}
 		if sim.Level("A") != -1 || rec.changes("ready") != 2 {
 			t.Error("ready did not go down at the end")
+		}
+	})
+}
+
+func TestPace(t *testing.T) {
+	low := vitals.Vitals{UnderVoltage: true}
+	for _, c := range []struct {
+		most float64
+		on   bool
+		v    vitals.Vitals
+		rate float64
+		why  string
+	}{
+		{0, true, vitals.Vitals{}, 0, ""},
+		{10, true, vitals.Vitals{Celsius: 70}, 10, ""},
+		{0, true, low, 5, "under-voltage"},
+		{10, true, low, 5, "under-voltage"},
+		{3, true, vitals.Vitals{Celsius: 80}, 3, "hot"},
+		{10, false, low, 10, ""},
+	} {
+		cfg := config.Default()
+		cfg.Camera.MaxRate, cfg.Health.Throttle = c.most, c.on
+		if rate, why := pace(&cfg, c.v); rate != c.rate || why != c.why {
+			t.Errorf("%+v: %v, %q", c, rate, why)
+		}
+	}
+}
+
+// lever is a consent switch; at -1 it cannot be read.
+type lever struct {
+	mu    sync.Mutex
+	level int
+}
+
+func (l *lever) Read() (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.level < 0 {
+		return 0, errors.New("input/output error")
+	}
+	return l.level, nil
+}
+
+func (l *lever) set(level int) {
+	l.mu.Lock()
+	l.level = level
+	l.mu.Unlock()
+}
+
+// Without the line's consent the device is blind, and blind again when the
+// line cannot be read.
+func TestConsentLine(t *testing.T) {
+	file := modelFile(t)
+	inBubble(t, func(t *testing.T) {
+		cfg := config.Default()
+		cfg.Model.File, cfg.Status.Listen, cfg.Consent = file, "none", "gpio ASK"
+		a, err := newApp(cfg, quiet(), appOptions{open: scene})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		l := &lever{}
+		go a.follow(ctx, l)
+		for _, step := range []struct {
+			level int
+			hold  time.Duration
+			want  string
+		}{{0, time.Second, "awaited"}, {1, 40 * time.Millisecond, "awaited"}, {0, time.Second, "awaited"},
+			{1, time.Second, "given"}, {0, time.Second, "awaited"}, {1, time.Second, "given"}, {-1, time.Second, "awaited"}} {
+			l.set(step.level)
+			time.Sleep(step.hold)
+			if got := a.health().Consent; got != step.want {
+				t.Errorf("line at %d for %v: consent %q, want %q", step.level, step.hold, got, step.want)
+			}
+		}
+		if err := a.close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

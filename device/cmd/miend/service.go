@@ -104,7 +104,7 @@ func (a *app) asks(ctx context.Context) {
 
 // follow passes the level of the consent line on. Two equal looks in a row
 // count, 50 ms apart: a switch bounces.
-func (a *app) follow(ctx context.Context, in *pins.Input) {
+func (a *app) follow(ctx context.Context, in interface{ Read() (int, error) }) {
 	before, given := -1, false
 	for every(ctx, 50*time.Millisecond) {
 		level, err := in.Read()
@@ -170,7 +170,6 @@ func (a *app) reload(cfg config.Config) error {
 		return err
 	}
 	a.settle(&cfg)
-	a.sup.SetRate(cfg.Camera.MaxRate, "")
 	a.log.Info("configuration taken over", "enabled", audit(&cfg))
 	return nil
 }
