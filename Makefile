@@ -75,7 +75,7 @@ demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a
 # --- tests ----------------------------------------------------------------
 
 .PHONY: test
-test: setup-test lint test-go test-pure cross test-arm64 e2e ## every test there is; sets itself up
+test: setup-test lint test-go test-pure test-noasm test-kernels cross test-arm64 e2e ## every test there is; sets itself up
 	@echo "make test: all passed"
 
 .PHONY: lint
@@ -99,6 +99,10 @@ RACE = ./camera/... ./device/... ./runtime/track/... ./runtime/tflite/... ./boar
 test-pure: ## the Go tests of a build without cgo and without the TensorFlow Lite library
 	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go vet ./...
 	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test ./runtime/... ./device/... ./quant/tflite/...
+
+.PHONY: test-noasm
+test-noasm: ## the trainer's and the portable engine's tests without assembly
+	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test -tags noasm ./train/nn/... ./runtime/portable/...
 
 .PHONY: cross
 cross: ## build without cgo for every system that can do without
@@ -126,8 +130,7 @@ e2e: setup ## boot an emulated Raspberry Pi and check the firmware's pins from o
 	go test -count=1 -tags e2e -timeout 30m ./boards/e2e
 
 .PHONY: bench
-bench: setup ## benchmarks of the engines, faces and the trainer
-	go test -run '^$$' -bench . -benchmem ./runtime/... ./train/...
+bench: bench-engines bench-face bench-train bench-load ## every figure with its peer beside it
 
 .PHONY: generate
 generate: ## run the generators (flatbuffers, assembly)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"mien/runtime/atomicfile"
 	"mien/train/checkpoint"
 	"mien/train/data"
 	"mien/train/nn"
@@ -306,7 +307,7 @@ func ReadLog(path string) ([]Epoch, error) {
 }
 
 func replace(path string, b []byte) error {
-	err := checkpoint.Replace(path, func(w io.Writer) error {
+	err := atomicfile.Replace(path, func(w io.Writer) error {
 		_, err := w.Write(b)
 		return err
 	})

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"mien/runtime/atomicfile"
 	"mien/runtime/model"
 	"mien/train/arch"
 	"mien/train/checkpoint"
@@ -146,7 +147,7 @@ func newRun(o Options) (*run, error) {
 		return nil, fmt.Errorf("train: %w", err)
 	}
 	for _, name := range []string{LastFile, BestFile, LogFile, RecipeFile} {
-		if err := checkpoint.Clean(filepath.Join(o.Out, name)); err != nil {
+		if err := atomicfile.Clean(filepath.Join(o.Out, name)); err != nil {
 			return nil, err
 		}
 	}

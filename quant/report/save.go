@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"mien/quant"
+	"mien/runtime/atomicfile"
 )
 
 // Save writes report.md, report.json, layers.png and histograms.png into dir,
@@ -36,7 +36,7 @@ func (r *Report) Save(dir string) error {
 		if f.data == nil {
 			continue
 		}
-		if err := quant.WriteFile(filepath.Join(dir, f.name), f.data); err != nil {
+		if err := atomicfile.Write(filepath.Join(dir, f.name), f.data); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
 	}

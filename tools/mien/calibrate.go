@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
-	"mien/quant"
 	"mien/quant/tflite"
+	"mien/runtime/atomicfile"
 	"mien/runtime/infer"
 	"mien/runtime/model"
 	"mien/runtime/model/confidence"
@@ -214,7 +214,7 @@ func writeTemperatures(path string, file []byte, all []calibration) error {
 	if file, err = tflite.Marshal(g); err != nil {
 		return err
 	}
-	if err := quant.WriteFile(path, file); err != nil {
+	if err := atomicfile.Write(path, file); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Clean(path), err)
 	}
 	return nil

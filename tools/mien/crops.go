@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"image"
-	"image/draw"
 	_ "image/jpeg"
 	_ "image/png"
 	"os"
@@ -52,28 +51,15 @@ func crops(dir string, n int) ([]report.Sample, error) {
 const maxCrop = 1 << 26
 
 func readCrop(path string, cropper *face.Cropper) (quant.Face, error) {
-	f, err := os.Open(path)
+	grey, err := readGray(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	c, _, err := image.DecodeConfig(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	size := grey.Rect.Size()
+	if size.X < 8 || size.Y < 8 {
+		return nil, fmt.Errorf("%s: a picture of %dx%d is not a face", path, size.X, size.Y)
 	}
-	if c.Width*c.Height > maxCrop || c.Width < 8 || c.Height < 8 {
-		return nil, fmt.Errorf("%s: a picture of %dx%d is not a face", path, c.Width, c.Height)
-	}
-	if _, err := f.Seek(0, 0); err != nil {
-		return nil, err
-	}
-	img, _, err := image.Decode(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	grey := image.NewGray(image.Rect(0, 0, c.Width, c.Height))
-	draw.Draw(grey, grey.Rect, img, img.Bounds().Min, draw.Src)
-	if c.Width == model.Side && c.Height == model.Side {
+	if size.X == model.Side && size.Y == model.Side {
 		return quant.Face(grey.Pix), nil
 	}
 	dst := image.NewGray(image.Rect(0, 0, model.Side, model.Side))

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"mien/runtime/atomicfile"
 	"mien/runtime/model"
-	"mien/train/checkpoint"
 	"mien/train/data"
 )
 
@@ -51,7 +51,7 @@ func (c *dataCheckCmd) Run(e env) error {
 		return err
 	}
 	sheet := strings.ReplaceAll(c.Sheet, "KIND", kind)
-	err = checkpoint.Replace(sheet, func(w io.Writer) error { return png.Encode(w, r.Set.Sheet()) })
+	err = atomicfile.Replace(sheet, func(w io.Writer) error { return png.Encode(w, r.Set.Sheet()) })
 	if err != nil {
 		return fmt.Errorf("contact sheet %s: %w", sheet, err)
 	}

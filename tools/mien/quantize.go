@@ -15,6 +15,7 @@ import (
 	"mien/quant/graph"
 	"mien/quant/report"
 	"mien/quant/tflite"
+	"mien/runtime/atomicfile"
 	"mien/runtime/infer"
 	"mien/runtime/model"
 	"mien/train"
@@ -291,12 +292,12 @@ func (c *quantizeCmd) write(e env, res *quant.Result, file []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := quant.WriteFile(c.Out, file); err != nil {
+	if err := atomicfile.Write(c.Out, file); err != nil {
 		return err
 	}
 	if c.Plan == "" {
 		name := strings.TrimSuffix(c.Out, filepath.Ext(c.Out)) + ".plan.json"
-		if err := quant.WriteFile(name, plan); err != nil {
+		if err := atomicfile.Write(name, plan); err != nil {
 			return err
 		}
 	}

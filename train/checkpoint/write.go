@@ -1,85 +1,23 @@
 package checkpoint
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
+
+	"mien/runtime/atomicfile"
 )
 
-// Write puts f at path, whole or not at all: it writes a temporary file in
-// the same folder, syncs it, renames it and syncs the folder. On an error,
-// for instance a full disk, the file that was there stays as it was.
+// Write puts f at path, whole or not at all (see atomicfile.Replace).
 func Write(path string, f *File) error {
-	err := Replace(path, func(w io.Writer) error { return encode(w, f) })
+	err := atomicfile.Replace(path, func(w io.Writer) error { return encode(w, f) })
 	if err != nil {
 		return fmt.Errorf("checkpoint: write %s: %w", path, err)
 	}
 	return nil
-}
-
-// Replace writes a file of any kind as Write does.
-func Replace(path string, fill func(io.Writer) error) error {
-	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, tempPattern(path))
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // fails once renamed, as it should
-	if err := errors.Join(tmp.Chmod(0o644), writeSynced(tmp, fill)); err != nil {
-		tmp.Close()
-		return err
-	}
-	if err := tmp.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func tempPattern(path string) string { return "." + filepath.Base(path) + ".*.tmp" }
-
-// Clean removes what writes of path that were killed have left behind. Only
-// the file's one writer may call it.
-func Clean(path string) error {
-	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), tempPattern(path)))
-	if err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
-	for _, f := range left {
-		if err := os.Remove(f); err != nil {
-			return fmt.Errorf("checkpoint: %w", err)
-		}
-	}
-	return nil
-}
-
-func writeSynced(f *os.File, fill func(io.Writer) error) error {
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := fill(w); err != nil {
-		return err
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 func encode(w io.Writer, f *File) error {

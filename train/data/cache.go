@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"mien/train/checkpoint"
+	"mien/runtime/atomicfile"
 )
 
 // The cache holds the records of one list of images in one file: a magic
@@ -81,7 +81,7 @@ func writeCache(dir, key string, records []byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("data: cache of prepared faces: %w", err)
 	}
-	err := checkpoint.Replace(cachePath(dir, key), func(w io.Writer) error {
+	err := atomicfile.Replace(cachePath(dir, key), func(w io.Writer) error {
 		for _, part := range [][]byte{[]byte(cacheMagic), records, binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(records))} {
 			if _, err := w.Write(part); err != nil {
 				return err

@@ -62,6 +62,19 @@ func parseFairFace(r io.Reader, split string) ([]item, error) {
 			return nil, fmt.Errorf("header %q: no column %s", strings.Join(head, ","), name)
 		}
 	}
+	return rows(in, func(row []string, line int) (item, error) {
+		it := item{path: filepath.FromSlash(row[at[0]]), published: split}
+		if !filepath.IsLocal(it.path) {
+			return item{}, fmt.Errorf("%q does not lie in the set's folder", row[at[0]])
+		}
+		var err error
+		it.labels, err = fairLabels(row[at[1]], row[at[2]], row[at[3]])
+		return it, err
+	})
+}
+
+// rows reads the rest of a CSV file, one item a row. Errors name the line.
+func rows(in *csv.Reader, parse func(row []string, line int) (item, error)) ([]item, error) {
 	var items []item
 	for {
 		row, err := in.Read()
@@ -72,11 +85,8 @@ func parseFairFace(r io.Reader, split string) ([]item, error) {
 			return nil, err
 		}
 		line, _ := in.FieldPos(0)
-		it := item{path: filepath.FromSlash(row[at[0]]), published: split}
-		if !filepath.IsLocal(it.path) {
-			return nil, fmt.Errorf("line %d: %q does not lie in the set's folder", line, row[at[0]])
-		}
-		if it.labels, err = fairLabels(row[at[1]], row[at[2]], row[at[3]]); err != nil {
+		it, err := parse(row, line)
+		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
 		items = append(items, it)

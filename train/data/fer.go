@@ -128,23 +128,11 @@ func parseFER(r io.Reader, name string) ([]item, error) {
 	if emotion < 0 || pixels < 0 {
 		return nil, fmt.Errorf("header %q: no columns emotion and pixels", strings.Join(head, ","))
 	}
-	var items []item
-	for {
-		row, err := in.Read()
-		if err == io.EOF {
-			return items, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		line, _ := in.FieldPos(0)
+	return rows(in, func(row []string, line int) (item, error) {
 		it, err := parseFERRow(row, emotion, pixels, usage)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
-		}
 		it.path = fmt.Sprintf("%s:%07d", name, line)
-		items = append(items, it)
-	}
+		return it, err
+	})
 }
 
 func parseFERRow(row []string, emotion, pixels, usage int) (item, error) {

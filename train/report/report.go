@@ -8,9 +8,9 @@ import (
 	"io"
 	"path/filepath"
 
+	"mien/runtime/atomicfile"
 	"mien/runtime/model"
 	"mien/train"
-	"mien/train/checkpoint"
 	"mien/train/data"
 )
 
@@ -68,7 +68,7 @@ func confusionFile(h model.Head) string { return "confusion-" + h.Name + ".png" 
 
 func write(dir, name string, fill func(io.Writer) error) error {
 	path := filepath.Join(dir, name)
-	if err := checkpoint.Replace(path, fill); err != nil {
+	if err := atomicfile.Replace(path, fill); err != nil {
 		return fmt.Errorf("report: write %s: %w", path, err)
 	}
 	return nil

@@ -12,8 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"mien/runtime/atomicfile"
 	"mien/train"
-	"mien/train/checkpoint"
 )
 
 // StateFile is where a sweep keeps what it knows, in its folder.
@@ -122,7 +122,7 @@ func (s *Sweep) save() error {
 		return fmt.Errorf("sweep: %w", err)
 	}
 	path := filepath.Join(s.dir, StateFile)
-	err = checkpoint.Replace(path, func(w io.Writer) error {
+	err = atomicfile.Replace(path, func(w io.Writer) error {
 		_, err := w.Write(append(b, '\n'))
 		return err
 	})
