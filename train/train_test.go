@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +34,10 @@ func child(faces, out string, resume bool) int {
 	o, err := killOptions(faces, out)
 	if err == nil {
 		o.Resume, o.SaveEvery = resume, time.Nanosecond // a save at every step
+		o.Progress = func(Progress) {
+			fmt.Println() // the killer counts
+			time.Sleep(10 * time.Millisecond)
+		}
 		_, err = Run(context.Background(), o)
 	}
 	if err != nil {
@@ -83,9 +89,9 @@ func TestKillAndResumeBitForBit(t *testing.T) {
 	}
 	out := t.TempDir()
 	kills := 0
-	for wait := 25 * time.Millisecond; ; wait += 15 * time.Millisecond {
+	for steps := 1; ; steps++ {
 		_, err := os.Stat(filepath.Join(out, LastFile))
-		if killed := runChild(t, faces, out, err == nil, wait); !killed {
+		if killed := runChild(t, faces, out, err == nil, steps); !killed {
 			break
 		}
 		kills++
@@ -110,9 +116,10 @@ func TestKillAndResumeBitForBit(t *testing.T) {
 	}
 }
 
-// runChild trains in another process and kills it after a while; it reports
-// whether it was killed before its end.
-func runChild(t *testing.T, faces, out string, resume bool, wait time.Duration) (killed bool) {
+// runChild trains in another process and kills it within the step or two after
+// the given number, so that a fast machine is killed as often as a slow one. It
+// reports whether the child was killed before its end.
+func runChild(t *testing.T, faces, out string, resume bool, steps int) (killed bool) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -125,17 +132,18 @@ func runChild(t *testing.T, faces, out string, resume bool, wait time.Duration) 
 	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	select {
-	case err = <-done:
-	case <-time.After(wait):
+	if _, err := io.ReadFull(stdout, make([]byte, steps)); err == nil {
+		time.Sleep(rand.N(15 * time.Millisecond))
 		cmd.Process.Kill()
-		err = <-done
 	}
+	err = cmd.Wait()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() < 0 {
 		return true
