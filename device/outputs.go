@@ -118,6 +118,11 @@ func (o *Outputs) write(ts []signal.Transition) {
 				o.err, o.broken = nil, ""
 			}
 		}
+	}
+	if len(ts) > 0 {
+		o.machine.Written(time.Now())
+	}
+	for _, t := range ts {
 		o.to(t)
 	}
 }

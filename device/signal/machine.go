@@ -14,8 +14,8 @@ type Seen struct {
 
 // Machine is the contract. Tell it of frames, readings and faults, and call
 // Tick no later than Next says; each returns the lines that change, in the
-// order in which they have to be written. The returned slice is valid until
-// the next call. A Machine in use allocates nothing and serves one goroutine.
+// order in which they have to be written, and Written says when they were.
+// The returned slice is valid until the next call. A Machine in use allocates nothing and serves one goroutine.
 type Machine struct {
 	o       Options
 	lines   []line
@@ -139,6 +139,26 @@ func (m *Machine) Tick(now time.Time) []Transition {
 	m.begin(now)
 	m.advance()
 	return m.out
+}
+
+// Written tells the machine when the transitions that it returned last were on
+// their pins. Writing takes time, and what the contract promises holds on the
+// wire: setup, pulse and holds count from there. m.now stays, or a deadline that
+// passed during the writing would never be due.
+func (m *Machine) Written(now time.Time) {
+	if !now.After(m.now) {
+		return
+	}
+	for _, ls := range [2][]line{m.lines, m.labels} {
+		for i := range ls {
+			if ls[i].since.Equal(m.now) {
+				ls[i].since = now
+			}
+		}
+	}
+	if m.coded.Equal(m.now) {
+		m.coded = now
+	}
 }
 
 // Safe reports whether every line is at its safe level.

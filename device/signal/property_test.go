@@ -10,11 +10,14 @@ import (
 )
 
 // The property test runs the machine against a world of cameras that stall,
-// faces that come and go, scores that wander and a clock whose ticks come up
-// to 100 ms late, and has the transitions judged by a checker that shares
+// faces that come and go, scores that wander, a clock whose ticks come up to
+// 100 ms late and pins that take up to 3 ms to write, and has the transitions judged by a checker that shares
 // nothing with the machine but the words of the contract.
 
-const jitter = 100 * time.Millisecond
+const (
+	jitter = 100 * time.Millisecond
+	slow   = 3 * time.Millisecond
+)
 
 // world makes the inputs: a random walk of scores, cut at a confidence.
 type world struct {
@@ -59,7 +62,8 @@ type checker struct {
 	active    map[string]bool
 	since     map[string]time.Time
 	code      int
-	coded     time.Time
+	asked     time.Time // when the machine changed the code
+	coded     time.Time // when its last line was written
 	strobes   int // since the last code change, or since ready rose
 	frame     time.Time
 	seen      Seen
@@ -89,9 +93,13 @@ func (c *checker) least(line string, active bool) time.Duration {
 	return c.o.MinHold
 }
 
-func (c *checker) take(batch []Transition) {
+// take judges transitions that were written one after the other, the last of
+// them late after the machine asked for it.
+func (c *checker) take(batch []Transition, late time.Duration) {
 	oldCode := c.code
 	for i, tr := range batch {
+		asked := tr.Time
+		tr.Time = asked.Add(late * time.Duration(i+1) / time.Duration(len(batch)))
 		c.changes[tr.Line]++
 		if c.active[tr.Line] == tr.Active {
 			c.fail(tr, "is so already")
@@ -117,7 +125,7 @@ func (c *checker) take(batch []Transition) {
 		case "strobe":
 			c.strobe(tr)
 		case "code0", "code1", "code2":
-			c.codeLine(tr)
+			c.codeLine(tr, asked)
 		case "heartbeat", "face":
 			if tr.Line == "face" && tr.Active && !c.seen.Face {
 				c.fail(tr, "without a face")
@@ -150,14 +158,14 @@ func (c *checker) strobe(tr Transition) {
 	}
 }
 
-func (c *checker) codeLine(tr Transition) {
+func (c *checker) codeLine(tr Transition, asked time.Time) {
 	if c.active["strobe"] {
 		c.fail(tr, "while strobe is active")
 	}
 	if at, ok := c.since["strobe"]; ok && tr.Time.Sub(at) < c.o.Setup {
 		c.fail(tr, "%v after strobe", tr.Time.Sub(at))
 	}
-	if tr.Time != c.coded {
+	if asked != c.asked {
 		if !c.coded.IsZero() && tr.Time.Sub(c.coded) < c.o.MinHold {
 			c.fail(tr, "%v after the code before", tr.Time.Sub(c.coded))
 		}
@@ -165,7 +173,7 @@ func (c *checker) codeLine(tr Transition) {
 			c.fail(tr, "code %d was never strobed", c.code)
 		}
 	}
-	c.coded = tr.Time
+	c.asked, c.coded = asked, tr.Time
 	bit := 1 << (tr.Line[4] - '0')
 	if c.code &^= bit; tr.Active {
 		c.code |= bit
@@ -234,18 +242,27 @@ func (b *bench) until(at time.Time) {
 		if late := time.Duration(b.w.r.Int64N(int64(jitter))); b.w.r.IntN(2) == 0 {
 			next = next.Add(late)
 		}
-		if !next.After(b.now) || next.After(at) {
+		if next.After(at) {
 			break
 		}
-		b.now = next
+		if next.After(b.now) { // or it was due while pins were written
+			b.now = next
+		}
 		b.call(b.m.Tick(b.now))
 	}
-	b.now = at
+	if at.After(b.now) {
+		b.now = at
+	}
 }
 
 func (b *bench) call(out []Transition) {
 	b.n++
-	b.c.take(out)
+	if len(out) > 0 {
+		late := time.Duration(b.w.r.Int64N(int64(slow)))
+		b.c.take(out, late)
+		b.now = b.now.Add(late)
+		b.m.Written(b.now)
+	}
 	b.c.safe(b.now)
 }
 
@@ -330,9 +347,12 @@ func (b *bench) end(t *testing.T) {
 	start := b.now
 	b.call(b.m.Close(b.now))
 	for !b.m.Safe() {
-		b.now = b.m.Next()
-		if b.now.IsZero() {
+		next := b.m.Next()
+		if next.IsZero() {
 			t.Fatal("the machine is not safe and has nothing to do")
+		}
+		if next.After(b.now) {
+			b.now = next
 		}
 		b.call(b.m.Tick(b.now))
 	}
