@@ -39,6 +39,7 @@ type Recipe struct {
 	Augment   Augment `yaml:"augment"`
 	Balance   float64 `yaml:"balance"`   // class weight: frequency to the power -balance; 1 makes classes count alike
 	Smoothing float64 `yaml:"smoothing"` // part of the target spread over all labels
+	Distill   float64 `yaml:"distill"`   // part of the target that is the teachers' answer; 0: off
 	Mixup     float64 `yaml:"mixup"`     // alpha of the Beta distribution; 0: off
 	EMA       float64 `yaml:"ema"`       // decay of averaged weights a step; 0: off
 	Dropout   float64 `yaml:"dropout"`   // times the network's rates
@@ -242,6 +243,6 @@ func (r Recipe) check() error {
 		within("augment.rotate", a.Rotate, 0, 180), within("augment.zoom", a.Zoom, 0, 0.9),
 		within("augment.brightness", a.Brightness, 0, 1), within("augment.contrast", a.Contrast, 0, 1),
 		within("augment.erase", a.Erase, 0, 1), within("balance", r.Balance, 0, 2),
-		within("smoothing", r.Smoothing, 0, 0.9), within("mixup", r.Mixup, 0, 100),
+		within("smoothing", r.Smoothing, 0, 0.9), within("distill", r.Distill, 0, 1), within("mixup", r.Mixup, 0, 100),
 		within("ema", r.EMA, 0, 0.999999), within("dropout", r.Dropout, 0, 1.6))
 }

@@ -20,12 +20,13 @@ import (
 // state is the place in a run. Together with the weights, Adam's moments and
 // the averaged weights it is all that a run remembers.
 type state struct {
-	Images    string  `json:"images"` // fingerprint of the samples and their splits
-	Epoch     int     `json:"epoch"`  // epochs done
-	At        int     `json:"at"`     // images done in the current one
-	Step      uint64  `json:"step"`   // steps done in all
-	Scale     float64 `json:"scale"`  // of the learning rate, by plateaus
-	Wait      int     `json:"wait"`   // epochs without improvement
+	Images    string  `json:"images"`   // fingerprint of the samples and their splits
+	Teachers  string  `json:"teachers"` // fingerprint of their files
+	Epoch     int     `json:"epoch"`    // epochs done
+	At        int     `json:"at"`       // images done in the current one
+	Step      uint64  `json:"step"`     // steps done in all
+	Scale     float64 `json:"scale"`    // of the learning rate, by plateaus
+	Wait      int     `json:"wait"`     // epochs without improvement
 	Best      float64 `json:"best"`
 	BestEpoch int     `json:"best_epoch"`
 	Stopped   bool    `json:"stopped"`
@@ -161,6 +162,9 @@ func (r *run) restore(f *checkpoint.File) error {
 	}
 	if r.state.Images != r.fingerprint() {
 		return errors.New("the run began with other images (give the same --data, --limit, seed and validation)")
+	}
+	if r.state.Teachers != r.teachers.hash {
+		return errors.New("the run began with other teachers (give the same --teacher files)")
 	}
 	if r.recipe.EMA > 0 {
 		r.ema = make([][]float32, len(r.net.Params()))

@@ -40,6 +40,10 @@ type Options struct {
 	Threads int    // 0 means 1
 	Resume  bool   // go on from Out/last.safetensors
 	From    string // checkpoint to take the first weights from; "" means fresh ones
+	// Teachers are checkpoints whose mean answer makes up Recipe.Distill of the
+	// targets. Train them on the same images and seed, or they know the ones
+	// that validate.
+	Teachers []string
 	// SaveEvery is the time between saves within an epoch; 0 means 5 minutes.
 	SaveEvery time.Duration
 	// StopAfter ends the run after that many epochs in all, as if it were
@@ -119,6 +123,7 @@ type run struct {
 	weights  []float64 // of the losses
 	monitor  int       // index in heads
 	batches  *batcher
+	teachers *teachers
 	val      []data.Sample
 	ema      [][]float32 // nil when the recipe has none
 	state    state
@@ -141,6 +146,10 @@ func newRun(o Options) (*run, error) {
 		return nil, err
 	}
 	if err := r.images(); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.teachers, err = newTeachers(&r.o, r.heads); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
@@ -254,7 +263,7 @@ func (r *run) begin() error {
 			return fmt.Errorf("train: %s: %w", r.o.From, err)
 		}
 	}
-	r.state = state{Images: r.fingerprint(), Scale: 1, Best: -1, Sums: make([]sums, len(r.heads))}
+	r.state = state{Images: r.fingerprint(), Teachers: r.teachers.hash, Scale: 1, Best: -1, Sums: make([]sums, len(r.heads))}
 	if r.recipe.EMA > 0 {
 		for _, p := range r.net.Params() {
 			r.ema = append(r.ema, append([]float32(nil), p.Value...))
@@ -309,6 +318,7 @@ func (r *run) epoch(ctx context.Context) error {
 func (r *run) step() error {
 	n := min(r.recipe.Batch, r.perEpoch-r.state.At)
 	b := r.batches.at(uint64(r.state.Epoch)*uint64(r.perEpoch)+uint64(r.state.At), n)
+	r.teachers.teach(b, r.heads)
 	l, err := r.net.Step(b, r.weights, r.recipe.Seed<<40^r.state.Step)
 	if err != nil {
 		return err

@@ -23,6 +23,7 @@ type trainCmd struct {
 	Limit     int           `help:"At most that many images of each data set and published split."`
 	Resume    bool          `help:"Go on with the run in --out."`
 	From      string        `help:"Take the first weights from this checkpoint." placeholder:"F.safetensors"`
+	Teacher   []string      `help:"Checkpoint whose answers are learned beside the labels (recipe key distill); repeat for several." placeholder:"F.safetensors" sep:"none"`
 	Set       []string      `help:"Override a recipe key, as schedule.factor=0.5." placeholder:"KEY=VALUE" sep:"none"`
 	Threads   int           `help:"Threads; 0 means one for each CPU."`
 	StopAfter int           `help:"Stop after that many epochs in all; the schedule stays the recipe's."`
@@ -40,7 +41,7 @@ func (c *trainCmd) Run(e env) error {
 	}
 	show := &trainView{e: e, out: c.Out}
 	res, err := train.Run(e.ctx, train.Options{
-		Recipe: recipe, Sets: sets, Out: c.Out, Threads: threads(c.Threads), Resume: c.Resume, From: c.From,
+		Recipe: recipe, Sets: sets, Out: c.Out, Threads: threads(c.Threads), Resume: c.Resume, From: c.From, Teachers: c.Teacher,
 		SaveEvery: c.SaveEvery, StopAfter: c.StopAfter, Progress: show.progress,
 	})
 	show.end()
