@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -21,11 +22,12 @@ import (
 // the averaged weights it is all that a run remembers.
 type state struct {
 	Images    string  `json:"images"` // fingerprint of the samples and their splits
-	Epoch     int     `json:"epoch"`  // epochs done
-	At        int     `json:"at"`     // images done in the current one
-	Step      uint64  `json:"step"`   // steps done in all
-	Scale     float64 `json:"scale"`  // of the learning rate, by plateaus
-	Wait      int     `json:"wait"`   // epochs without improvement
+	Precision string  `json:"precision"`
+	Epoch     int     `json:"epoch"` // epochs done
+	At        int     `json:"at"`    // images done in the current one
+	Step      uint64  `json:"step"`  // steps done in all
+	Scale     float64 `json:"scale"` // of the learning rate, by plateaus
+	Wait      int     `json:"wait"`  // epochs without improvement
 	Best      float64 `json:"best"`
 	BestEpoch int     `json:"best_epoch"`
 	Stopped   bool    `json:"stopped"`
@@ -161,6 +163,9 @@ func (r *run) restore(f *checkpoint.File) error {
 	}
 	if r.state.Images != r.fingerprint() {
 		return errors.New("the run began with other images (give the same --data, --limit, seed and validation)")
+	}
+	if had := cmp.Or(r.state.Precision, nn.Float32.String()); had != r.recipe.Precision {
+		return fmt.Errorf("the run began with precision %s, the recipe says %s (--set precision=%s goes on as it began)", had, r.recipe.Precision, had)
 	}
 	if r.recipe.EMA > 0 {
 		r.ema = make([][]float32, len(r.net.Params()))
