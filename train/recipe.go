@@ -14,6 +14,7 @@ import (
 
 	"mien/runtime/model"
 	"mien/train/arch"
+	"mien/train/nn"
 )
 
 // Recipe is everything that decides what a training run gives, beside the
@@ -25,6 +26,12 @@ type Recipe struct {
 
 	Losses  Losses `yaml:"losses"`  // weight of each head's loss
 	Monitor string `yaml:"monitor"` // head whose validation accuracy chooses the best epoch
+
+	// Precision is float32, or bfloat16: convolutions then multiply values
+	// rounded to bfloat16, forward and backward, and sum in float32; weights,
+	// the optimiser and all else stay float32. It is several times faster on
+	// x86-64 with AMX under Linux, and slower than float32 elsewhere.
+	Precision string `yaml:"precision"`
 
 	Seed        uint64  `yaml:"seed"`
 	Validation  float64 `yaml:"validation"` // part of the training images that validates
@@ -149,7 +156,7 @@ func ParseRecipe(name string, b []byte, set []string) (Recipe, error) {
 func paperRecipe() Recipe {
 	return Recipe{
 		Name: "paper", Arch: "paper", Losses: Losses{Emotion: 2, Gender: 0.1, Race: 1.5, Age: 4}, Monitor: "emotion",
-		Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
+		Precision: "float32", Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
 		Schedule: Schedule{Kind: "plateau", Factor: 0.2, Patience: 5, MinLR: 1e-6},
 	}
 }
@@ -227,6 +234,9 @@ func (r Recipe) check() error {
 	}
 	if _, err := model.HeadByName(r.Monitor); err != nil {
 		return fmt.Errorf("monitor: %w", err)
+	}
+	if _, err := nn.ParsePrecision(r.Precision); err != nil {
+		return fmt.Errorf("precision: %w", err)
 	}
 	const most = 1e9
 	a, l, s := r.Augment, r.Losses, r.Schedule

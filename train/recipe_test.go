@@ -17,7 +17,7 @@ import (
 func TestPaperRecipes(t *testing.T) {
 	want := Recipe{
 		Arch: "paper", Losses: Losses{Emotion: 2, Gender: 0.1, Race: 1.5, Age: 4}, Monitor: "emotion",
-		Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
+		Precision: "float32", Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
 		Schedule: Schedule{Kind: "plateau", Factor: 0.2, Patience: 5, MinLR: 1e-6},
 	}
 	for _, name := range []string{"paper", "paper-single", "paper-finetune"} {
@@ -86,6 +86,7 @@ func TestRecipeErrors(t *testing.T) {
 		"lr: .nan\n":                   {"lr is NaN"},
 		"schedule: {kind: steps}\n":    {`"steps"`, "cosine"},
 		"monitor: mood\n":              {`"mood"`},
+		"precision: half\n":            {`"half"`, "bfloat16"},
 		"validation: 1\n":              {"validation is 1"},
 		"losses: {emotion: 0, age: 0, race: 0, gender: 0}\n": {"losses"},
 	} {

@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -22,11 +23,12 @@ import (
 type state struct {
 	Images    string  `json:"images"`   // fingerprint of the samples and their splits
 	Teachers  string  `json:"teachers"` // fingerprint of their files
-	Epoch     int     `json:"epoch"`    // epochs done
-	At        int     `json:"at"`       // images done in the current one
-	Step      uint64  `json:"step"`     // steps done in all
-	Scale     float64 `json:"scale"`    // of the learning rate, by plateaus
-	Wait      int     `json:"wait"`     // epochs without improvement
+	Precision string  `json:"precision"`
+	Epoch     int     `json:"epoch"` // epochs done
+	At        int     `json:"at"`    // images done in the current one
+	Step      uint64  `json:"step"`  // steps done in all
+	Scale     float64 `json:"scale"` // of the learning rate, by plateaus
+	Wait      int     `json:"wait"`  // epochs without improvement
 	Best      float64 `json:"best"`
 	BestEpoch int     `json:"best_epoch"`
 	Stopped   bool    `json:"stopped"`
@@ -165,6 +167,9 @@ func (r *run) restore(f *checkpoint.File) error {
 	}
 	if r.state.Teachers != r.teachers.hash {
 		return errors.New("the run began with other teachers (give the same --teacher files)")
+	}
+	if had := cmp.Or(r.state.Precision, nn.Float32.String()); had != r.recipe.Precision {
+		return fmt.Errorf("the run began with precision %s, the recipe says %s (--set precision=%s goes on as it began)", had, r.recipe.Precision, had)
 	}
 	if r.recipe.EMA > 0 {
 		r.ema = make([][]float32, len(r.net.Params()))

@@ -174,8 +174,11 @@ func (r *run) network() error {
 			return err
 		}
 	}
-	var err error
-	if r.net, err = nn.New(net, r.recipe.Batch, r.o.Threads); err != nil {
+	precision, err := nn.ParsePrecision(r.recipe.Precision)
+	if err != nil {
+		return fmt.Errorf("train: recipe %s: %w", r.recipe.Name, err)
+	}
+	if r.net, err = nn.NewIn(precision, net, r.recipe.Batch, r.o.Threads); err != nil {
 		return err
 	}
 	r.adam = nn.Adam{LR: r.recipe.LR, WeightDecay: r.recipe.WeightDecay}
@@ -263,7 +266,8 @@ func (r *run) begin() error {
 			return fmt.Errorf("train: %s: %w", r.o.From, err)
 		}
 	}
-	r.state = state{Images: r.fingerprint(), Teachers: r.teachers.hash, Scale: 1, Best: -1, Sums: make([]sums, len(r.heads))}
+	r.state = state{Images: r.fingerprint(), Teachers: r.teachers.hash,
+		Precision: r.recipe.Precision, Scale: 1, Best: -1, Sums: make([]sums, len(r.heads))}
 	if r.recipe.EMA > 0 {
 		for _, p := range r.net.Params() {
 			r.ema = append(r.ema, append([]float32(nil), p.Value...))

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,13 +26,13 @@ import (
 // MIEN_TEST_CHILD it trains in that folder.
 func TestMain(m *testing.M) {
 	if faces := os.Getenv("MIEN_TEST_CHILD"); faces != "" {
-		os.Exit(child(faces, os.Getenv("MIEN_TEST_OUT"), os.Getenv("MIEN_TEST_RESUME") != ""))
+		os.Exit(child(faces, os.Getenv("MIEN_TEST_OUT"), os.Getenv("MIEN_TEST_PRECISION"), os.Getenv("MIEN_TEST_RESUME") != ""))
 	}
 	os.Exit(m.Run())
 }
 
-func child(faces, out string, resume bool) int {
-	o, err := killOptions(faces, out)
+func child(faces, out, precision string, resume bool) int {
+	o, err := killOptions(faces, out, precision)
 	if err == nil {
 		o.Resume, o.SaveEvery = resume, time.Nanosecond // a save at every step
 		o.Progress = func(Progress) {
@@ -48,8 +49,8 @@ func child(faces, out string, resume bool) int {
 }
 
 // killOptions is the run that is killed.
-func killOptions(faces, out string) (Options, error) {
-	r, err := LoadRecipe("paper", testKeys)
+func killOptions(faces, out, precision string) (Options, error) {
+	r, err := LoadRecipe("paper", append(slices.Clone(testKeys), "precision="+precision))
 	if err != nil {
 		return Options{}, err
 	}
@@ -78,9 +79,15 @@ func finalState(t *testing.T, out string) (last, best []byte, log []Epoch) {
 // A run that is killed with SIGKILL again and again, at no chosen instant,
 // ends with the bytes of one that never was.
 func TestKillAndResumeBitForBit(t *testing.T) {
+	for _, p := range []nn.Precision{nn.Float32, nn.Bfloat16} {
+		t.Run(p.String(), func(t *testing.T) { killAndResume(t, p.String()) })
+	}
+}
+
+func killAndResume(t *testing.T, precision string) {
 	faces := t.TempDir()
 	drawFaces(t, faces, 20)
-	whole, err := killOptions(faces, t.TempDir())
+	whole, err := killOptions(faces, t.TempDir(), precision)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +98,7 @@ func TestKillAndResumeBitForBit(t *testing.T) {
 	kills := 0
 	for steps := 1; ; steps++ {
 		_, err := os.Stat(filepath.Join(out, LastFile))
-		if killed := runChild(t, faces, out, err == nil, steps); !killed {
+		if killed := runChild(t, faces, out, precision, err == nil, steps); !killed {
 			break
 		}
 		kills++
@@ -119,14 +126,14 @@ func TestKillAndResumeBitForBit(t *testing.T) {
 // runChild trains in another process and kills it within the step or two after
 // the given number, so that a fast machine is killed as often as a slow one. It
 // reports whether the child was killed before its end.
-func runChild(t *testing.T, faces, out string, resume bool, steps int) (killed bool) {
+func runChild(t *testing.T, faces, out, precision string, resume bool, steps int) (killed bool) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), "MIEN_TEST_CHILD="+faces, "MIEN_TEST_OUT="+out)
+	cmd.Env = append(os.Environ(), "MIEN_TEST_CHILD="+faces, "MIEN_TEST_OUT="+out, "MIEN_TEST_PRECISION="+precision)
 	if resume {
 		cmd.Env = append(cmd.Env, "MIEN_TEST_RESUME=1")
 	}
@@ -323,6 +330,9 @@ func TestRefusals(t *testing.T) {
 		x.Resume = true
 		x.Sets = []*data.Set{{Samples: x.Sets[0].Samples[1:]}}
 	}, "other images", LastFile)
+	refuse("another precision", func(x *Options) {
+		x.Resume, x.Recipe.Precision = true, "bfloat16"
+	}, "began with precision float32", "--set precision=float32", LastFile)
 	refuse("another network", func(x *Options) {
 		x.Resume = true
 		x.Net.Body[0].Out = 5

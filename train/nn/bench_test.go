@@ -11,16 +11,18 @@ import (
 // backward, Adam.
 func BenchmarkStep(b *testing.B) {
 	for _, name := range []string{"paper", "edge"} {
-		b.Run(name, func(b *testing.B) { benchmarkStep(b, name) })
+		for p := range precisions {
+			b.Run(name+"/"+Precision(p).String(), func(b *testing.B) { benchmarkStep(b, Precision(p), name) })
+		}
 	}
 }
 
-func benchmarkStep(b *testing.B, name string) {
+func benchmarkStep(b *testing.B, p Precision, name string) {
 	a, err := arch.ByName(name)
 	if err != nil {
 		b.Fatal(err)
 	}
-	n, err := New(a, 32, 2)
+	n, err := NewIn(p, a, 32, 2)
 	if err != nil {
 		b.Fatal(err)
 	}

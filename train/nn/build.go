@@ -9,7 +9,9 @@ import (
 
 // builder turns the list of layers into running ones.
 type builder struct {
-	net   *Net
+	net       *Net
+	precision Precision
+
 	named map[string]int // the output of a layer, by its index in outs
 	outs  []output
 	mem   arena
@@ -189,6 +191,9 @@ func (b *builder) convolution(l arch.Layer, in *tensor, stride int) (*tensor, []
 	}
 	out := newTensor(n.batch, g.h, g.w, l.Out)
 	w, bias := b.weights(l, l.Out, in.c, l.Kernel, l.Kernel)
+	if b.precision == Bfloat16 {
+		return out, []layer{newBfloatConv(g, n.batch, in, out, w, bias, n.work)}, nil
+	}
 	if hasWinograd(g, in, l.Out) {
 		return out, []layer{newWinograd(g, n.batch, in, out, w, bias, n.work, &b.mem)}, nil
 	}

@@ -169,7 +169,7 @@ func (c *conv) gatherPlanes(worker int, x []float32, r int) []float32 {
 // gatherWindows copies a window's rows, which lie together in the picture.
 func (c *conv) gatherWindows(worker int, x []float32, r int) []float32 {
 	col := c.col[worker]
-	c.windows(r, func(at, from, before, inside, after int) {
+	c.g.windows(c.in, r, c.rows, func(at, from, before, inside, after int) {
 		clear(col[at : at+before])
 		copy(col[at+before:at+before+inside], x[from:])
 		clear(col[at+before+inside : at+before+inside+after])
@@ -179,30 +179,9 @@ func (c *conv) gatherWindows(worker int, x []float32, r int) []float32 {
 
 // scatter adds windows back to where gather took them from.
 func (c *conv) scatter(col, dx []float32, r int) {
-	c.windows(r, func(at, from, before, inside, _ int) {
+	c.g.windows(c.in, r, c.rows, func(at, from, before, inside, _ int) {
 		if inside > 0 {
 			kernel.Add(dx[from:from+inside], col[at+before:])
 		}
 	})
-}
-
-// windows visits every row of every window of c.rows output rows from r on:
-// where it is among the windows and in the picture, and how many of its
-// values are before, inside and after the picture.
-func (c *conv) windows(r int, f func(at, from, before, inside, after int)) {
-	k, ci, at := c.g.k, c.in.c, 0
-	for oy := r; oy < min(r+c.rows, c.out.h); oy++ {
-		for ox := range c.out.w {
-			x := ox*c.g.stride - c.g.padX
-			before, after := max(0, -x), max(0, x+k-c.in.w)
-			for ky := range k {
-				if y := oy*c.g.stride + ky - c.g.padY; y >= 0 && y < c.in.h {
-					f(at, (y*c.in.w+x+before)*ci, before*ci, (k-before-after)*ci, after*ci)
-				} else {
-					f(at, 0, k*ci, 0, 0)
-				}
-				at += k * ci
-			}
-		}
-	}
 }

@@ -25,3 +25,24 @@ func samePad(in, k, stride int) (out, before int) {
 func valid(in *tensor, k, stride int) geometry {
 	return geometry{k: k, stride: stride, h: (in.h-k)/stride + 1, w: (in.w-k)/stride + 1}
 }
+
+// windows visits every row of every window of n output rows from r on: where
+// it is among the windows and in the picture, and how many of its values are
+// before, inside and after the picture.
+func (g geometry) windows(in *tensor, r, n int, f func(at, from, before, inside, after int)) {
+	k, ci, at := g.k, in.c, 0
+	for oy := r; oy < min(r+n, g.h); oy++ {
+		for ox := range g.w {
+			x := ox*g.stride - g.padX
+			before, after := max(0, -x), max(0, x+k-in.w)
+			for ky := range k {
+				if y := oy*g.stride + ky - g.padY; y >= 0 && y < in.h {
+					f(at, (y*in.w+x+before)*ci, before*ci, (k-before-after)*ci, after*ci)
+				} else {
+					f(at, 0, k*ci, 0, 0)
+				}
+				at += k * ci
+			}
+		}
+	}
+}

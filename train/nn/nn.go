@@ -84,15 +84,20 @@ type probe struct {
 }
 
 // New makes a network for batches of at most batch pictures, which computes
-// on that number of threads. Its parameters are zero until Init.
+// on that number of threads, in float32. Its parameters are zero until Init.
 func New(net arch.Net, batch, threads int) (*Net, error) {
+	return NewIn(Float32, net, batch, threads)
+}
+
+// NewIn is New for convolutions of any precision.
+func NewIn(p Precision, net arch.Net, batch, threads int) (*Net, error) {
 	if batch < 1 || threads < 1 {
 		return nil, fmt.Errorf("nn: %s: batch %d and threads %d must be at least 1", net.Name, batch, threads)
 	}
 	useKernels()
 	n := &Net{Arch: net, batch: batch, work: newWorkers(threads)}
 	n.adamF = n.adamPart
-	b := builder{net: n, named: map[string]int{}}
+	b := builder{net: n, precision: p, named: map[string]int{}}
 	if err := b.build(); err != nil {
 		return nil, fmt.Errorf("nn: %s: %w", net.Name, err)
 	}

@@ -26,7 +26,12 @@ func block() arch.Net {
 
 func mustNew(t *testing.T, a arch.Net, batch, threads int) *Net {
 	t.Helper()
-	n, err := New(a, batch, threads)
+	return mustNewIn(t, Float32, a, batch, threads)
+}
+
+func mustNewIn(t *testing.T, p Precision, a arch.Net, batch, threads int) *Net {
+	t.Helper()
+	n, err := NewIn(p, a, batch, threads)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +61,12 @@ func train(t *testing.T, n *Net, batches []*Batch) ([]float32, float64) {
 
 // TestThreads: the number of threads changes no bit of a trained network.
 func TestThreads(t *testing.T) {
+	for _, p := range []Precision{Float32, Bfloat16} {
+		t.Run(p.String(), func(t *testing.T) { testThreads(t, p) })
+	}
+}
+
+func testThreads(t *testing.T, p Precision) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	a := block()
 	var batches []*Batch
@@ -64,7 +75,7 @@ func TestThreads(t *testing.T) {
 	}
 	var want []float32
 	for _, threads := range []int{1, 2, 3, 7} {
-		n := mustNew(t, a, 9, threads)
+		n := mustNewIn(t, p, a, 9, threads)
 		n.Init(5)
 		got, _ := train(t, n, batches)
 		if want == nil {
@@ -79,7 +90,13 @@ func TestThreads(t *testing.T) {
 }
 
 func TestStepAllocatesNothing(t *testing.T) {
-	n, adam, lw := mustNew(t, block(), 8, 2), Adam{}, []float64{1, 1}
+	for _, p := range []Precision{Float32, Bfloat16} {
+		t.Run(p.String(), func(t *testing.T) { testAllocations(t, p) })
+	}
+}
+
+func testAllocations(t *testing.T, p Precision) {
+	n, adam, lw := mustNewIn(t, p, block(), 8, 2), Adam{}, []float64{1, 1}
 	n.Init(1)
 	b := randomBatch(rand.New(rand.NewPCG(3, 3)), 8, n.Arch.Heads)
 	step := func() {

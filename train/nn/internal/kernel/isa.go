@@ -30,6 +30,12 @@ type isa struct {
 	affine      func(n, v int, y, x, scale, shift *float32)
 	gradMoments func(n, v int, g, x, sum, dot, mean *float32)
 	affine2     func(n, v int, g, x, a, b, d *float32)
+
+	// On bfloat16; nil where there is only the Go loop.
+	round    func(n int, x *float32, y *BF16)
+	pairs    func(steps int, x, y *BF16, row int)
+	planes   func(steps int, x, y *BF16, row, plane int)
+	mulTiles func(blocks, steps int, offs *int, a *BF16, row int, b *BF16, c *float32, ldc, add int)
 }
 
 // portable runs the Go loops: nothing is as long as one of its vectors.
@@ -64,4 +70,14 @@ var (
 	oneTable   = [1]float32{1}
 	mixTable   = [4]uint32{mixA, mixB, 8, 16}
 	countTable = [16]uint32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+	roundTable = [2]uint32{1, 0x7fff}
+	pairTable  = interleaved()
 )
+
+// interleaved takes 32 values of each of two rows in turns.
+func interleaved() (t [64]uint16) {
+	for i := range t {
+		t[i] = uint16(i/2 + i%2*32)
+	}
+	return t
+}

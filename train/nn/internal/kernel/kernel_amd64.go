@@ -10,6 +10,9 @@ import x86 "golang.org/x/sys/cpu"
 func sets() []isa {
 	var s []isa
 	if x := &x86.X86; x.HasAVX512F && x.HasAVX512DQ && x.HasAVX512BW && x.HasAVX512VL {
+		if hasTiles() {
+			s = append(s, amx())
+		}
 		s = append(s, avx512)
 	}
 	if x86.X86.HasAVX2 && x86.X86.HasFMA {
@@ -48,6 +51,16 @@ var avx512 = isa{
 	affine:          affineAVX512,
 	gradMoments:     gradMomentsAVX512,
 	affine2:         affine2AVX512,
+	round:           roundBFAVX512,
+	pairs:           pairsAVX512,
+	planes:          planesAVX512,
+}
+
+// amx is AVX-512 with tiles.
+func amx() isa {
+	s := avx512
+	s.name, s.mulTiles = "AMX", mulTilesAMX
+	return s
 }
 
 var avx2 = isa{

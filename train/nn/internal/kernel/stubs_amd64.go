@@ -283,3 +283,15 @@ func normPoolMomentsAVX2(n, v, row int, p0, p1, p2, p3, p4, p5 *float32)
 
 //go:noescape
 func normPoolGradAVX2(n, v, row int, p0, p1, p2, p3, p4, p5 *float32)
+
+//go:noescape
+func roundBFAVX512(n int, p0 *float32, p1 *BF16)
+
+//go:noescape
+func pairsAVX512(steps int, p0, p1 *BF16, row int)
+
+//go:noescape
+func planesAVX512(steps int, p0, p1 *BF16, row, plane int)
+
+//go:noescape
+func mulTilesAMX(blocks, steps int, offs *int, a *BF16, row int, b *BF16, c *float32, ldc, add int)

@@ -1,5 +1,6 @@
-// Command gen writes the assembly of package kernel: every kernel once for
-// AVX-512 and once for AVX2, from one description. Run it in the package's
+// Command gen writes the assembly of package kernel: every kernel on float32
+// once for AVX-512 and once for AVX2, from one description, and those on
+// bfloat16 for AVX-512 and AMX. Run it in the package's
 // directory by `go generate`; a test compares what it writes with the files.
 package main
 
@@ -27,6 +28,8 @@ func files() map[string]string {
 		all["loops_"+suffix+"_amd64.s"] = loops(isa)
 		all["transform_"+suffix+"_amd64.s"] = transforms(isa)
 	}
+	all["bfloat_avx512_amd64.s"] = bfloat()
+	all["tiles_amx_amd64.s"] = amx()
 	return all
 }
 
