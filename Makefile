@@ -12,6 +12,11 @@ export GOFLAGS := -tags=tflite -buildvcs=false
 export CGO_ENABLED := 1
 export CGO_CFLAGS := -O2 -g -I$(CURDIR)/build/tflite/include
 
+# The TensorFlow Lite library is to be had for these systems, through npm, and
+# linked by gcc. Elsewhere the programs are built in Go alone and the portable
+# engine runs the models.
+LIBRARY := $(and $(filter Linux/x86_64 Linux/aarch64,$(shell uname -sm | tr ' ' /)),$(shell command -v gcc),$(shell command -v npm))
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION)
 
@@ -50,12 +55,21 @@ build/bin/staticcheck:
 all: bin/mien bin/miend ## build both programs
 
 .PHONY: bin/mien
-bin/mien: setup ## the workstation tool: train, quantise, prove, deploy
+bin/mien: $(if $(LIBRARY),setup,without-library) ## the workstation tool: train, quantise, prove, deploy
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/mien ./tools/mien
 
 .PHONY: bin/miend
-bin/miend: setup ## the firmware, for this workstation
+bin/miend: $(if $(LIBRARY),setup,without-library) ## the firmware, for this workstation
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/miend ./device/cmd/miend
+
+ifndef LIBRARY
+bin/mien bin/miend: export GOFLAGS := -buildvcs=false
+bin/mien bin/miend: export CGO_ENABLED := 0
+endif
+
+.PHONY: without-library
+without-library:
+	@echo "without the TensorFlow Lite library (that takes Linux on amd64 or arm64, gcc and npm): the portable engine, Go alone, runs the models"
 
 # The glibc floor is that of the oldest system that a board has: see zig.sh.
 .PHONY: firmware
@@ -69,13 +83,13 @@ deb: firmware bin/miend ## the Debian package for BOARD: program, library, model
 	@boards/deb/deb.sh $(BOARD)
 
 .PHONY: demo
-demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a face
+demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a face; Go and make are enough
 	bin/miend demo --out build/demo
 
 # --- tests ----------------------------------------------------------------
 
 .PHONY: test
-test: setup-test lint test-go test-pure test-noasm test-kernels cross test-arm64 e2e ## every test there is; sets itself up
+test: setup-test lint test-go test-pure test-lean test-noasm test-kernels cross test-arm64 e2e ## every test there is; sets itself up
 	@echo "make test: all passed"
 
 .PHONY: lint
@@ -99,6 +113,18 @@ RACE = ./camera/... ./device/... ./runtime/track/... ./runtime/tflite/... ./boar
 test-pure: ## the Go tests of a build without cgo and without the TensorFlow Lite library
 	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go vet ./...
 	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test ./runtime/... ./device/... ./quant/tflite/...
+
+# What make demo needs, and nothing else.
+LEAN := go make bash git uname tr
+
+.PHONY: test-lean
+test-lean: ## make demo where there is neither gcc nor npm
+	@rm -rf build/lean && mkdir -p build/lean
+	@for c in $(LEAN); do ln -s "$$(command -v $$c)" build/lean/; done
+	PATH=$(CURDIR)/build/lean MAKEFLAGS= make demo >build/demo-lean.txt || { cat build/demo-lean.txt >&2; exit 1; }
+	grep '^without the TensorFlow Lite library' build/demo-lean.txt
+	grep '^portable .* [0-9]* thread' build/demo-lean.txt
+	grep 'readings in .* s, [1-9][0-9]* with a face' build/demo-lean.txt
 
 .PHONY: test-noasm
 test-noasm: ## the trainer's and the portable engine's tests without assembly
