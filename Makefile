@@ -20,6 +20,9 @@ LIBRARY := $(and $(filter Linux/x86_64 Linux/aarch64,$(shell uname -sm | tr ' ' 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION)
 
+# The compiler for arm64 and the headers that it only recommends.
+ARM64_GCC := aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdlib.h:libc6-dev-arm64-cross
+
 # How this machine runs arm64 programs.
 ARM64_QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(CURDIR)/build/tflite/linux_arm64
 
@@ -42,7 +45,7 @@ build/tflite:
 .PHONY: setup-test
 setup-test: setup
 	@tools/setup/need.sh npm:npm gcc:gcc git:git flatc:flatbuffers-compiler mosquitto:mosquitto chromium:chromium \
-	    aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross \
+	    $(ARM64_GCC) /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross \
 	    qemu-aarch64:qemu-user qemu-system-aarch64:qemu-system-arm dtc:device-tree-compiler fdtput:device-tree-compiler \
 	    modinfo:kmod mke2fs:e2fsprogs jq:jq lintian:lintian systemd-analyze:systemd man:man-db
 
@@ -107,7 +110,7 @@ test-go: setup ## the Go tests of this workstation, those with goroutines under 
 	go test -tags tflite,edgetpu ./runtime/tflite
 	go test -race $(RACE)
 
-RACE = ./camera/... ./device/... ./runtime/track/... ./runtime/tflite/... ./boards/...
+RACE = ./camera/... ./device/... ./runtime/track/... ./runtime/tflite/... ./runtime/portable ./boards/...
 
 .PHONY: test-pure
 test-pure: ## the Go tests of a build without cgo and without the TensorFlow Lite library
@@ -176,7 +179,7 @@ bench-load: ## frame rate with 100 slow clients and no broker against alone; how
 
 .PHONY: bench-engines
 bench-engines: setup ## the engines' latency here and instructions on arm64; last line: ratio of portable to the library, int8
-	@tools/setup/need.sh gcc:gcc aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-aarch64:qemu-user
+	@tools/setup/need.sh gcc:gcc $(ARM64_GCC) /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross qemu-aarch64:qemu-user
 	@mkdir -p build/bench
 	gcc -O2 -fPIC -shared -o build/bench/insns.so tools/benchengines/plugin/insns.c
 	go build -o build/bench/engines ./tools/benchengines
