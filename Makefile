@@ -12,8 +12,16 @@ export GOFLAGS := -tags=tflite -buildvcs=false
 export CGO_ENABLED := 1
 export CGO_CFLAGS := -O2 -g -I$(CURDIR)/build/tflite/include
 
+# The TensorFlow Lite library is to be had for these systems, through npm, and
+# linked by gcc. Elsewhere the programs are built in Go alone and the portable
+# engine runs the models.
+LIBRARY := $(and $(filter Linux/x86_64 Linux/aarch64,$(shell uname -sm | tr ' ' /)),$(shell command -v gcc),$(shell command -v npm))
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION)
+
+# The compiler for arm64 and the headers that it only recommends.
+ARM64_GCC := aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdlib.h:libc6-dev-arm64-cross
 
 # How this machine runs arm64 programs.
 ARM64_QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(CURDIR)/build/tflite/linux_arm64
@@ -37,7 +45,7 @@ build/tflite:
 .PHONY: setup-test
 setup-test: setup
 	@tools/setup/need.sh npm:npm gcc:gcc git:git flatc:flatbuffers-compiler mosquitto:mosquitto chromium:chromium \
-	    aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross \
+	    $(ARM64_GCC) /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross \
 	    qemu-aarch64:qemu-user qemu-system-aarch64:qemu-system-arm dtc:device-tree-compiler fdtput:device-tree-compiler \
 	    modinfo:kmod mke2fs:e2fsprogs jq:jq lintian:lintian systemd-analyze:systemd man:man-db
 
@@ -50,12 +58,21 @@ build/bin/staticcheck:
 all: bin/mien bin/miend ## build both programs
 
 .PHONY: bin/mien
-bin/mien: setup ## the workstation tool: train, quantise, prove, deploy
+bin/mien: $(if $(LIBRARY),setup,without-library) ## the workstation tool: train, quantise, prove, deploy
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/mien ./tools/mien
 
 .PHONY: bin/miend
-bin/miend: setup ## the firmware, for this workstation
+bin/miend: $(if $(LIBRARY),setup,without-library) ## the firmware, for this workstation
 	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/miend ./device/cmd/miend
+
+ifndef LIBRARY
+bin/mien bin/miend: export GOFLAGS := -buildvcs=false
+bin/mien bin/miend: export CGO_ENABLED := 0
+endif
+
+.PHONY: without-library
+without-library:
+	@echo "without the TensorFlow Lite library (that takes Linux on amd64 or arm64, gcc and npm): the portable engine, Go alone, runs the models"
 
 # The glibc floor is that of the oldest system that a board has: see zig.sh.
 .PHONY: firmware
@@ -69,13 +86,13 @@ deb: firmware bin/miend ## the Debian package for BOARD: program, library, model
 	@boards/deb/deb.sh $(BOARD)
 
 .PHONY: demo
-demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a face
+demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a face; Go and make are enough
 	bin/miend demo --out build/demo
 
 # --- tests ----------------------------------------------------------------
 
 .PHONY: test
-test: setup-test lint test-go test-pure test-noasm test-kernels cross test-arm64 e2e ## every test there is; sets itself up
+test: setup-test lint test-go test-pure test-lean test-noasm test-kernels cross test-arm64 e2e ## every test there is; sets itself up
 	@echo "make test: all passed"
 
 .PHONY: lint
@@ -93,12 +110,24 @@ test-go: setup ## the Go tests of this workstation, those with goroutines under 
 	go test -tags tflite,edgetpu ./runtime/tflite
 	go test -race $(RACE)
 
-RACE = ./camera/... ./device/... ./runtime/track/... ./runtime/tflite/... ./boards/...
+RACE = ./camera/... ./device/... ./runtime/track/... ./runtime/tflite/... ./runtime/portable ./boards/...
 
 .PHONY: test-pure
 test-pure: ## the Go tests of a build without cgo and without the TensorFlow Lite library
 	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go vet ./...
 	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test ./runtime/... ./device/... ./quant/tflite/...
+
+# What make demo needs, and nothing else.
+LEAN := go make bash git uname tr
+
+.PHONY: test-lean
+test-lean: ## make demo where there is neither gcc nor npm
+	@rm -rf build/lean && mkdir -p build/lean
+	@for c in $(LEAN); do ln -s "$$(command -v $$c)" build/lean/; done
+	PATH=$(CURDIR)/build/lean MAKEFLAGS= make demo >build/demo-lean.txt || { cat build/demo-lean.txt >&2; exit 1; }
+	grep '^without the TensorFlow Lite library' build/demo-lean.txt
+	grep '^portable .* [0-9]* thread' build/demo-lean.txt
+	grep 'readings in .* s, [1-9][0-9]* with a face' build/demo-lean.txt
 
 .PHONY: test-noasm
 test-noasm: ## the trainer's and the portable engine's tests without assembly
@@ -150,7 +179,7 @@ bench-load: ## frame rate with 100 slow clients and no broker against alone; how
 
 .PHONY: bench-engines
 bench-engines: setup ## the engines' latency here and instructions on arm64; last line: ratio of portable to the library, int8
-	@tools/setup/need.sh gcc:gcc aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-aarch64:qemu-user
+	@tools/setup/need.sh gcc:gcc $(ARM64_GCC) /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross qemu-aarch64:qemu-user
 	@mkdir -p build/bench
 	gcc -O2 -fPIC -shared -o build/bench/insns.so tools/benchengines/plugin/insns.c
 	go build -o build/bench/engines ./tools/benchengines

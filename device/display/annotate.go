@@ -71,7 +71,7 @@ func (a *Annotator) Draw(frame *image.Gray, r *device.Reading, lines []signal.Li
 	out := image.NewRGBA(image.Rect(0, 0, pictureW+panelW, pictureH+footH))
 	draw.Draw(out, out.Rect, image.NewUniform(ground), image.Point{}, draw.Src)
 	at, scale := fit(frame.Rect)
-	xdraw.CatmullRom.Scale(out, at, frame, frame.Rect, draw.Src, nil)
+	xdraw.ApproxBiLinear.Scale(out, at, frame, frame.Rect, draw.Src, nil) // smoother ones need 15 MB
 	for i := range r.Faces {
 		a.face(out, &r.Faces[i], at.Min, scale, i == 0)
 	}

@@ -1,111 +1,102 @@
 package status
 
 import (
+	"bytes"
 	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"strconv"
+	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// metrics reads everything when it is asked, so that it costs nothing when
-// nobody does. The registry is this server's own.
-type metrics struct {
-	registry *prometheus.Registry
-	hub      *hub
-	ready, fps, frames, readings, dropped, restarts, faces, stages, temperature, line,
-	streams, lost, unencodable, queued, sent, outLost, connected *prometheus.Desc
+// metrics answers /metrics in the text format of Prometheus, version 0.0.4. It
+// reads everything when it is asked, so that it costs nothing when nobody does.
+func (s *Server) metrics(w http.ResponseWriter, _ *http.Request) {
+	var x exposition
+	s.hub.expose(&x)
+	exposeGo(&x)
+	exposeProcess(&x)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_, _ = w.Write(x.Bytes()) // a client that has gone is no news
 }
 
-func newMetrics(h *hub, more []prometheus.Collector) (*metrics, error) {
-	d := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("mien_"+name, help, labels, nil)
-	}
-	m := &metrics{registry: prometheus.NewRegistry(), hub: h,
-		ready:       d("ready", "1 while the device is ready."),
-		fps:         d("frames_per_second", "Readings a second of late."),
-		frames:      d("frames_total", "Readings made since start."),
-		readings:    d("status_readings_total", "Readings handed to the status page: divide the stages by it."),
-		dropped:     d("frames_dropped_total", "Frames that a newer one overwrote before their turn."),
-		restarts:    d("camera_restarts_total", "Times the camera was opened again."),
-		faces:       d("faces", "Faces that count in the last reading."),
-		stages:      d("stage_seconds_total", "Time that all frames together have spent in a stage.", "stage"),
-		temperature: d("temperature_celsius", "Temperature of the processor."),
-		line:        d("line_active", "1 while an output line is active.", "line"),
-		streams:     d("event_streams", "Clients of the event stream."),
-		lost:        d("event_stream_lost_total", "Messages that slow clients missed."),
-		unencodable: d("unencodable_total", "News that could not be written as JSON."),
-		queued:      d("mqtt_queued", "MQTT messages that wait."),
-		sent:        d("mqtt_sent_total", "MQTT messages that the broker has acknowledged."),
-		outLost:     d("mqtt_lost_total", "MQTT messages dropped because the queue was full."),
-		connected:   d("mqtt_connected", "1 while connected to the MQTT broker."),
-	}
-	all := append([]prometheus.Collector{m, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}, more...)
-	for _, c := range all {
-		if err := m.registry.Register(c); err != nil {
-			return nil, fmt.Errorf("status: metrics: %w", err)
-		}
-	}
-	return m, nil
+// exposition collects metrics as text. The library that Prometheus has for this
+// brings protocol buffers, a sixth of the program.
+type exposition struct{ bytes.Buffer }
+
+func (x *exposition) family(kind, name, help string) {
+	fmt.Fprintf(x, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
 }
 
-// Describe implements prometheus.Collector.
-func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.ready, m.fps, m.frames, m.readings, m.dropped, m.restarts, m.faces, m.stages,
-		m.temperature, m.line, m.streams, m.lost, m.unencodable, m.queued, m.sent, m.outLost, m.connected} {
-		ch <- d
+var escaped = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+
+// sample writes one value; with a label when that has a name.
+func (x *exposition) sample(name string, v float64, label, is string) {
+	x.WriteString(name)
+	if label != "" {
+		fmt.Fprintf(x, `{%s="%s"}`, label, escaped.Replace(strings.ToValidUTF8(is, "\ufffd")))
 	}
+	x.WriteByte(' ')
+	x.Write(strconv.AppendFloat(nil, v, 'g', -1, 64))
+	x.WriteByte('\n')
 }
 
-// Collect implements prometheus.Collector.
-func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	add := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
-		// Fails on a label that is no UTF-8; one metric less is better than none.
-		if c, err := prometheus.NewConstMetric(d, kind, v, labels...); err == nil {
-			ch <- c
-		}
+func (x *exposition) gauge(name, help string, v float64) {
+	x.family("gauge", name, help)
+	x.sample(name, v, "", "")
+}
+
+func (x *exposition) counter(name, help string, v float64) {
+	x.family("counter", name, help)
+	x.sample(name, v, "", "")
+}
+
+// expose writes the device's own metrics.
+func (h *hub) expose(x *exposition) {
+	s := h.look()
+	x.gauge("mien_ready", "1 while the device is ready.", one(s.Health.Ready))
+	x.gauge("mien_frames_per_second", "Readings a second of late.", s.Health.FrameRate)
+	x.counter("mien_frames_total", "Readings made since start.", float64(s.Health.Frames))
+	x.counter("mien_frames_dropped_total", "Frames that a newer one overwrote before their turn.", float64(s.Health.Dropped))
+	x.counter("mien_camera_restarts_total", "Times the camera was opened again.", float64(s.Health.Restarts))
+	if s.Health.Celsius != 0 {
+		x.gauge("mien_temperature_celsius", "Temperature of the processor.", s.Health.Celsius)
 	}
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) { add(d, prometheus.GaugeValue, v, labels...) }
-	count := func(d *prometheus.Desc, v uint64) { add(d, prometheus.CounterValue, float64(v)) }
-	s := m.hub.look()
-	h := s.Health
-	gauge(m.ready, one(h.Ready))
-	gauge(m.fps, h.FrameRate)
-	count(m.frames, h.Frames)
-	count(m.dropped, h.Dropped)
-	count(m.restarts, h.Restarts)
-	if h.Celsius != 0 {
-		gauge(m.temperature, h.Celsius)
-	}
+	x.family("gauge", "mien_line_active", "1 while an output line is active.")
 	once := map[string]bool{} // the same line twice would make the whole answer an error
 	for _, l := range s.Lines {
 		if !once[l.Name] {
-			gauge(m.line, one(l.Active), l.Name)
+			x.sample("mien_line_active", one(l.Active), "line", l.Name)
 		}
 		once[l.Name] = true
 	}
 	if o := s.Outbox; o != nil {
-		gauge(m.connected, one(o.Connected))
-		gauge(m.queued, float64(o.Queued))
-		count(m.sent, o.Sent)
-		count(m.outLost, o.Lost)
+		x.gauge("mien_mqtt_connected", "1 while connected to the MQTT broker.", one(o.Connected))
+		x.gauge("mien_mqtt_queued", "MQTT messages that wait.", float64(o.Queued))
+		x.counter("mien_mqtt_sent_total", "MQTT messages that the broker has acknowledged.", float64(o.Sent))
+		x.counter("mien_mqtt_lost_total", "MQTT messages dropped because the queue was full.", float64(o.Lost))
 	}
-	m.hub.in.Lock()
-	t, frames := m.hub.in.stages, m.hub.in.frames
-	m.hub.in.Unlock()
-	count(m.readings, frames)
-	for name, d := range map[string]time.Duration{"wait": t.Wait, "detect": t.Detect, "align": t.Align,
-		"predict": t.Predict, "track": t.Track, "signal": t.Signal, "total": t.Total} {
-		add(m.stages, prometheus.CounterValue, d.Seconds(), name)
+	h.in.Lock()
+	t, frames := h.in.stages, h.in.frames
+	h.in.Unlock()
+	x.counter("mien_status_readings_total", "Readings handed to the status page: divide the stages by it.", float64(frames))
+	x.family("counter", "mien_stage_seconds_total", "Time that all frames together have spent in a stage.")
+	for _, stage := range []struct {
+		name string
+		took time.Duration
+	}{{"wait", t.Wait}, {"detect", t.Detect}, {"align", t.Align}, {"predict", t.Predict}, {"track", t.Track}, {"signal", t.Signal}, {"total", t.Total}} {
+		x.sample("mien_stage_seconds_total", stage.took.Seconds(), "stage", stage.name)
 	}
-	m.hub.out.Lock()
-	streams, lost, bad, faces := len(m.hub.out.clients), m.hub.out.lost, m.hub.out.unencodable, m.hub.out.faces
-	m.hub.out.Unlock()
-	gauge(m.faces, float64(faces))
-	gauge(m.streams, float64(streams))
-	count(m.lost, lost)
-	count(m.unencodable, bad)
+	h.out.Lock()
+	streams, lost, bad, faces := len(h.out.clients), h.out.lost, h.out.unencodable, h.out.faces
+	h.out.Unlock()
+	x.gauge("mien_faces", "Faces that count in the last reading.", float64(faces))
+	x.gauge("mien_event_streams", "Clients of the event stream.", float64(streams))
+	x.counter("mien_event_stream_lost_total", "Messages that slow clients missed.", float64(lost))
+	x.counter("mien_unencodable_total", "News that could not be written as JSON.", float64(bad))
 }
 
 func one(b bool) float64 {
@@ -113,4 +104,54 @@ func one(b bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// exposeGo writes what Go knows of itself, under the names that Prometheus's
+// own library gives it.
+func exposeGo(x *exposition) {
+	v := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+	metrics.Read(v)
+	x.gauge("go_goroutines", "Goroutines that exist.", float64(runtime.NumGoroutine()))
+	x.gauge("go_memstats_heap_alloc_bytes", "Bytes of objects on the heap, dead ones not yet freed among them.", float64(v[0].Value.Uint64()))
+	x.gauge("go_memstats_sys_bytes", "Bytes of memory that Go has from the system.", float64(v[1].Value.Uint64()))
+	x.counter("go_gc_cycles_total", "Garbage collections completed.", float64(v[2].Value.Uint64()))
+	x.family("gauge", "go_info", "The version of Go that built this program.")
+	x.sample("go_info", 1, "version", runtime.Version())
+}
+
+// Of Linux: ticks of the clock in a second as /proc counts them on every
+// system, and the first of the fields of /proc/self/stat that follow the name.
+const (
+	ticks     = 100
+	firstStat = 3
+)
+
+// exposeProcess writes what the kernel knows of this process; nothing where
+// there is no /proc. See proc_pid_stat(5).
+func exposeProcess(x *exposition) {
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // names may hold anything
+	field := func(n int) float64 {
+		if n -= firstStat; n < len(fields) {
+			v, _ := strconv.ParseFloat(fields[n], 64)
+			return v
+		}
+		return 0
+	}
+	x.counter("process_cpu_seconds_total", "Time of processors used.", (field(14)+field(15))/ticks)
+	x.gauge("process_virtual_memory_bytes", "Bytes of addresses in use.", field(23))
+	x.gauge("process_resident_memory_bytes", "Bytes of memory in use.", field(24)*float64(os.Getpagesize()))
+	if fds, err := os.ReadDir("/proc/self/fd"); err == nil {
+		x.gauge("process_open_fds", "Open files.", float64(len(fds)))
+	}
+	if boot, err := os.ReadFile("/proc/stat"); err == nil {
+		_, after, _ := strings.Cut(string(boot), "btime ")
+		word, _, _ := strings.Cut(after, "\n")
+		if s, err := strconv.ParseFloat(word, 64); err == nil {
+			x.gauge("process_start_time_seconds", "When this process started, in seconds since 1970.", s+field(22)/ticks)
+		}
+	}
 }

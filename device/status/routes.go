@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 //go:embed web openapi.json
@@ -49,8 +47,7 @@ func (s *Server) table() []route {
 		{"GET /v1/preview.jpg", false, s.picture},
 		{"PUT /v1/consent", false, s.consent},
 		{"GET /healthz", false, s.health},
-		{"GET /metrics", false, promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{
-			ErrorLog: silent, MaxRequestsInFlight: 4, DisableCompression: true}).ServeHTTP},
+		{"GET /metrics", false, s.metrics},
 	}
 }
 

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"mien/device"
 	"mien/device/signal"
 )
@@ -51,8 +49,6 @@ type Options struct {
 	// Consent is called with the answer when somebody gives or withdraws
 	// consent on the page; nil if the device is not set to ask.
 	Consent func(given bool)
-	// Collectors are further metrics to serve.
-	Collectors []prometheus.Collector
 }
 
 func (o Options) defaults() Options {
@@ -102,7 +98,6 @@ type Server struct {
 	o       Options
 	hub     *hub
 	auth    *guard
-	metrics *metrics
 	preview preview
 	handler http.Handler
 }
@@ -115,9 +110,6 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, hub: newHub(&o), auth: newGuard(o, local)}
-	if s.metrics, err = newMetrics(s.hub, o.Collectors); err != nil {
-		return nil, err
-	}
 	s.handler = s.routes()
 	return s, nil
 }

@@ -50,11 +50,12 @@ func newArithInt8(mul bool, in [2]affine, out affine, act graph.Activation, chan
 	return q
 }
 
-func (a *arith) cost() int { return a.shape[0] * a.shape[1] * a.shape[2] * a.shape[3] * 8 }
+func (a *arith) cost() int { return a.most() * a.shape[3] * 8 }
+
+func (a *arith) most() int { return a.shape[0] * a.shape[1] * a.shape[2] }
 
 func (a *arith) run(w *worker, part, parts int) {
-	rows := a.shape[0] * a.shape[1] * a.shape[2]
-	lo, hi := share(rows, part, parts)
+	lo, hi := share(a.most(), part, parts)
 	c := a.shape[3]
 	for r := lo; r < hi; r++ {
 		i := [3]int{r / a.shape[2] / a.shape[1], r / a.shape[2] % a.shape[1], r % a.shape[2]}

@@ -18,13 +18,14 @@ import (
 type conv struct {
 	node
 	window
-	set    *kernel.Set
-	pack   *kernel.Pack
-	runs   int // of a window as the tile sees it
-	runLen int // filled up
-	elem   int
-	cols   bool // windows are copied side by side
-	direct bool // windows are read from the input as it is
+	set        *kernel.Set
+	pack       *kernel.Pack
+	runs       int // of a window as the tile sees it
+	runLen     int // filled up
+	elem       int
+	cols       bool // windows are copied side by side
+	direct     bool // windows are read from the input as it is
+	byChannels bool // threads share channels, not rows
 	// of an int8 convolution:
 	weights  []int8
 	pad      []int8
@@ -63,7 +64,10 @@ func (c *conv) width() int { return kernel.RoundUp(c.oc, c.pack.Align) }
 func (c *conv) cost() int { return c.n * c.oh * c.ow * c.oc * c.kh * c.kw * c.ic }
 
 func (c *conv) needs(parts int) scratch {
-	band := c.maxBandRows(c.splitRows(parts)) * c.bandWidth() * c.ic * c.elem
+	if c.byChannels {
+		parts = 1
+	}
+	band := c.maxBandRows(parts) * c.bandWidth() * c.ic * c.elem
 	cols := c.ow * c.runLen * c.elem
 	if c.weights != nil {
 		return scratch{band: band, cols: cols, acc: c.ow * c.width()}
@@ -71,24 +75,38 @@ func (c *conv) needs(parts int) scratch {
 	return scratch{bandF: band, colsF: cols, accF: c.ow * c.width()}
 }
 
-// splitRows returns how many parts share the rows; a convolution with fewer
-// rows than parts is split by channels instead.
-func (c *conv) splitRows(parts int) int {
-	if c.rows() < parts {
-		return 1
+// blocks is the number of pieces that the channels can be cut into, and unit
+// how many channels each has.
+func (c *conv) blocks() (n, unit int) {
+	unit = max(c.pack.NR, c.pack.Align)
+	return (c.width() + unit - 1) / unit, unit
+}
+
+func (c *conv) most() int {
+	if c.byChannels {
+		n, _ := c.blocks()
+		return n
 	}
-	return parts
+	return c.rows()
+}
+
+// cut decides what threads share: rows, as then nothing is computed twice, or
+// channels where rows would leave a thread idle for long.
+func (c *conv) cut(threads int) {
+	used := func(n int) float64 { return float64(n) / float64(kernel.RoundUp(n, threads)) }
+	n, _ := c.blocks()
+	c.byChannels = used(c.rows()) < 0.9 && used(n) > used(c.rows())
 }
 
 func (c *conv) run(w *worker, part, parts int) {
 	lo, hi := 0, c.rows()
 	c0, c1 := 0, c.width()
-	if c.splitRows(parts) > 1 {
-		lo, hi = share(hi, part, parts)
-	} else {
-		unit := max(c.pack.NR, c.pack.Align)
-		c0, c1 = share((c1+unit-1)/unit, part, parts)
+	if c.byChannels {
+		n, unit := c.blocks()
+		c0, c1 = share(n, part, parts)
 		c0, c1 = c0*unit, min(c1*unit, c.width())
+	} else {
+		lo, hi = share(hi, part, parts)
 	}
 	if c0 >= c1 || c0 >= c.oc {
 		return
@@ -245,7 +263,8 @@ func (p *planner) fullyConnected(op *graph.Op) error {
 
 // matrix adds a convolution; axis is the filter's dimension of output channels.
 func (p *planner) matrix(op *graph.Op, g window, axis int, act graph.Activation) error {
-	g.flatten(max(p.Threads, 1))
+	threads := max(p.Threads, 1)
+	g.flatten(threads)
 	n := node{reads: op.Inputs[:1:1], out: op.Outputs[0]}
 	switch t := p.tensors[op.Inputs[0]].Type; t {
 	case graph.Float32:
@@ -258,6 +277,7 @@ func (p *planner) matrix(op *graph.Op, g window, axis int, act graph.Activation)
 		c.padF = make([]float32, g.bandWidth()*g.ic)
 		c.biasF = append(bias, make([]float32, c.width()-g.oc)...)
 		c.lo, c.hi = floatBounds(act)
+		c.cut(threads)
 		p.push(c)
 	case graph.Int8:
 		f, err := p.filterInt8(op, g.oc, axis)
@@ -283,6 +303,7 @@ func (p *planner) matrix(op *graph.Op, g window, axis int, act graph.Activation)
 			f.bias[o] -= (f.in.zero + k.Offset) * sum(f.w[o*size:][:size])
 		}
 		c.epilogue = newEpilogue(f.factors, f.bias, f.out, act, k.Align)
+		c.cut(threads)
 		p.push(c)
 	default:
 		return fmt.Errorf("input is %v (float32 and int8 are run)", t)

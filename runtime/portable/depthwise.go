@@ -29,8 +29,10 @@ type depthwise struct {
 // cost counts a product eight times: there are no sums of products here.
 func (d *depthwise) cost() int { return 8 * d.n * d.oh * d.ow * d.oc * d.kh * d.kw }
 
+func (d *depthwise) most() int { return d.rows() }
+
 func (d *depthwise) needs(parts int) scratch {
-	band := d.maxBandRows(min(parts, d.rows())) * d.bandWidth() * d.oc
+	band := d.maxBandRows(parts) * d.bandWidth() * d.oc
 	if d.weights != nil {
 		return scratch{band: band, acc: d.ow * d.width}
 	}
@@ -38,10 +40,6 @@ func (d *depthwise) needs(parts int) scratch {
 }
 
 func (d *depthwise) run(w *worker, part, parts int) {
-	parts = min(parts, d.rows())
-	if part >= parts {
-		return
-	}
 	lo, hi := share(d.rows(), part, parts)
 	for i := range d.pictures(lo, hi) {
 		b, y0, y1 := d.piece(lo, hi, i)

@@ -50,12 +50,11 @@ type each struct {
 
 func (e *each) cost() int { return e.pixels * e.channels * 8 }
 
+func (e *each) most() int { return e.pixels }
+
 func (e *each) run(w *worker, part, parts int) {
 	lo, hi := share(e.pixels, part, parts)
 	lo, hi = lo*e.channels, hi*e.channels
-	if lo == hi {
-		return
-	}
 	if len(e.then.int8s) > 0 {
 		src, dst := w.i8(e.reads[0])[lo:hi], w.i8(e.out)[lo:hi]
 		for _, p := range e.then.int8s {

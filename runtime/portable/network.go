@@ -36,9 +36,10 @@ type Network struct {
 	threads int
 	slots   []slot // one for each tensor
 	steps   []step
-	shared  []bool // whether threads share a step
-	floats  int    // size of the arena of float32 values
-	ints    int    // size of the arena of int8 values
+	parts   []int // that threads share of each step; 1: the caller's own thread runs it
+	helped  bool  // whether threads share any
+	floats  int   // size of the arena of float32 values
+	ints    int   // size of the arena of int8 values
 	scratch scratch
 }
 
@@ -56,12 +57,17 @@ type step interface {
 	run(w *worker, part, parts int)
 	needs(parts int) scratch
 	cost() int // products or values, roughly
+	most() int // parts that it can be cut into
 	base() *node
 }
 
-// worthSharing is the usual Options.ShareFrom: below, waking threads takes
-// longer than they save.
+// worthSharing is the usual Options.ShareFrom: below, handing parts over takes
+// longer than it saves.
 const worthSharing = 1 << 19
+
+// partsEach is how many parts of a step there are for each thread, so that none
+// has to wait long for another's last.
+const partsEach = 4
 
 // node is what the planner knows about a step.
 type node struct {
@@ -73,6 +79,7 @@ type node struct {
 func (n *node) base() *node               { return n }
 func (n *node) needs(int) scratch         { return scratch{} }
 func (n *node) cost() int                 { return 0 }
+func (n *node) most() int                 { return 1 }
 func share(n, part, parts int) (int, int) { return n * part / parts, n * (part + 1) / parts }
 
 // Limits that keep a hostile file from asking for more memory than a board has.
@@ -107,13 +114,13 @@ func Load(g *graph.Graph, o Options) (*Network, error) {
 		return nil, fmt.Errorf("portable: %w", err)
 	}
 	for _, s := range n.steps {
-		shared := n.threads > 1 && s.cost() >= cmp.Or(o.ShareFrom, worthSharing)
-		n.shared = append(n.shared, shared)
-		if shared {
-			n.scratch.grow(s.needs(n.threads))
-		} else {
-			n.scratch.grow(s.needs(1))
+		parts := 1
+		if n.threads > 1 && s.cost() >= cmp.Or(o.ShareFrom, worthSharing) {
+			parts = max(min(n.threads*partsEach, s.most()), 1)
+			n.helped = n.helped || parts > 1
 		}
+		n.parts = append(n.parts, parts)
+		n.scratch.grow(s.needs(parts))
 	}
 	return n, nil
 }

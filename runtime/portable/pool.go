@@ -19,6 +19,8 @@ type pool struct {
 
 func (p *pool) cost() int { return p.n * p.ih * p.iw * p.ic * 8 }
 
+func (p *pool) most() int { return p.rows() }
+
 func (p *pool) needs(int) scratch {
 	if p.float || !p.average {
 		return scratch{}

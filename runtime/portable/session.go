@@ -2,7 +2,6 @@ package portable
 
 import (
 	"fmt"
-	"sync"
 
 	"mien/quant/graph"
 	"mien/runtime/portable/internal/kernel"
@@ -15,8 +14,7 @@ type Session struct {
 	floats  []float32
 	ints    []int8
 	workers []*worker // the first is the caller's own goroutine
-	step    step      // that all workers are at
-	done    sync.WaitGroup
+	team    team
 }
 
 // scratch counts the elements of the memory that one worker needs for itself.
@@ -36,7 +34,7 @@ const slack = 256
 type worker struct {
 	*Session
 	set          *kernel.Set
-	wake         chan struct{} // nil for the caller's own
+	sleeper      sleeper // of all but the caller's own
 	band, cols   []int8
 	acc          []int32
 	bandF, colsF []float32
@@ -62,41 +60,31 @@ func (n *Network) NewSession() *Session {
 		}
 		s.workers = append(s.workers, w)
 		if k > 0 {
-			w.wake = make(chan struct{}, 1)
-			go w.serve(k)
+			w.sleeper.wake = make(chan struct{}, 1)
+			go w.serve()
 		}
 	}
 	return s
 }
 
-func (w *worker) serve(part int) {
-	for range w.wake {
-		w.step.run(w, part, len(w.workers))
-		w.done.Done()
-	}
-}
-
 // Run computes the outputs from the inputs. It allocates nothing.
 func (s *Session) Run() {
+	if s.net.helped {
+		s.rouse() // waking takes a while, in which the first steps run
+	}
 	for i, step := range s.net.steps {
-		if !s.net.shared[i] {
+		if parts := s.net.parts[i]; parts > 1 {
+			s.share(step, parts)
+		} else {
 			step.run(s.workers[0], 0, 1)
-			continue
 		}
-		s.step = step
-		s.done.Add(len(s.workers) - 1)
-		for _, w := range s.workers[1:] {
-			w.wake <- struct{}{}
-		}
-		step.run(s.workers[0], 0, len(s.workers))
-		s.done.Wait()
 	}
 }
 
 // Close ends the threads of the session, which cannot be used any more.
 func (s *Session) Close() error {
 	for _, w := range s.workers[1:] {
-		close(w.wake)
+		close(w.sleeper.wake)
 	}
 	s.workers = s.workers[:1]
 	return nil

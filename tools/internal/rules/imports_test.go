@@ -54,6 +54,25 @@ var alone = []struct {
 	{"mien/camera/rpicam", "device/cmd/..."},
 }
 
+// heavy is what the firmware must not link: modules that only its tests or the
+// workstation's tool need.
+var heavy = []string{
+	"google.golang.org/protobuf", "github.com/prometheus", "github.com/chromedp", "gonum.org", "github.com/vbauerster", "mien/train", "mien/quant/report",
+}
+
+func TestFirmwareLinksNothingHeavy(t *testing.T) {
+	for _, p := range list(t, "./device/cmd/miend") {
+		if !slices.Contains(p.Deps, "mien/device/status") {
+			t.Fatalf("go list does not say what miend links: %v", p.Deps)
+		}
+		for _, d := range p.Deps {
+			if slices.ContainsFunc(heavy, func(h string) bool { return d == h || strings.HasPrefix(d, h+"/") }) {
+				t.Errorf("miend links %s", d)
+			}
+		}
+	}
+}
+
 // pkg is what go list says of a package.
 type pkg struct {
 	ImportPath               string

@@ -1,0 +1,128 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What a board without C may be asked for, in bytes.
+const (
+	mostDisk   = 16 << 20 // of the program for arm64
+	mostMemory = 40 << 20 // resident, while it reads faces at 640x480
+)
+
+// static builds miend without cgo for a processor.
+func static(t *testing.T, arch string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "miend")
+	build := exec.Command("go", "build", "-tags=", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=linux", "GOARCH="+arch)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", build.Args, err, out)
+	}
+	f, err := elf.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+			t.Fatalf("%s has a %v segment: it needs other files to start", program, p.Type)
+		}
+	}
+	return program
+}
+
+func TestStaticProgramIsSmall(t *testing.T) {
+	s, err := os.Stat(static(t, "arm64"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("miend for arm64 without C: %.1f MiB", float64(s.Size())/(1<<20))
+	if s.Size() > mostDisk {
+		t.Errorf("miend for arm64 has %d bytes, want at most %d", s.Size(), mostDisk)
+	}
+}
+
+// TestStaticProgramIsAllThereIs runs the demo where there is no file but the
+// program: model, cascades, fonts and frames are inside.
+func TestStaticProgramIsAllThereIs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the demo takes ten seconds")
+	}
+	root := t.TempDir()
+	if err := os.Rename(static(t, runtime.GOARCH), filepath.Join(root, "miend")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/miend", "demo", "--out", "/out", "--engine", "portable")
+	cmd.Env = []string{}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+	if os.Getuid() != 0 { // who is not root is so in a name space of his own
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+	}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- cmd.Wait() }()
+	peak := 0
+	for running := true; running; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out.Bytes())
+			}
+			running = false
+		case <-time.After(20 * time.Millisecond):
+			peak = max(peak, highWater(cmd.Process.Pid))
+		}
+	}
+	for _, want := range []string{"portable ", "happy", "annotated.png"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the demo does not say %q:\n%s", want, out.Bytes())
+		}
+	}
+	for _, f := range []string{"readings.jsonl", "annotated.png"} {
+		if s, err := os.Stat(filepath.Join(root, "out", f)); err != nil || s.Size() == 0 {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+	t.Logf("resident at most %.1f MiB", float64(peak)/(1<<20))
+	if peak == 0 || peak > mostMemory {
+		t.Errorf("miend had up to %d bytes resident, want at most %d", peak, mostMemory)
+	}
+}
+
+// highWater is the most memory that a process has had resident so far, 0 when
+// it has ended.
+func highWater(pid int) int {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	words := strings.Fields(after)
+	if len(words) == 0 {
+		return 0
+	}
+	kB, err := strconv.Atoi(words[0])
+	if err != nil {
+		return 0
+	}
+	return kB << 10
+}

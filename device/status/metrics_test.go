@@ -1,0 +1,108 @@
+package status
+
+import (
+	"bytes"
+	"math"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	prometheus "github.com/prometheus/common/model"
+
+	"mien/device"
+	"mien/device/signal"
+)
+
+// TestMetricsAreReadByPrometheus has Prometheus's own parser and linter read
+// what is served, hostile names of lines among it.
+func TestMetricsAreReadByPrometheus(t *testing.T) {
+	names := []string{"face", `quo"te`, `back\slash\n`, "new\nline", "\xff", "grün", "face"}
+	s, err := New(Options{
+		Health: func() device.Health {
+			return device.Health{Ready: true, Frames: 1 << 53, FrameRate: 29.97, Celsius: 51.2}
+		},
+		Lines: func() (lines []signal.Line) {
+			for i, n := range names {
+				lines = append(lines, signal.Line{Name: n, Active: i%2 == 0})
+			}
+			return lines
+		},
+		Outbox: func() Outbox { return Outbox{Connected: true, Sent: 12345678} },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	s.metrics(w, nil)
+	if f := expfmt.ResponseFormat(w.Result().Header); f.FormatType() != expfmt.TypeTextPlain {
+		t.Errorf("Content-Type %q is not Prometheus's text", w.Result().Header.Get("Content-Type"))
+	}
+	text := w.Body.Bytes()
+	problems, err := promlint.New(bytes.NewReader(text)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v %v", problems, err)
+	}
+	parser := expfmt.NewTextParser(prometheus.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		t.Fatalf("%v in:\n%s", err, text)
+	}
+	for name, want := range map[string]float64{
+		"mien_ready": 1, "mien_frames_total": 1 << 53, "mien_frames_per_second": 29.97, "mien_temperature_celsius": 51.2,
+		"mien_mqtt_connected": 1, "mien_mqtt_sent_total": 12345678,
+	} {
+		if f := families[name]; f == nil || value(f.Metric[0]) != want || f.GetHelp() == "" {
+			t.Errorf("%s is %v, want %v and a help text", name, f, want)
+		}
+	}
+	var got []string
+	for i, m := range families["mien_line_active"].GetMetric() {
+		got = append(got, m.Label[0].GetValue())
+		if value(m) != float64(1-i%2) {
+			t.Errorf("line %q is %v", got[i], value(m))
+		}
+	}
+	want := append(append([]string{}, names[:4]...), "\ufffd", "grün")
+	if len(got) != len(want) {
+		t.Fatalf("lines %q, want %q", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("line %q, want %q", got[i], want[i])
+		}
+	}
+	process(t, families)
+}
+
+// process compares what the kernel says of this process with what Go says.
+func process(t *testing.T, families map[string]*dto.MetricFamily) {
+	t.Helper()
+	if v := value(families["go_goroutines"].Metric[0]); math.Abs(v-float64(runtime.NumGoroutine())) > 5 {
+		t.Errorf("go_goroutines %v, want about %d", v, runtime.NumGoroutine())
+	}
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		return
+	}
+	for name, limits := range map[string][2]float64{
+		"process_resident_memory_bytes": {1 << 20, 1 << 32}, "process_cpu_seconds_total": {0, 1e4}, "process_open_fds": {3, 1e4},
+		"process_start_time_seconds": {1e9, 1e11}, "process_virtual_memory_bytes": {1 << 20, 1 << 46},
+	} {
+		f := families[name]
+		if f == nil {
+			t.Errorf("%s is missing", name)
+		} else if v := value(f.Metric[0]); v < limits[0] || v > limits[1] {
+			t.Errorf("%s is %v, want %v", name, v, limits)
+		}
+	}
+}
+
+func value(m *dto.Metric) float64 {
+	if m.Counter != nil {
+		return m.Counter.GetValue()
+	}
+	return m.Gauge.GetValue()
+}
