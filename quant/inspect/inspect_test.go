@@ -2,10 +2,13 @@ package inspect
 
 import (
 	"encoding/json"
+	"encoding/xml"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -124,6 +127,60 @@ func TestDOT(t *testing.T) {
 	if n := strings.Count(dot, "->"); n != len(g.Ops)+1 {
 		t.Errorf("%d edges for %d operators in a row", n, len(g.Ops))
 	}
+}
+
+// The picture is XML with a box for each node, none over another and all inside
+// of it, and an edge for each tensor that is read.
+func TestSVG(t *testing.T) {
+	g := infertest.Network(1, model.Heads()...)
+	g.Tensors[g.Inputs[0]].Name = "fa<ce & \"more\""
+	type rect struct{ X, Y, Width, Height float64 }
+	check := func(g *graph.Graph, boxes, edges int) {
+		t.Helper()
+		svg := Describe(g, 1).SVG()
+		var pic struct {
+			Width  float64 `xml:"width,attr"`
+			Height float64 `xml:"height,attr"`
+			Rects  []struct {
+				X      float64 `xml:"x,attr"`
+				Y      float64 `xml:"y,attr"`
+				Width  string  `xml:"width,attr"`
+				Height string  `xml:"height,attr"`
+			} `xml:"rect"`
+			Paths []struct{} `xml:"path"`
+			Texts []string   `xml:"text"`
+		}
+		if err := xml.Unmarshal([]byte(svg), &pic); err != nil {
+			t.Fatal(err)
+		}
+		if len(pic.Rects) != boxes+1 || len(pic.Paths) != edges || !slices.Contains(pic.Texts, "input "+g.Tensors[g.Inputs[0]].Name) {
+			t.Errorf("%d boxes, %d edges, want %d and %d; text %q", len(pic.Rects)-1, len(pic.Paths), boxes, edges, pic.Texts)
+		}
+		var all []rect
+		for _, r := range pic.Rects[1:] { // the first is the background
+			w, _ := strconv.ParseFloat(r.Width, 64)
+			h, _ := strconv.ParseFloat(r.Height, 64)
+			b := rect{r.X, r.Y, w, h}
+			if !(b.X >= 0 && b.Y >= 0 && w > 0 && h > 0 && b.X+w <= pic.Width && b.Y+h <= pic.Height) {
+				t.Errorf("%+v is not inside %v by %v", b, pic.Width, pic.Height)
+			}
+			for _, o := range all {
+				if b.X < o.X+o.Width && o.X < b.X+b.Width && b.Y < o.Y+o.Height && o.Y < b.Y+b.Height {
+					t.Errorf("%+v is over %+v", b, o)
+				}
+			}
+			all = append(all, b)
+		}
+	}
+	// A chain that splits into four heads of two operators each.
+	check(g, 1+len(g.Ops)+4, len(g.Ops)+4)
+	// A skip: the addition reads two tensors.
+	skip := int8Graph(graph.Conv2D, graph.Relu, graph.Add)
+	for i, x := range skip.Tensors {
+		x.Name = fmt.Sprint("t", i)
+	}
+	skip.Ops[2].Inputs = []int{2, 0}
+	check(skip, 5, 5)
 }
 
 func int8Graph(kinds ...graph.Kind) *graph.Graph {

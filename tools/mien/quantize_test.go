@@ -124,7 +124,7 @@ func TestQuantizeInspectDiff(t *testing.T) {
 			t.Errorf("the replayed plan differs: %s", line)
 		}
 	}
-	for _, c := range [][2]string{{"", "checkpoint SHA-256"}, {"--json", `"parameters"`}, {"--dot", "digraph"}, {"--target=edgetpu", "ReLU instead of ELU"}} {
+	for _, c := range [][2]string{{"", "checkpoint SHA-256"}, {"--json", `"parameters"`}, {"--dot", "digraph"}, {"--svg", "<svg "}, {"--target=edgetpu", "ReLU instead of ELU"}} {
 		args := []string{"inspect", file}
 		if c[0] != "" {
 			args = append(args, c[0])
