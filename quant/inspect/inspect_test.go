@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -218,25 +219,100 @@ func TestEdgeTPURules(t *testing.T) {
 	if _, there := edgeRules[-1]; there {
 		t.Error("a name in the table is not an operator's")
 	}
+	// constant gives the operator a second, third... input that is constant.
+	constant := func(g *graph.Graph, shape []int, values ...int32) {
+		x := &graph.Tensor{Name: "c", Type: graph.Int32, Shape: shape}
+		for _, v := range values {
+			x.Data = binary.LittleEndian.AppendUint32(x.Data, uint32(v))
+		}
+		g.Tensors = append(g.Tensors, x)
+		g.Ops[0].Inputs = append(g.Ops[0].Inputs, len(g.Tensors)-1)
+	}
+	axes := func(a ...int32) func(*graph.Graph) {
+		return func(g *graph.Graph) { constant(g, []int{len(a)}, a...) }
+	}
+	slice := func(stride int32, masks ...byte) func(*graph.Graph) {
+		return func(g *graph.Graph) {
+			for _, v := range []int32{0, 9, stride} {
+				constant(g, []int{4}, v, v, v, v)
+			}
+			raw := graph.RawOptions{}
+			for _, m := range masks {
+				raw.Fields = append(raw.Fields, []byte{m, 0, 0, 0})
+			}
+			g.Ops[0].Options = raw
+		}
+	}
+	out := func(shape ...int) func(*graph.Graph) {
+		return func(g *graph.Graph) { g.Tensors[1].Shape = shape }
+	}
 	for name, c := range map[string]struct {
 		kind   graph.Kind
 		change func(g *graph.Graph)
-		why    string
+		why    string // "" when it maps
 	}{
-		"float":      {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Type = graph.Float32 }, "of type float32"},
-		"dynamic":    {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Signature = []int{-1, 4, 4, 2} }, "not fixed"},
-		"batch":      {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Shape = []int{2, 4, 4, 2} }, "innermost"},
-		"activation": {graph.MaxPool2D, func(g *graph.Graph) { g.Ops[0].Options = graph.PoolOptions{Activation: graph.ReluAct} }, "fused"},
-		"dilated":    {graph.DepthwiseConv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.DepthwiseOptions{DilationH: 2} }, "dilated"},
-		"uneven":     {graph.Conv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.ConvOptions{DilationH: 2} }, "different dilations"},
-		"softmax":    {graph.Softmax, func(*graph.Graph) {}, "one vector"},
-		"dense":      {graph.FullyConnected, func(*graph.Graph) {}, "more than one row"},
-		"unknown":    {kind("FLOOR"), func(*graph.Graph) {}, "not in the compiler's table"},
+		"float":                       {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Type = graph.Float32 }, "of type float32"},
+		"int16":                       {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Type = graph.Int16 }, "of type int16"},
+		"dynamic":                     {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Signature = []int{-1, 4, 4, 2} }, "not fixed"},
+		"batch":                       {graph.Relu, out(2, 4, 4, 2), "innermost"},
+		"activation":                  {graph.MaxPool2D, func(g *graph.Graph) { g.Ops[0].Options = graph.PoolOptions{Activation: graph.ReluAct} }, "fused"},
+		"dilated depthwise":           {graph.DepthwiseConv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.DepthwiseOptions{DilationH: 2, DilationW: 2} }, ""},
+		"uneven depthwise":            {graph.DepthwiseConv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.DepthwiseOptions{DilationH: 2} }, "different dilations"},
+		"uneven":                      {graph.Conv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.ConvOptions{DilationH: 2} }, "different dilations"},
+		"softmax":                     {graph.Softmax, func(*graph.Graph) {}, "one vector"},
+		"softmax of a vector":         {graph.Softmax, func(g *graph.Graph) { g.Tensors[0].Shape = []int{1, 16000} }, ""},
+		"softmax of many":             {graph.Softmax, func(g *graph.Graph) { g.Tensors[0].Shape = []int{1, 16001} }, "16000"},
+		"dense":                       {graph.FullyConnected, func(*graph.Graph) {}, "more than one row"},
+		"bias":                        {graph.Conv2D, func(g *graph.Graph) { g.Ops[0].Inputs = []int{0, 0, 1} }, "bias"},
+		"unknown":                     {kind("FLOOR"), func(*graph.Graph) {}, "not in the compiler's table"},
+		"concatenation of a constant": {graph.Concatenation, func(g *graph.Graph) { constant(g, []int{1}, 5) }, "constant"},
+		"concatenation of zeros":      {graph.Concatenation, func(g *graph.Graph) { constant(g, []int{1}, 0) }, ""},
+		"concatenation of three":      {graph.Concatenation, func(g *graph.Graph) { constant(g, []int{1}, 0); constant(g, []int{1}, 0) }, "constant"},
+		"mean":                        {graph.Mean, axes(1, 2), ""},
+		"mean over the batch":         {graph.Mean, axes(0), "over the batch"},
+		"mean over the batch by -4":   {graph.Mean, axes(-4), "over the batch"},
+		"mean over 2 channels":        {graph.Mean, axes(3), "multiple of 4"},
+		"mean over 8 channels":        {graph.Mean, func(g *graph.Graph) { g.Tensors[0].Shape = []int{1, 4, 4, 8}; axes(-1)(g) }, ""},
+		"mean over who knows":         {graph.Mean, func(*graph.Graph) {}, "not constant"},
+		"sum":                         {kind("SUM"), axes(0), "over the batch"},
+		"maximum":                     {kind("REDUCE_MAX"), axes(1), ""},
+		"pad":                         {graph.Pad, func(g *graph.Graph) { constant(g, []int{4, 2}, 0, 0, 1, 1, 1, 1, 0, 2) }, ""},
+		"pad the batch":               {graph.Pad, func(g *graph.Graph) { constant(g, []int{4, 2}, 0, 1, 0, 0, 0, 0, 0, 0) }, "pads the batch"},
+		"split":                       {kind("SPLIT"), func(g *graph.Graph) { axes(3)(g); slices.Reverse(g.Ops[0].Inputs) }, ""},
+		"split the batch":             {kind("SPLIT"), func(g *graph.Graph) { axes(0)(g); slices.Reverse(g.Ops[0].Inputs) }, "splits along the batch"},
+		"pack": {kind("PACK"), func(g *graph.Graph) {
+			g.Ops[0].Options = graph.RawOptions{Fields: [][]byte{{2, 0, 0, 0}, {3, 0, 0, 0}}}
+		}, ""},
+		"pack the batch":      {kind("PACK"), func(*graph.Graph) {}, "packs along the batch"},
+		"prelu":               {kind("PRELU"), func(g *graph.Graph) { constant(g, []int{4, 1, 2}, 0, 0, 0, 0, 0, 0, 0, 0) }, "alpha"},
+		"prelu by channel":    {kind("PRELU"), func(g *graph.Graph) { constant(g, []int{1, 1, 2}, 0, 0) }, ""},
+		"squeeze":             {kind("SQUEEZE"), out(4, 4, 2), ""},
+		"squeeze inside":      {kind("SQUEEZE"), func(g *graph.Graph) { g.Tensors[0].Shape = []int{1, 4, 1, 2}; g.Tensors[1].Shape = []int{1, 4, 2} }, "in front"},
+		"slice":               {kind("STRIDED_SLICE"), slice(1, 1, 1, 0, 0), ""},
+		"slice by 2":          {kind("STRIDED_SLICE"), slice(2), "strides"},
+		"slice of a new axis": {kind("STRIDED_SLICE"), slice(1, 0, 0, 0, 1), "new axis"},
 	} {
 		g := int8Graph(c.kind)
 		c.change(g)
-		if m := CheckEdgeTPU(g).Operators[0]; m.TPU || !strings.Contains(m.Why, c.why) {
+		m := CheckEdgeTPU(g).Operators[0]
+		if m.TPU != (c.why == "") || !strings.Contains(m.Why, c.why) {
 			t.Errorf("%s: %+v", name, m)
 		}
+	}
+}
+
+// What turns a float input into integers stays on the CPU, and the rest maps
+// all the same; what turns an output into floats ends the partition.
+func TestEdgeTPUFloatInput(t *testing.T) {
+	g := int8Graph(graph.Quantize, graph.Conv2D, graph.Dequantize)
+	g.Tensors[0].Type, g.Tensors[3].Type = graph.Float32, graph.Float32
+	e := CheckEdgeTPU(g)
+	if e.Operators[0].TPU || !e.Operators[1].TPU || e.Operators[2].TPU || e.Ends != 2 || !strings.Contains(e.Verdict, "--io int8") {
+		t.Errorf("%+v", e)
+	}
+	g = int8Graph(graph.Quantize, graph.Conv2D)
+	g.Tensors[0].Type = graph.Float32
+	if e := CheckEdgeTPU(g); e.Mapped != 1 || e.Ends != 2 || !strings.Contains(e.Verdict, "1 of 2 operators map") {
+		t.Errorf("%+v", e)
 	}
 }

@@ -302,7 +302,7 @@ func (s Score) chance(limit float64) string {
 	if s.Low > limit || s.High <= limit {
 		return ""
 	}
-	return fmt.Sprintf("; the limit is inside the 95%% interval, %.2f to %.2f, so measure on more faces to be sure", s.Low, s.High)
+	return fmt.Sprintf("; the limit is inside the 95%% interval, %.2f to %.2f, so only more faces can tell for sure", s.Low, s.High)
 }
 
 // Check is an error when a head lost more than MaxDrop points on the faces

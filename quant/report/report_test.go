@@ -194,7 +194,7 @@ func TestVerdict(t *testing.T) {
 	}{
 		{head(1, 0.99), quant.Recipe{Mode: quant.Int8}, "4.0 times smaller, age lost 0.10 points"},
 		{head(1, 0.9), quant.Recipe{Mode: quant.Int8}, "But answers agree with float on at least 90.0%"},
-		{head(9, 0.99), quant.Recipe{Mode: quant.Int8}, "measure on more faces"},
+		{head(9, 0.99), quant.Recipe{Mode: quant.Int8}, "only more faces can tell"},
 		{head(50, 0.8), quant.Recipe{Mode: quant.Int8}, "try --correct-bias"},
 		{head(50, 0.8), quant.Recipe{Mode: quant.Int8, CorrectBias: true}, "try --adaround"},
 		{head(50, 0.8), quant.Recipe{Mode: quant.Float16}, "Fail: age lost 5.00 points"},

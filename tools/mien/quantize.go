@@ -39,10 +39,11 @@ type quantizeCmd struct {
 
 	FloatLayers []string `help:"Layers to compute in float32 (patterns)." placeholder:"NAME"`
 	Int16Layers []string `help:"Layers to compute with int16 activations (patterns)." placeholder:"NAME"`
+	WeightBits  int      `help:"Bits that integer weights use, 2 to 8. Fewer make nothing faster: they show how much a network has to spare." default:"8" placeholder:"N"`
 	Equalise    bool     `help:"Cross-layer equalisation."`
 	Adaround    bool     `help:"Choose each weight's rounding by what its layer computes."`
 	CorrectBias bool     `help:"Take mean errors out through the biases."`
-	Tune        int      `help:"Train on for that many steps with everything rounded as in int8, before it is quantised. The new checkpoint goes beside the output, as F.safetensors." placeholder:"STEPS"`
+	Tune        int      `help:"Before it is quantised, train on for that many steps of 32 faces, with everything rounded as in int8, to answer what the float network does. The new checkpoint goes beside the output, as F.safetensors." placeholder:"STEPS"`
 	Plan        string   `help:"Carry out this plan (JSON or YAML) instead of making one." placeholder:"F.plan.json" type:"existingfile"`
 
 	Eval    []string `help:"Data sets to measure on: their test split. By default those of --calibrate." placeholder:"KIND:DIR"`
@@ -120,6 +121,9 @@ func (c *quantizeCmd) Run(e env) error {
 func (c *quantizeCmd) recipe() quant.Recipe {
 	r := quant.Recipe{Mode: quant.Mode(c.Mode), Float: c.FloatLayers, Int16: c.Int16Layers,
 		Equalise: c.Equalise, AdaRound: c.Adaround, CorrectBias: c.CorrectBias, FloatIO: c.IO == "float"}
+	if c.WeightBits != 8 {
+		r.WeightBits = c.WeightBits
+	}
 	if r.Calibrated() {
 		r.Calibrator = quant.Calibrator(c.Calibrator)
 		if r.Calibrator == quant.Percentile {
