@@ -40,7 +40,9 @@ func AdaRound(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, o Opti
 		if tp == nil || tp.Type != graph.Int8.String() || tp.Role != Weight {
 			continue
 		}
-		all = append(all, newColumns(g, op, tp, len(faces)))
+		c := newColumns(g, op, tp, len(faces))
+		c.levels = p.Recipe.Levels()
+		all = append(all, c)
 	}
 	tick := o.ticker(len(faces) + len(all))
 	err := runFaces(ctx, g, faces, o.threads(len(faces)), func(i int, s *portable.Session) error {
@@ -75,6 +77,7 @@ type columns struct {
 	x       []float32
 	in, out []int // shapes
 	kh, kw  int
+	levels  float64 // the largest integer
 }
 
 func newColumns(g *graph.Graph, op *graph.Op, tp *TensorPlan, faces int) *columns {
@@ -173,7 +176,7 @@ func (c *columns) descend(w []float32, flip []bool, s float32, norm []float32, s
 	clear(r.Data)
 	q := make([]float32, len(w)) // now
 	for k, x := range w {
-		q[k] = float32(roundTo(float64(x)/float64(s), false, -127, 127))
+		q[k] = float32(roundTo(float64(x)/float64(s), false, -c.levels, c.levels))
 		if e := q[k]*s - x; e != 0 {
 			blas32.Axpy(e, c.column(k), r)
 		}
@@ -184,7 +187,7 @@ func (c *columns) descend(w []float32, flip []bool, s float32, norm []float32, s
 			if norm[k] == 0 {
 				continue
 			}
-			next := float32(roundTo(float64(x)/float64(s), !flip[k], -127, 127))
+			next := float32(roundTo(float64(x)/float64(s), !flip[k], -c.levels, c.levels))
 			d := (next - q[k]) * s
 			if d == 0 || math.Abs(float64(next*s-x)) >= float64(s) {
 				continue

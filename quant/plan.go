@@ -487,7 +487,7 @@ func (p *planner) weights(tp *TensorPlan, o *graph.Op, v, bias []float32, inScal
 	}
 	peak := peaks(v, t.Shape, tp.Axis, n)
 	for c := range n {
-		s := peak[c] / 127
+		s := peak[c] / float32(p.r.Levels())
 		// A bias that is large against its channel's weights must still fit
 		// its 32 bits, with room to add up.
 		for k, b := range bias {

@@ -55,6 +55,10 @@ type Recipe struct {
 	// output is called) that compute in float32, or with int16 activations.
 	Float []string `json:"float,omitempty"`
 	Int16 []string `json:"int16,omitempty"`
+	// WeightBits, from 2 to 8, is how many of the 8 bits of an integer weight are
+	// used; 0 means 8. Fewer make nothing faster: they show how much a network has
+	// to spare, and what a recovery is worth.
+	WeightBits int `json:"weight_bits,omitempty"`
 	// Recovery of accuracy.
 	Equalise    bool `json:"equalise,omitempty"`     // cross-layer equalisation
 	AdaRound    bool `json:"adaround,omitempty"`     // choose each weight's rounding by what comes out
@@ -90,18 +94,29 @@ func (r Recipe) Check() error {
 	if r.Percentile < 0 || r.Percentile > 100 || r.Percentile != 0 && r.Percentile <= 50 {
 		return fmt.Errorf("quant: percentile %g is not between 50 and 100", r.Percentile)
 	}
+	if r.WeightBits != 0 && (r.WeightBits < 2 || r.WeightBits > 8) {
+		return fmt.Errorf("quant: weights of %d bits; there are 2 to 8", r.WeightBits)
+	}
 	for _, p := range slices.Concat(r.Float, r.Int16) {
 		if _, err := path.Match(p, ""); err != nil {
 			return fmt.Errorf("quant: layer pattern %q: %w", p, err)
 		}
 	}
-	if !r.integer() && (r.CorrectBias || r.AdaRound || r.Equalise || len(r.Float)+len(r.Int16) > 0) && r.Mode != Dynamic {
-		return fmt.Errorf("quant: mode %s leaves values as they are; equalisation, rounding, bias correction and named layers do nothing there", r.Mode)
+	if !r.integer() && (r.CorrectBias || r.AdaRound || r.Equalise || r.WeightBits != 0 || len(r.Float)+len(r.Int16) > 0) && r.Mode != Dynamic {
+		return fmt.Errorf("quant: mode %s leaves values as they are; equalisation, rounding, bias correction, bits and named layers do nothing there", r.Mode)
 	}
 	if r.CorrectBias && (r.Mode != Int8 || len(r.Int16) > 0) {
 		return fmt.Errorf("quant: bias correction measures int8 layers; it does nothing for %s", r)
 	}
 	return nil
+}
+
+// Levels is the largest integer that a weight is stored as.
+func (r Recipe) Levels() float64 {
+	if r.WeightBits == 0 {
+		return 127
+	}
+	return float64(int(1)<<(r.WeightBits-1) - 1)
 }
 
 // integer says whether activations are quantised ahead of time.
@@ -123,6 +138,9 @@ func (r Recipe) String() string {
 		if r.FloatIO {
 			with = append(with, "float input and output")
 		}
+	}
+	if r.WeightBits != 0 && r.WeightBits != 8 {
+		with = append(with, fmt.Sprintf("weights of %d bits", r.WeightBits))
 	}
 	for _, o := range []struct {
 		on   bool

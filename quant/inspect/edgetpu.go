@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,35 +29,65 @@ type EdgeTPU struct {
 	Verdict string `json:"verdict"`
 }
 
-// rule is a line of the compiler's table: what it demands beside 8 bits.
+// rule is what the compiler's table demands of an operator beside 8 bits: it
+// says what is against it, or "".
 type rule func(g *graph.Graph, o *graph.Op) (why string)
 
 // edgeRules is the table of operators that the compiler maps, with its
-// conditions. Source: coral.ai/docs/edgetpu/models-intro, "Supported
-// operations", as of compiler version 16.
+// conditions: "Supported operations and limitations" in Google's "TensorFlow
+// models on the Edge TPU" (coral.ai/docs/edgetpu/models-intro, for compiler 16).
+// It was checked line by line against the copies of that table that Axis
+// publishes for its ARTPEC-7 cameras (developer.axis.com, "Supported ops": all up
+// to RESIZE_BILINEAR) and, for what comes after in the alphabet, of compiler 2
+// (github.com/dgist-datalab/Datalab_Intern, Edge_TPU). Added since, and in
+// neither copy's part: RSQRT, SUM, SQUARED_DIFFERENCE, TRANSPOSE, TRANSPOSE_CONV
+// and that SPLIT may not be along the batch.
+//
+// Two conditions are the compiler's to judge: it may leave RESHAPE and
+// RESIZE_* on the CPU for their sizes.
 var edgeRules = map[graph.Kind]rule{
-	graph.Add:                nil,
-	graph.AveragePool2D:      noActivation,
-	graph.Concatenation:      noActivation,
-	graph.Conv2D:             sameDilation,
-	graph.DepthwiseConv2D:    noDilation,
-	graph.FullyConnected:     plainDense,
-	graph.Logistic:           nil,
-	graph.MaxPool2D:          noActivation,
-	graph.Mean:               spatialMean,
-	graph.Mul:                nil,
-	graph.Pad:                nil,
-	graph.Quantize:           nil,
-	graph.Relu:               nil,
-	graph.Relu6:              nil,
-	graph.Reshape:            nil,
-	graph.Softmax:            vectorOnly,
-	kind("L2_NORMALIZATION"): nil, kind("LSTM"): nil, kind("MAXIMUM"): nil, kind("MINIMUM"): nil,
-	kind("PRELU"): nil, kind("REDUCE_MAX"): nil, kind("REDUCE_MIN"): nil, kind("RELU_N1_TO_1"): nil,
-	kind("RESIZE_BILINEAR"): nil, kind("RESIZE_NEAREST_NEIGHBOR"): nil, kind("RSQRT"): nil, kind("SLICE"): nil,
-	kind("SPACE_TO_DEPTH"): nil, kind("SPLIT"): nil, kind("SQUARED_DIFFERENCE"): nil, kind("SQUEEZE"): nil,
-	kind("STRIDED_SLICE"): nil, kind("SUB"): nil, kind("SUM"): nil, kind("TANH"): nil, kind("TRANSPOSE"): nil,
-	kind("TRANSPOSE_CONV"): nil, kind("EXPAND_DIMS"): nil,
+	graph.Add:             nil,
+	graph.AveragePool2D:   noActivation,
+	graph.Concatenation:   concatenation,
+	graph.Conv2D:          sameDilation,
+	graph.DepthwiseConv2D: sameDilation,
+	graph.FullyConnected:  plainDense,
+	graph.Logistic:        nil,
+	graph.MaxPool2D:       noActivation,
+	graph.Mean:            mean,
+	graph.Mul:             nil,
+	graph.Pad:             noBatchPad,
+	graph.Quantize:        nil,
+	graph.Relu:            nil,
+	graph.Relu6:           nil,
+	graph.Reshape:         nil,
+	graph.Softmax:         vectorOnly,
+
+	kind("EXPAND_DIMS"):                  nil,
+	kind("L2_NORMALIZATION"):             nil,
+	kind("LSTM"):                         nil,
+	kind("MAXIMUM"):                      nil,
+	kind("MINIMUM"):                      nil,
+	kind("PACK"):                         pack,
+	kind("PRELU"):                        vectorAlpha,
+	kind("REDUCE_MAX"):                   noBatchAxis,
+	kind("REDUCE_MIN"):                   noBatchAxis,
+	kind("RELU_N1_TO_1"):                 nil,
+	kind("RESIZE_BILINEAR"):              nil,
+	kind("RESIZE_NEAREST_NEIGHBOR"):      nil,
+	kind("RSQRT"):                        nil,
+	kind("SLICE"):                        nil,
+	kind("SPACE_TO_DEPTH"):               nil,
+	kind("SPLIT"):                        split,
+	kind("SQUARED_DIFFERENCE"):           nil,
+	kind("SQUEEZE"):                      leadingOnes,
+	kind("STRIDED_SLICE"):                plainSlice,
+	kind("SUB"):                          nil,
+	kind("SUM"):                          noBatchAxis,
+	kind("TANH"):                         nil,
+	kind("TRANSPOSE"):                    nil,
+	kind("TRANSPOSE_CONV"):               nil,
+	kind("UNIDIRECTIONAL_SEQUENCE_LSTM"): nil,
 }
 
 func kind(name string) graph.Kind {
@@ -66,6 +97,38 @@ func kind(name string) graph.Kind {
 	}
 	return k
 }
+
+// input returns an operator's input of that place, nil when there is none.
+func input(g *graph.Graph, o *graph.Op, k int) *graph.Tensor {
+	if k >= len(o.Inputs) || o.Inputs[k] < 0 {
+		return nil
+	}
+	return g.Tensors[o.Inputs[k]]
+}
+
+// ints returns the values of an int32 constant, and false when t is none.
+func ints(t *graph.Tensor) ([]int, bool) {
+	if t == nil || !t.Const() || t.Type != graph.Int32 {
+		return nil, false
+	}
+	var out []int
+	for i := 0; i+4 <= len(t.Data); i += 4 {
+		out = append(out, int(int32(binary.LittleEndian.Uint32(t.Data[i:]))))
+	}
+	return out, true
+}
+
+// rank is the number of dimensions of an operator's first input.
+func rank(g *graph.Graph, o *graph.Op) int {
+	if t := input(g, o, 0); t != nil {
+		return len(t.Shape)
+	}
+	return 0
+}
+
+// isBatch says whether an axis, which may count from the end, is the first of
+// four.
+func isBatch(axis, rank int) bool { return rank >= 4 && (axis == 0 || axis == -rank) }
 
 func noActivation(_ *graph.Graph, o *graph.Op) string {
 	switch v := o.Options.(type) {
@@ -81,16 +144,36 @@ func noActivation(_ *graph.Graph, o *graph.Op) string {
 	return ""
 }
 
-func sameDilation(_ *graph.Graph, o *graph.Op) string {
-	if v, ok := o.Options.(graph.ConvOptions); ok && max(v.DilationH, 1) != max(v.DilationW, 1) {
-		return "has different dilations in height and width"
+func concatenation(g *graph.Graph, o *graph.Op) string {
+	if why := noActivation(g, o); why != "" {
+		return why
+	}
+	for k := range o.Inputs {
+		t := input(g, o, k)
+		if t == nil || !t.Const() {
+			continue
+		}
+		zero := byte(0)
+		if t.Quant != nil && len(t.Quant.Zero) > 0 {
+			zero = byte(t.Quant.Zero[0])
+		}
+		if len(o.Inputs) != 2 || slices.ContainsFunc(t.Data, func(b byte) bool { return b != zero }) {
+			return "joins a constant that is not zeros, or more than one other input with it"
+		}
 	}
 	return ""
 }
 
-func noDilation(_ *graph.Graph, o *graph.Op) string {
-	if v, ok := o.Options.(graph.DepthwiseOptions); ok && (v.DilationH > 1 || v.DilationW > 1) {
-		return "is dilated"
+func sameDilation(_ *graph.Graph, o *graph.Op) string {
+	h, w := 1, 1
+	switch v := o.Options.(type) {
+	case graph.ConvOptions:
+		h, w = v.DilationH, v.DilationW
+	case graph.DepthwiseOptions:
+		h, w = v.DilationH, v.DilationW
+	}
+	if max(h, 1) != max(w, 1) {
+		return "has different dilations in height and width"
 	}
 	return ""
 }
@@ -106,14 +189,88 @@ func plainDense(g *graph.Graph, o *graph.Op) string {
 	return ""
 }
 
-func spatialMean(g *graph.Graph, o *graph.Op) string {
-	if len(o.Inputs) < 2 || o.Inputs[1] < 0 || !g.Tensors[o.Inputs[1]].Const() {
+func mean(g *graph.Graph, o *graph.Op) string {
+	if why := noBatchAxis(g, o); why != "" {
+		return why
+	}
+	axes, _ := ints(input(g, o, 1))
+	n := rank(g, o)
+	for _, a := range axes {
+		if c := g.Tensors[o.Inputs[0]].Shape[n-1]; (a == n-1 || a == -1) && c%4 != 0 {
+			return fmt.Sprintf("is over %d channels, which is no multiple of 4", c)
+		}
+	}
+	return ""
+}
+
+func noBatchAxis(g *graph.Graph, o *graph.Op) string {
+	axes, ok := ints(input(g, o, 1))
+	if !ok {
 		return "has axes that are not constant"
 	}
-	d := g.Tensors[o.Inputs[1]].Data
-	for i := 0; i+4 <= len(d); i += 4 {
-		if a := int(d[i]); a != 1 && a != 2 {
-			return "is over other axes than height and width"
+	for _, a := range axes {
+		if isBatch(a, rank(g, o)) {
+			return "is over the batch"
+		}
+	}
+	return ""
+}
+
+func noBatchPad(g *graph.Graph, o *graph.Op) string {
+	pads, ok := ints(input(g, o, 1))
+	if !ok {
+		return "pads by what is not constant"
+	}
+	if rank(g, o) >= 4 && len(pads) >= 2 && (pads[0] != 0 || pads[1] != 0) {
+		return "pads the batch"
+	}
+	return ""
+}
+
+func pack(g *graph.Graph, o *graph.Op) string {
+	axis := 0
+	if v, ok := o.Options.(graph.RawOptions); ok && len(v.Fields) > 1 && len(v.Fields[1]) == 4 {
+		axis = int(int32(binary.LittleEndian.Uint32(v.Fields[1])))
+	}
+	if isBatch(axis, rank(g, o)+1) {
+		return "packs along the batch"
+	}
+	return ""
+}
+
+func split(g *graph.Graph, o *graph.Op) string {
+	axis, ok := ints(input(g, o, 0))
+	if t := input(g, o, 1); !ok || len(axis) != 1 || t == nil || isBatch(axis[0], len(t.Shape)) {
+		return "splits along the batch, or along what is not constant"
+	}
+	return ""
+}
+
+func vectorAlpha(g *graph.Graph, o *graph.Op) string {
+	if a := input(g, o, 1); a == nil || len(a.Shape) == 0 || a.Elems() != a.Shape[len(a.Shape)-1] {
+		return "has an alpha that is not one value for each channel"
+	}
+	return ""
+}
+
+func leadingOnes(g *graph.Graph, o *graph.Op) string {
+	in, out := input(g, o, 0), g.Tensors[o.Outputs[0]]
+	if in == nil || !slices.Equal(in.Shape[len(in.Shape)-min(len(out.Shape), len(in.Shape)):], out.Shape) {
+		return "drops a size that is not in front of all others"
+	}
+	return ""
+}
+
+func plainSlice(g *graph.Graph, o *graph.Op) string {
+	strides, ok := ints(input(g, o, 3))
+	if !ok || slices.ContainsFunc(strides, func(s int) bool { return s != 1 }) {
+		return "has strides other than 1"
+	}
+	if v, ok := o.Options.(graph.RawOptions); ok {
+		for _, mask := range []int{2, 3} { // ellipsis, new axis
+			if mask < len(v.Fields) && slices.ContainsFunc(v.Fields[mask], func(b byte) bool { return b != 0 }) {
+				return "has an ellipsis or a new axis"
+			}
 		}
 	}
 	return ""
@@ -128,8 +285,9 @@ func vectorOnly(g *graph.Graph, o *graph.Op) string {
 }
 
 // CheckEdgeTPU says which operators the Edge TPU compiler would map. The
-// compiler cuts the model once: everything from the first operator that does
-// not map runs on the CPU, even what the table has.
+// compiler cuts the model once, unless its -a is given: everything from the first
+// operator that does not map runs on the CPU, even what the table has. A
+// QUANTIZE of the model's float input stays on the CPU without ending anything.
 func CheckEdgeTPU(g *graph.Graph) *EdgeTPU {
 	out := &EdgeTPU{Ends: len(g.Ops)}
 	var changes []string
@@ -140,6 +298,7 @@ func CheckEdgeTPU(g *graph.Graph) *EdgeTPU {
 		}
 		m.Why, m.Change = edgeProblem(g, o)
 		switch {
+		case floatInput(g, o):
 		case m.Why != "" && i < out.Ends:
 			out.Ends = i
 		case m.Why == "" && i > out.Ends:
@@ -160,6 +319,9 @@ func CheckEdgeTPU(g *graph.Graph) *EdgeTPU {
 		out.Verdict = "The model has no operators."
 	case out.Mapped == len(g.Ops):
 		out.Verdict = "Every operator should map to the Edge TPU. " + tail
+	case out.Ends == len(g.Ops):
+		out.Verdict = fmt.Sprintf("%d of %d operators map; the rest turns the model's float input into integers on the CPU. To change: %s. ",
+			out.Mapped, len(g.Ops), strings.Join(changes, "; ")) + tail
 	default:
 		o := out.Operators[out.Ends]
 		out.Verdict = fmt.Sprintf("%d of %d operators map; the partition ends at operator %d (%s), which %s. ", out.Mapped, len(g.Ops), o.Index, o.Op, o.Why)
@@ -177,7 +339,10 @@ func edgeProblem(g *graph.Graph, o *graph.Op) (why, change string) {
 		return "", "" // compiled already
 	}
 	if o.Kind == graph.Elu {
-		return "is not in the compiler's table", "train a variant of the network with ReLU instead of ELU"
+		return "is not in the compiler's table", "train a network with ReLU instead of ELU, such as edge (mien train --set arch=edge)"
+	}
+	if floatInput(g, o) {
+		return "reads a float input", "quantise with --io int8"
 	}
 	check, known := edgeRules[o.Kind]
 	if !known {
@@ -189,7 +354,7 @@ func edgeProblem(g *graph.Graph, o *graph.Op) (why, change string) {
 		}
 		t := g.Tensors[i]
 		switch {
-		case t.Type != graph.Int8 && t.Type != graph.UInt8 && t.Type != graph.Int32 && o.Kind != graph.Quantize:
+		case t.Type != graph.Int8 && t.Type != graph.UInt8 && t.Type != graph.Int32:
 			return fmt.Sprintf("has %s of type %s", t.Name, t.Type), "quantise with --mode int8 --io int8"
 		case slices.Contains(t.Signature, -1):
 			return fmt.Sprintf("has %s of a size that is not fixed", t.Name), "fix the sizes"
@@ -197,7 +362,7 @@ func edgeProblem(g *graph.Graph, o *graph.Op) (why, change string) {
 			return fmt.Sprintf("has %s %v: only the three innermost sizes may be above 1", t.Name, t.Shape), "use a batch of 1"
 		}
 	}
-	if len(o.Inputs) > 2 && o.Inputs[2] >= 0 && !g.Tensors[o.Inputs[2]].Const() {
+	if bias := input(g, o, 2); bias != nil && !bias.Const() && slices.Contains([]graph.Kind{graph.Conv2D, graph.DepthwiseConv2D, graph.FullyConnected}, o.Kind) {
 		return "has a bias that is not constant", "make the bias constant"
 	}
 	if check != nil {
@@ -206,6 +371,13 @@ func edgeProblem(g *graph.Graph, o *graph.Op) (why, change string) {
 		}
 	}
 	return "", ""
+}
+
+// floatInput says whether an operator turns a float input of the model into
+// integers.
+func floatInput(g *graph.Graph, o *graph.Op) bool {
+	t := input(g, o, 0)
+	return o.Kind == graph.Quantize && t != nil && t.Type == graph.Float32 && slices.Contains(g.Inputs, o.Inputs[0])
 }
 
 // outer multiplies all but the three innermost sizes.

@@ -1,11 +1,15 @@
 package inspect
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"encoding/xml"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -126,6 +130,60 @@ func TestDOT(t *testing.T) {
 	}
 }
 
+// The picture is XML with a box for each node, none over another and all inside
+// of it, and an edge for each tensor that is read.
+func TestSVG(t *testing.T) {
+	g := infertest.Network(1, model.Heads()...)
+	g.Tensors[g.Inputs[0]].Name = "fa<ce & \"more\""
+	type rect struct{ X, Y, Width, Height float64 }
+	check := func(g *graph.Graph, boxes, edges int) {
+		t.Helper()
+		svg := Describe(g, 1).SVG()
+		var pic struct {
+			Width  float64 `xml:"width,attr"`
+			Height float64 `xml:"height,attr"`
+			Rects  []struct {
+				X      float64 `xml:"x,attr"`
+				Y      float64 `xml:"y,attr"`
+				Width  string  `xml:"width,attr"`
+				Height string  `xml:"height,attr"`
+			} `xml:"rect"`
+			Paths []struct{} `xml:"path"`
+			Texts []string   `xml:"text"`
+		}
+		if err := xml.Unmarshal([]byte(svg), &pic); err != nil {
+			t.Fatal(err)
+		}
+		if len(pic.Rects) != boxes+1 || len(pic.Paths) != edges || !slices.Contains(pic.Texts, "input "+g.Tensors[g.Inputs[0]].Name) {
+			t.Errorf("%d boxes, %d edges, want %d and %d; text %q", len(pic.Rects)-1, len(pic.Paths), boxes, edges, pic.Texts)
+		}
+		var all []rect
+		for _, r := range pic.Rects[1:] { // the first is the background
+			w, _ := strconv.ParseFloat(r.Width, 64)
+			h, _ := strconv.ParseFloat(r.Height, 64)
+			b := rect{r.X, r.Y, w, h}
+			if !(b.X >= 0 && b.Y >= 0 && w > 0 && h > 0 && b.X+w <= pic.Width && b.Y+h <= pic.Height) {
+				t.Errorf("%+v is not inside %v by %v", b, pic.Width, pic.Height)
+			}
+			for _, o := range all {
+				if b.X < o.X+o.Width && o.X < b.X+b.Width && b.Y < o.Y+o.Height && o.Y < b.Y+b.Height {
+					t.Errorf("%+v is over %+v", b, o)
+				}
+			}
+			all = append(all, b)
+		}
+	}
+	// A chain that splits into four heads of two operators each.
+	check(g, 1+len(g.Ops)+4, len(g.Ops)+4)
+	// A skip: the addition reads two tensors.
+	skip := int8Graph(graph.Conv2D, graph.Relu, graph.Add)
+	for i, x := range skip.Tensors {
+		x.Name = fmt.Sprint("t", i)
+	}
+	skip.Ops[2].Inputs = []int{2, 0}
+	check(skip, 5, 5)
+}
+
 func int8Graph(kinds ...graph.Kind) *graph.Graph {
 	g := &graph.Graph{Inputs: []int{0}}
 	for range len(kinds) + 1 {
@@ -161,25 +219,100 @@ func TestEdgeTPURules(t *testing.T) {
 	if _, there := edgeRules[-1]; there {
 		t.Error("a name in the table is not an operator's")
 	}
+	// constant gives the operator a second, third... input that is constant.
+	constant := func(g *graph.Graph, shape []int, values ...int32) {
+		x := &graph.Tensor{Name: "c", Type: graph.Int32, Shape: shape}
+		for _, v := range values {
+			x.Data = binary.LittleEndian.AppendUint32(x.Data, uint32(v))
+		}
+		g.Tensors = append(g.Tensors, x)
+		g.Ops[0].Inputs = append(g.Ops[0].Inputs, len(g.Tensors)-1)
+	}
+	axes := func(a ...int32) func(*graph.Graph) {
+		return func(g *graph.Graph) { constant(g, []int{len(a)}, a...) }
+	}
+	slice := func(stride int32, masks ...byte) func(*graph.Graph) {
+		return func(g *graph.Graph) {
+			for _, v := range []int32{0, 9, stride} {
+				constant(g, []int{4}, v, v, v, v)
+			}
+			raw := graph.RawOptions{}
+			for _, m := range masks {
+				raw.Fields = append(raw.Fields, []byte{m, 0, 0, 0})
+			}
+			g.Ops[0].Options = raw
+		}
+	}
+	out := func(shape ...int) func(*graph.Graph) {
+		return func(g *graph.Graph) { g.Tensors[1].Shape = shape }
+	}
 	for name, c := range map[string]struct {
 		kind   graph.Kind
 		change func(g *graph.Graph)
-		why    string
+		why    string // "" when it maps
 	}{
-		"float":      {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Type = graph.Float32 }, "of type float32"},
-		"dynamic":    {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Signature = []int{-1, 4, 4, 2} }, "not fixed"},
-		"batch":      {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Shape = []int{2, 4, 4, 2} }, "innermost"},
-		"activation": {graph.MaxPool2D, func(g *graph.Graph) { g.Ops[0].Options = graph.PoolOptions{Activation: graph.ReluAct} }, "fused"},
-		"dilated":    {graph.DepthwiseConv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.DepthwiseOptions{DilationH: 2} }, "dilated"},
-		"uneven":     {graph.Conv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.ConvOptions{DilationH: 2} }, "different dilations"},
-		"softmax":    {graph.Softmax, func(*graph.Graph) {}, "one vector"},
-		"dense":      {graph.FullyConnected, func(*graph.Graph) {}, "more than one row"},
-		"unknown":    {kind("FLOOR"), func(*graph.Graph) {}, "not in the compiler's table"},
+		"float":                       {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Type = graph.Float32 }, "of type float32"},
+		"int16":                       {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Type = graph.Int16 }, "of type int16"},
+		"dynamic":                     {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Signature = []int{-1, 4, 4, 2} }, "not fixed"},
+		"batch":                       {graph.Relu, out(2, 4, 4, 2), "innermost"},
+		"activation":                  {graph.MaxPool2D, func(g *graph.Graph) { g.Ops[0].Options = graph.PoolOptions{Activation: graph.ReluAct} }, "fused"},
+		"dilated depthwise":           {graph.DepthwiseConv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.DepthwiseOptions{DilationH: 2, DilationW: 2} }, ""},
+		"uneven depthwise":            {graph.DepthwiseConv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.DepthwiseOptions{DilationH: 2} }, "different dilations"},
+		"uneven":                      {graph.Conv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.ConvOptions{DilationH: 2} }, "different dilations"},
+		"softmax":                     {graph.Softmax, func(*graph.Graph) {}, "one vector"},
+		"softmax of a vector":         {graph.Softmax, func(g *graph.Graph) { g.Tensors[0].Shape = []int{1, 16000} }, ""},
+		"softmax of many":             {graph.Softmax, func(g *graph.Graph) { g.Tensors[0].Shape = []int{1, 16001} }, "16000"},
+		"dense":                       {graph.FullyConnected, func(*graph.Graph) {}, "more than one row"},
+		"bias":                        {graph.Conv2D, func(g *graph.Graph) { g.Ops[0].Inputs = []int{0, 0, 1} }, "bias"},
+		"unknown":                     {kind("FLOOR"), func(*graph.Graph) {}, "not in the compiler's table"},
+		"concatenation of a constant": {graph.Concatenation, func(g *graph.Graph) { constant(g, []int{1}, 5) }, "constant"},
+		"concatenation of zeros":      {graph.Concatenation, func(g *graph.Graph) { constant(g, []int{1}, 0) }, ""},
+		"concatenation of three":      {graph.Concatenation, func(g *graph.Graph) { constant(g, []int{1}, 0); constant(g, []int{1}, 0) }, "constant"},
+		"mean":                        {graph.Mean, axes(1, 2), ""},
+		"mean over the batch":         {graph.Mean, axes(0), "over the batch"},
+		"mean over the batch by -4":   {graph.Mean, axes(-4), "over the batch"},
+		"mean over 2 channels":        {graph.Mean, axes(3), "multiple of 4"},
+		"mean over 8 channels":        {graph.Mean, func(g *graph.Graph) { g.Tensors[0].Shape = []int{1, 4, 4, 8}; axes(-1)(g) }, ""},
+		"mean over who knows":         {graph.Mean, func(*graph.Graph) {}, "not constant"},
+		"sum":                         {kind("SUM"), axes(0), "over the batch"},
+		"maximum":                     {kind("REDUCE_MAX"), axes(1), ""},
+		"pad":                         {graph.Pad, func(g *graph.Graph) { constant(g, []int{4, 2}, 0, 0, 1, 1, 1, 1, 0, 2) }, ""},
+		"pad the batch":               {graph.Pad, func(g *graph.Graph) { constant(g, []int{4, 2}, 0, 1, 0, 0, 0, 0, 0, 0) }, "pads the batch"},
+		"split":                       {kind("SPLIT"), func(g *graph.Graph) { axes(3)(g); slices.Reverse(g.Ops[0].Inputs) }, ""},
+		"split the batch":             {kind("SPLIT"), func(g *graph.Graph) { axes(0)(g); slices.Reverse(g.Ops[0].Inputs) }, "splits along the batch"},
+		"pack": {kind("PACK"), func(g *graph.Graph) {
+			g.Ops[0].Options = graph.RawOptions{Fields: [][]byte{{2, 0, 0, 0}, {3, 0, 0, 0}}}
+		}, ""},
+		"pack the batch":      {kind("PACK"), func(*graph.Graph) {}, "packs along the batch"},
+		"prelu":               {kind("PRELU"), func(g *graph.Graph) { constant(g, []int{4, 1, 2}, 0, 0, 0, 0, 0, 0, 0, 0) }, "alpha"},
+		"prelu by channel":    {kind("PRELU"), func(g *graph.Graph) { constant(g, []int{1, 1, 2}, 0, 0) }, ""},
+		"squeeze":             {kind("SQUEEZE"), out(4, 4, 2), ""},
+		"squeeze inside":      {kind("SQUEEZE"), func(g *graph.Graph) { g.Tensors[0].Shape = []int{1, 4, 1, 2}; g.Tensors[1].Shape = []int{1, 4, 2} }, "in front"},
+		"slice":               {kind("STRIDED_SLICE"), slice(1, 1, 1, 0, 0), ""},
+		"slice by 2":          {kind("STRIDED_SLICE"), slice(2), "strides"},
+		"slice of a new axis": {kind("STRIDED_SLICE"), slice(1, 0, 0, 0, 1), "new axis"},
 	} {
 		g := int8Graph(c.kind)
 		c.change(g)
-		if m := CheckEdgeTPU(g).Operators[0]; m.TPU || !strings.Contains(m.Why, c.why) {
+		m := CheckEdgeTPU(g).Operators[0]
+		if m.TPU != (c.why == "") || !strings.Contains(m.Why, c.why) {
 			t.Errorf("%s: %+v", name, m)
 		}
+	}
+}
+
+// What turns a float input into integers stays on the CPU, and the rest maps
+// all the same; what turns an output into floats ends the partition.
+func TestEdgeTPUFloatInput(t *testing.T) {
+	g := int8Graph(graph.Quantize, graph.Conv2D, graph.Dequantize)
+	g.Tensors[0].Type, g.Tensors[3].Type = graph.Float32, graph.Float32
+	e := CheckEdgeTPU(g)
+	if e.Operators[0].TPU || !e.Operators[1].TPU || e.Operators[2].TPU || e.Ends != 2 || !strings.Contains(e.Verdict, "--io int8") {
+		t.Errorf("%+v", e)
+	}
+	g = int8Graph(graph.Quantize, graph.Conv2D)
+	g.Tensors[0].Type = graph.Float32
+	if e := CheckEdgeTPU(g); e.Mapped != 1 || e.Ends != 2 || !strings.Contains(e.Verdict, "1 of 2 operators map") {
+		t.Errorf("%+v", e)
 	}
 }

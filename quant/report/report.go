@@ -5,6 +5,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,9 @@ type Report struct {
 	// Tensors are the activations, the worst first.
 	Tensors []Tensor `json:"tensors"`
 	Notes   []string `json:"notes,omitempty"`
-	Verdict string   `json:"verdict"`
+	// MaxDrop is how many points a head may lose.
+	MaxDrop float64 `json:"max_drop"`
+	Verdict string  `json:"verdict"`
 }
 
 // Head is how one head did.
@@ -56,14 +59,17 @@ type Head struct {
 	Groups    []Score `json:"groups,omitempty"`
 }
 
-// Score is the accuracy on some labelled faces. Drop, Low and High are in
-// points (hundredths): the accuracy lost to quantisation and its 95%
-// confidence interval.
+// Score is the accuracy on some labelled faces. Lost are those that only the
+// float file had right, Won those that only the quantised one has. Drop, Low and
+// High are in points (hundredths): the accuracy lost to quantisation and its
+// 95% confidence interval.
 type Score struct {
 	Name  string  `json:"name"`
 	N     int     `json:"n"`
 	Float float64 `json:"float"`
 	Quant float64 `json:"quantised"`
+	Lost  int     `json:"lost"`
+	Won   int     `json:"won"`
 	Drop  float64 `json:"drop"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
@@ -80,6 +86,8 @@ type Input struct {
 	Open func(file []byte) (infer.Model, error)
 	// Tapped is how many of the faces are compared tensor by tensor; 0 means 50.
 	Tapped int
+	// MaxDrop is how many points a head may lose.
+	MaxDrop float64
 	quant.Options
 }
 
@@ -95,7 +103,7 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 		return nil, errors.New("report: no faces to measure with")
 	}
 	r := &Report{Recipe: in.Result.Plan.Recipe, Faces: len(in.Samples), Calibrated: in.Result.Plan.Faces,
-		FloatBytes: len(in.Float), Bytes: len(in.File), Notes: slices.Clone(in.Result.Plan.Notes)}
+		FloatBytes: len(in.Float), Bytes: len(in.File), MaxDrop: in.MaxDrop, Notes: slices.Clone(in.Result.Plan.Notes)}
 	tapped := in.Tapped
 	if tapped == 0 {
 		tapped = 50
@@ -259,12 +267,12 @@ func (t *tally) add(float, quant bool) {
 // Min's adjusted interval for matched pairs (2005), half a face added to each
 // cell, which also holds when nothing differs.
 func (t *tally) score(name string) Score {
-	s := Score{Name: name, N: t.n}
+	s := Score{Name: name, N: t.n, Lost: t.lost, Won: t.won}
 	if t.n == 0 {
 		return s
 	}
 	s.Float, s.Quant = float64(t.float)/float64(t.n), float64(t.quant)/float64(t.n)
-	s.Drop = 100 * (s.Float - s.Quant)
+	s.Drop = 100 * float64(t.lost-t.won) / float64(t.n)
 	b, c, n := float64(t.lost)+0.5, float64(t.won)+0.5, float64(t.n)+2
 	d := (b - c) / n
 	w := 1.96 * math.Sqrt(max(b+c-(b-c)*(b-c)/n, 0)) / n
@@ -272,66 +280,73 @@ func (t *tally) score(name string) Score {
 	return s
 }
 
-// Worst returns the head that lost most.
-func (r *Report) Worst() Head {
-	return slices.MaxFunc(r.Heads, func(a, b Head) int {
-		switch {
-		case a.All.Drop < b.All.Drop:
-			return -1
-		case a.All.Drop > b.All.Drop:
-			return 1
+// Worst returns the head that lost most, and false when no face has a label.
+func (r *Report) Worst() (Head, bool) {
+	var worst Head
+	for _, h := range r.Heads {
+		if h.All.N > 0 && (worst.All.N == 0 || h.All.Drop > worst.All.Drop) {
+			worst = h
 		}
-		return 0
-	})
+	}
+	return worst, worst.All.N > 0
 }
 
-// Check says whether a head lost more than limit points.
-func (r *Report) Check(limit float64) error {
-	labelled := false
-	for _, h := range r.Heads {
-		labelled = labelled || h.All.N > 0
+// over says whether a score lost more than the limit. What was measured
+// decides, not its interval: a run that says the same each time is worth more
+// to those who wait for it than one that is right more often.
+func (s Score) over(limit float64) bool { return s.Drop > limit+1e-9 }
+
+// chance says, in words, whether the interval leaves it open on which side of
+// the limit the true loss is; "" when it does not.
+func (s Score) chance(limit float64) string {
+	if s.Low > limit || s.High <= limit {
+		return ""
 	}
-	if !labelled {
+	return fmt.Sprintf("; the limit is inside the 95%% interval, %.2f to %.2f, so only more faces can tell for sure", s.Low, s.High)
+}
+
+// Check is an error when a head lost more than MaxDrop points on the faces
+// measured, and says whether the interval of the loss includes the limit.
+func (r *Report) Check() error {
+	w, ok := r.Worst()
+	switch {
+	case !ok:
 		return errors.New("report: no face has a label, so no accuracy can be lost or kept")
-	}
-	if w := r.Worst(); w.All.Drop > limit {
-		return fmt.Errorf("report: %s lost %.2f points (95%% %.2f to %.2f), more than the limit of %g",
-			w.Name, w.All.Drop, w.All.Low, w.All.High, limit)
+	case w.All.over(r.MaxDrop):
+		return fmt.Errorf("report: %s lost %.2f points, more than the limit of %g (lost %d and won %d of %d faces%s)",
+			w.Name, w.All.Drop, r.MaxDrop, w.All.Lost, w.All.Won, w.All.N, w.All.chance(r.MaxDrop))
 	}
 	return nil
 }
 
-// goodAgreement and smallDrop are what an integer model should keep to.
-const (
-	goodAgreement = 0.97
-	smallDrop     = 0.5
-)
+// goodAgreement is what the answers of an integer model should keep to.
+const goodAgreement = 0.97
 
-// verdict is one sentence, with the next thing to try.
+// verdict is one sentence, with the next thing to try. It says Pass where Check
+// is nil, and Fail where it is not.
 func (r *Report) verdict() string {
 	if r.Recipe.Mode == quant.Float32 {
 		return "This is the float model as trained; quantise it with --mode int8 to make it four times smaller and faster."
 	}
-	worst := r.Worst()
-	agree := slices.MinFunc(r.Heads, func(a, b Head) int {
-		if a.Agreement < b.Agreement {
-			return -1
-		}
-		return 1
-	})
+	agree := slices.MinFunc(r.Heads, func(a, b Head) int { return cmp.Compare(a.Agreement, b.Agreement) })
 	size := fmt.Sprintf("%.1f times smaller", float64(r.FloatBytes)/float64(max(r.Bytes, 1)))
-	switch {
-	case worst.All.Drop <= smallDrop && agree.Agreement >= goodAgreement:
-		return fmt.Sprintf("Good to ship: %s, no head loses more than %.2f points, answers agree on at least %.1f%% of the faces (%s).",
-			size, max(worst.All.Drop, 0), 100*agree.Agreement, agree.Name)
-	case worst.All.Drop <= smallDrop:
-		return fmt.Sprintf("Accuracy holds (%s, at most %.2f points lost), but %s answers otherwise on %.1f%% of the faces; %s.",
-			size, max(worst.All.Drop, 0), agree.Name, 100*(1-agree.Agreement), r.advice())
-	case worst.All.Low <= smallDrop:
-		return fmt.Sprintf("Undecided: %s lost %.2f points, but on %d faces that may be chance (95%% %.2f to %.2f); measure with more faces, or %s.",
-			worst.Name, worst.All.Drop, worst.All.N, worst.All.Low, worst.All.High, r.advice())
+	agrees := fmt.Sprintf("answers agree with float on at least %.1f%% of the faces (%s)", 100*agree.Agreement, agree.Name)
+	worst, ok := r.Worst()
+	if !ok {
+		return fmt.Sprintf("No accuracy was measured, as no face has a label: %s, %s.", size, agrees)
 	}
-	return fmt.Sprintf("Not good yet: %s lost %.2f points (95%% %.2f to %.2f); %s.", worst.Name, worst.All.Drop, worst.All.Low, worst.All.High, r.advice())
+	lost := fmt.Sprintf("%s lost %.2f points, the limit is %g", worst.Name, worst.All.Drop, r.MaxDrop)
+	if worst.All.Drop <= 0 {
+		lost = fmt.Sprintf("no head lost accuracy, the limit is %g points", r.MaxDrop)
+	}
+	lost += worst.All.chance(r.MaxDrop)
+	switch {
+	case worst.All.over(r.MaxDrop):
+		return fmt.Sprintf("Fail: %s. Next: %s.", lost, r.advice())
+	case agree.Agreement < goodAgreement:
+		return fmt.Sprintf("Pass: %s, %s. But %s. Next: %s.", size, lost, agrees, r.advice())
+	}
+	return fmt.Sprintf("Pass: %s, %s; %s.", size, lost, agrees)
 }
 
 // advice is the next thing to try.

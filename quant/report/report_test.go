@@ -120,7 +120,7 @@ func TestFloatAgainstItself(t *testing.T) {
 			t.Errorf("%s: %v dB, %v", x.Name, x.SNR, x.Cosine)
 		}
 	}
-	if err := rep.Check(0); err != nil {
+	if err := rep.Check(); err != nil {
 		t.Error(err)
 	}
 }
@@ -145,37 +145,62 @@ func TestIntervalCovers(t *testing.T) {
 	}
 }
 
+// The exit code goes by what was measured; the words say what the interval says.
 func TestCheck(t *testing.T) {
-	r := &Report{Heads: []Head{{Name: "age", All: Score{N: 1000, Drop: 0.6, Low: 0.1, High: 1.1}}, {Name: "race"}}}
-	if err := r.Check(0.5); err == nil || !strings.Contains(err.Error(), "age lost 0.60 points") {
-		t.Errorf("%v", err)
+	report := func(limit float64, t tally) *Report {
+		return &Report{MaxDrop: limit, Recipe: quant.Recipe{Mode: quant.Int8}, FloatBytes: 4, Bytes: 1,
+			Heads: []Head{{Name: "race", Agreement: 1}, {Name: "age", Agreement: 0.99, All: t.score("age")}}}
 	}
-	if err := r.Check(0.7); err != nil {
-		t.Error(err)
+	const inside = "inside the 95% interval"
+	for name, c := range map[string]struct {
+		r            *Report
+		fail, chance bool
+	}{
+		"over, perhaps by chance":  {report(0.5, tally{n: 1000, float: 600, quant: 594, lost: 12, won: 6}), true, true},
+		"over":                     {report(0.5, tally{n: 1000, float: 600, quant: 550, lost: 60, won: 10}), true, false},
+		"under, perhaps by chance": {report(0.5, tally{n: 1000, float: 600, quant: 598, lost: 10, won: 8}), false, true},
+		"under":                    {report(0.5, tally{n: 10000, float: 6000, quant: 6000, lost: 10, won: 10}), false, false},
+		"just at the limit":        {report(0.5, tally{n: 1000, float: 500, quant: 495, lost: 10, won: 5}), false, true},
+		"won":                      {report(0.5, tally{n: 10000, float: 6000, quant: 6050, lost: 10, won: 60}), false, false},
+		"none may be lost":         {report(0, tally{n: 1000, float: 600, quant: 599, lost: 1}), true, true},
+		"a fraction over":          {report(0.6, tally{n: 999, float: 600, quant: 594, lost: 6}), true, true},
+	} {
+		err, verdict := c.r.Check(), c.r.verdict()
+		if (err != nil) != c.fail || strings.HasPrefix(verdict, "Fail") != c.fail || strings.HasPrefix(verdict, "Pass") == c.fail {
+			t.Errorf("%s: error %v, but %q", name, err, verdict)
+		}
+		if strings.Contains(verdict, inside) != c.chance || err != nil && strings.Contains(err.Error(), inside) != c.chance {
+			t.Errorf("%s: error %v, %q", name, err, verdict)
+		}
+		if err != nil && !strings.Contains(err.Error(), "age lost") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
-	if err := (&Report{Heads: []Head{{Name: "race"}}}).Check(0.5); err == nil {
-		t.Error("nothing measured is not good enough")
+	none := &Report{Recipe: quant.Recipe{Mode: quant.Int8}, Heads: []Head{{Name: "race"}}, MaxDrop: 0.5}
+	if err, v := none.Check(), none.verdict(); err == nil || !strings.Contains(v, "no face has a label") {
+		t.Errorf("nothing measured is not good enough: %v, %q", err, v)
 	}
 }
 
 func TestVerdict(t *testing.T) {
-	head := func(drop, low, high, agree float64) []Head {
-		return []Head{{Name: "age", Agreement: agree, All: Score{N: 500, Drop: drop, Low: low, High: high}}}
+	head := func(lost int, agree float64) []Head {
+		t := tally{n: 1000, float: 600, quant: 600 - lost, lost: lost}
+		return []Head{{Name: "age", Agreement: agree, All: t.score("age")}}
 	}
 	for _, c := range []struct {
 		heads  []Head
 		recipe quant.Recipe
 		want   string
 	}{
-		{head(0.1, -1, 1, 0.99), quant.Recipe{Mode: quant.Int8}, "Good to ship"},
-		{head(0.1, -1, 1, 0.9), quant.Recipe{Mode: quant.Int8}, "otherwise on 10.0%"},
-		{head(0.9, -1, 2, 0.99), quant.Recipe{Mode: quant.Int8}, "measure with more faces"},
-		{head(5, 3, 7, 0.8), quant.Recipe{Mode: quant.Int8}, "try --correct-bias"},
-		{head(5, 3, 7, 0.8), quant.Recipe{Mode: quant.Int8, CorrectBias: true}, "try --adaround"},
-		{head(5, 3, 7, 0.8), quant.Recipe{Mode: quant.Float16}, "Not good yet"},
-		{head(0, -1, 1, 1), quant.Recipe{Mode: quant.Float32}, "float model"},
+		{head(1, 0.99), quant.Recipe{Mode: quant.Int8}, "4.0 times smaller, age lost 0.10 points"},
+		{head(1, 0.9), quant.Recipe{Mode: quant.Int8}, "But answers agree with float on at least 90.0%"},
+		{head(9, 0.99), quant.Recipe{Mode: quant.Int8}, "only more faces can tell"},
+		{head(50, 0.8), quant.Recipe{Mode: quant.Int8}, "try --correct-bias"},
+		{head(50, 0.8), quant.Recipe{Mode: quant.Int8, CorrectBias: true}, "try --adaround"},
+		{head(50, 0.8), quant.Recipe{Mode: quant.Float16}, "Fail: age lost 5.00 points"},
+		{head(0, 1), quant.Recipe{Mode: quant.Float32}, "float model"},
 	} {
-		r := &Report{Heads: c.heads, Recipe: c.recipe, FloatBytes: 4, Bytes: 1}
+		r := &Report{Heads: c.heads, Recipe: c.recipe, FloatBytes: 4, Bytes: 1, MaxDrop: 0.5}
 		if v := r.verdict(); !strings.Contains(v, c.want) {
 			t.Errorf("%q, want %q", v, c.want)
 		}

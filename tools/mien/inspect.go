@@ -14,7 +14,8 @@ import (
 type inspectCmd struct {
 	File   string `arg:"" help:"A .tflite file, of any maker." placeholder:"F.tflite"`
 	JSON   bool   `help:"Print JSON." name:"json" xor:"form"`
-	Dot    bool   `help:"Print the graph for Graphviz (dot -Tsvg)." xor:"form"`
+	Dot    bool   `help:"Print the graph for Graphviz." xor:"form"`
+	SVG    bool   `help:"Print the graph as a picture, for any browser." name:"svg" xor:"form"`
 	Target string `help:"Say what the compiler of an accelerator would make of it: edgetpu." enum:",edgetpu" default:""`
 }
 
@@ -37,6 +38,9 @@ func (c *inspectCmd) Run(e env) error {
 		return err
 	case c.Dot:
 		_, err = fmt.Fprint(e.stdout, info.DOT())
+		return err
+	case c.SVG:
+		_, err = fmt.Fprint(e.stdout, info.SVG())
 		return err
 	}
 	_, err = fmt.Fprint(e.stdout, info.Text())

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"mien/quant"
@@ -16,12 +15,14 @@ import (
 )
 
 // tune trains the checkpoint on for the integers of the plan, writes the new
-// checkpoint beside the output and returns its path. It learns from the
-// training splits of --calibrate, with the losses of the recipe that the
-// checkpoint was trained by.
+// checkpoint beside the output and returns its path. It looks at all training
+// faces of --calibrate; none needs a label.
 func (c *quantizeCmd) tune(e env, plan *quant.Plan) (string, error) {
 	if c.Plan != "" {
 		return "", errors.New("--tune makes new weights, for which --plan was not made: leave one out")
+	}
+	if len(plan.Equal) > 0 {
+		return "", errors.New("--tune trains the network as it is, not as --equalise rescales it: leave one out")
 	}
 	f, err := checkpoint.Read(c.Checkpoint)
 	if err != nil {
@@ -35,28 +36,19 @@ func (c *quantizeCmd) tune(e env, plan *quant.Plan) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var weigh []float64
-	recipe, err := train.LoadRecipe("paper", nil)
-	if text := f.Meta[train.MetaRecipe]; text != "" {
-		recipe, err = train.ParseRecipe(c.Checkpoint, []byte(text), nil)
-	}
-	if err != nil {
-		return "", err
-	}
-	for _, h := range net.Heads {
-		if len(c.Heads) > 0 && !slices.Contains(c.Heads, h.Name) {
-			weigh = append(weigh, 0)
-			continue
+	var faces []quant.Face
+	for _, spec := range c.Calibrate {
+		samples, err := loadFaces(e, spec, []string{data.Train, data.All}, -1, c.Seed)
+		if err != nil {
+			return "", err
 		}
-		weigh = append(weigh, recipe.Losses.Of(h.Name))
-	}
-	samples, err := c.labelled(e)
-	if err != nil {
-		return "", err
+		for _, s := range samples {
+			faces = append(faces, s.Face)
+		}
 	}
 	b := newBar(e.stderr, "training for integers", "steps", c.Tune)
-	weights, err := qat.Tune(e.ctx, net, f.Floats(), plan, samples, qat.Options{Steps: c.Tune, Seed: c.Seed,
-		Threads: threads(c.Threads), LossWeights: weigh, Progress: b.set})
+	weights, err := qat.Tune(e.ctx, net, f.Floats(), plan, faces,
+		qat.Options{Steps: c.Tune, Heads: c.Heads, Seed: c.Seed, Threads: threads(c.Threads), Progress: b.set})
 	b.end()
 	if err != nil {
 		return "", err
@@ -75,27 +67,4 @@ func (c *quantizeCmd) tune(e env, plan *quant.Plan) (string, error) {
 	}
 	path := strings.TrimSuffix(c.Out, filepath.Ext(c.Out)) + ".safetensors"
 	return path, checkpoint.Write(path, out)
-}
-
-// labelled returns the training splits of --calibrate.
-func (c *quantizeCmd) labelled(e env) ([]data.Sample, error) {
-	var out []data.Sample
-	for _, spec := range c.Calibrate {
-		if strings.HasPrefix(spec, "faces:") {
-			continue // nobody has labelled those
-		}
-		sets, err := loadSets(e, []string{spec}, data.Options{Seed: c.Seed})
-		if err != nil {
-			return nil, err
-		}
-		s, _, err := sets[0].Select(data.Train)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, s...)
-	}
-	if len(out) == 0 {
-		return nil, errors.New("--tune needs a data set with labels in --calibrate")
-	}
-	return out, nil
 }

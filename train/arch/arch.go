@@ -46,6 +46,7 @@ type Layer struct {
 	With   string
 	Scale  float64 // of FakeQuant
 	Zero   int
+	Frozen bool // BatchNorm keeps its statistics in training, and uses them
 }
 
 // Net is a network: the layers that all heads share, then one dense layer

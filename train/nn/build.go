@@ -210,6 +210,7 @@ func (b *builder) norm(l arch.Layer, in *tensor) (*tensor, []layer, error) {
 	gamma, beta := n.param(l.Name+".weight", true, in.c), n.param(l.Name+".bias", true, in.c)
 	mean, variance := n.param(l.Name+".running_mean", false, in.c), n.param(l.Name+".running_var", false, in.c)
 	run := newNorm(n.batch, in, out, gamma, beta, mean, variance, n.work)
+	run.frozen = l.Frozen
 	if e, ok := b.last().(*elu); ok && e.t == in {
 		e.undone, run.elu = true, true
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"mien/runtime/model"
@@ -39,15 +40,18 @@ func nets() map[string]arch.Net {
 		"depthwise bare": small(10, 6, arch.Layer{Op: arch.Depthwise, Name: "d", Kernel: 3, NoBias: true}, flat),
 		"bn":             small(7, 5, arch.Layer{Op: arch.BatchNorm, Name: "bn"}, flat),
 		"bn vector":      small(3, 4, flat, arch.Layer{Op: arch.BatchNorm, Name: "bn"}),
-		"elu":            small(7, 3, arch.Layer{Op: arch.ELU, Name: "e"}, flat),
-		"elu twice":      small(7, 3, arch.Layer{Op: arch.ELU, Name: "e"}, arch.Layer{Op: arch.ELU, Name: "f"}, flat),
-		"relu":           small(7, 3, arch.Layer{Op: arch.ReLU, Name: "r"}, flat),
-		"relu6":          small(7, 3, arch.Layer{Op: arch.ReLU6, Name: "r"}, flat),
-		"maxpool":        small(10, 3, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 2, Stride: 2}, flat),
-		"maxpool odd":    small(13, 3, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 3, Stride: 3}, flat),
-		"dense":          small(5, 3, flat, arch.Layer{Op: arch.Dense, Name: "fc", Out: 11}),
-		"dense no bias":  small(5, 3, flat, arch.Layer{Op: arch.Dense, Name: "fc", Out: 6, NoBias: true}, arch.Layer{Op: arch.BatchNorm, Name: "bn"}),
-		"dropout":        small(7, 3, arch.Layer{Op: arch.Dropout, Name: "d", Rate: 0.4}, flat, arch.Layer{Op: arch.Dropout, Name: "d2", Rate: 0.2}),
+		"bn frozen":      small(7, 5, arch.Layer{Op: arch.BatchNorm, Name: "bn", Frozen: true}, flat),
+		"elu, frozen bn, pool": small(10, 16, arch.Layer{Op: arch.ELU, Name: "e"}, arch.Layer{Op: arch.BatchNorm, Name: "bn", Frozen: true},
+			arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 2}, flat),
+		"elu":           small(7, 3, arch.Layer{Op: arch.ELU, Name: "e"}, flat),
+		"elu twice":     small(7, 3, arch.Layer{Op: arch.ELU, Name: "e"}, arch.Layer{Op: arch.ELU, Name: "f"}, flat),
+		"relu":          small(7, 3, arch.Layer{Op: arch.ReLU, Name: "r"}, flat),
+		"relu6":         small(7, 3, arch.Layer{Op: arch.ReLU6, Name: "r"}, flat),
+		"maxpool":       small(10, 3, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 2, Stride: 2}, flat),
+		"maxpool odd":   small(13, 3, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 3, Stride: 3}, flat),
+		"dense":         small(5, 3, flat, arch.Layer{Op: arch.Dense, Name: "fc", Out: 11}),
+		"dense no bias": small(5, 3, flat, arch.Layer{Op: arch.Dense, Name: "fc", Out: 6, NoBias: true}, arch.Layer{Op: arch.BatchNorm, Name: "bn"}),
+		"dropout":       small(7, 3, arch.Layer{Op: arch.Dropout, Name: "d", Rate: 0.4}, flat, arch.Layer{Op: arch.Dropout, Name: "d2", Rate: 0.2}),
 		"residual": small(10, 4, arch.Layer{Op: arch.ReLU, Name: "in"},
 			arch.Layer{Op: arch.Conv, Name: "a", Out: 4, Kernel: 3},
 			arch.Layer{Op: arch.ReLU, Name: "b"},
@@ -101,6 +105,11 @@ func scatterParams(rng *rand.Rand, n *Net) {
 				if i%3 == 1 {
 					p.Value[i] = -p.Value[i] // a norm may turn values round
 				}
+			}
+		}
+		if strings.HasSuffix(p.Name, ".running_mean") {
+			for i := range p.Value {
+				p.Value[i] += 0.1 * rng.Float32()
 			}
 		}
 	}

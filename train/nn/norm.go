@@ -27,6 +27,7 @@ type norm struct {
 	inv             []float64
 	pool            *maxPool // that does the norm's work forward, or nil
 	elu             bool     // the input is ELU's output: backward goes through it, too
+	frozen          bool     // see arch.Layer
 	stats, apply    func(worker, i int)
 	dstats, applyBw func(worker, i int)
 }
@@ -44,7 +45,7 @@ func newNorm(batch int, in, out *tensor, gamma, beta, mean, variance *Param, wor
 }
 
 func (n *norm) forward(p *pass) {
-	if p.train {
+	if p.train && !n.frozen {
 		n.work.run(p.n, n.stats)
 		n.finish(p.n)
 	} else {
@@ -127,7 +128,8 @@ func (n *norm) applyImage(_, i int) {
 }
 
 // backward: with u the normalised input and m the count of values,
-// dx = gamma/sigma * (dy - mean(dy) - u*mean(dy*u)).
+// dx = gamma/sigma * (dy - mean(dy) - u*mean(dy*u)); the means are those of the
+// batch's statistics, and not there when it is frozen.
 func (n *norm) backward(p *pass) {
 	n.work.run(p.n, n.dstats)
 	count := float64(p.n * n.in.h * n.in.w)
@@ -136,6 +138,10 @@ func (n *norm) backward(p *pass) {
 		dot *= n.inv[j]
 		n.beta.Grad[j], n.gamma.Grad[j] = float32(sum), float32(dot)
 		a := float64(n.gamma.Value[j]) * n.inv[j]
+		if n.frozen {
+			n.a[j], n.b[j], n.d[j] = float32(a), 0, 0
+			continue
+		}
 		b := -a * n.inv[j] * dot / count
 		n.a[j], n.b[j] = float32(a), float32(b)
 		n.d[j] = float32(-a*sum/count - b*float64(n.mu[j]))

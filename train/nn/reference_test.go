@@ -155,6 +155,9 @@ func (r *reference) norm(l arch.Layer, in volume) volume {
 		mean, variance := 0.0, 0.0
 		in.channel(c, func(o int) { mean += in.v[o] / m })
 		in.channel(c, func(o int) { variance += (in.v[o] - mean) * (in.v[o] - mean) / m })
+		if l.Frozen {
+			mean, variance = r.params[l.Name+".running_mean"][c], r.params[l.Name+".running_var"][c]
+		}
 		g, b := r.params[l.Name+".weight"][c], r.params[l.Name+".bias"][c]
 		in.channel(c, func(o int) { out.v[o] = g*(in.v[o]-mean)/math.Sqrt(variance+1e-3) + b })
 	}

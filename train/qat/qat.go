@@ -1,7 +1,10 @@
 // Package qat fine-tunes a network for integers: it trains on with every
 // weight and activation rounded as a quantisation plan says, so that the
 // weights settle where the rounding does least harm. Gradients pass straight
-// through the rounding (Bengio et al. 2013; Jacob et al. 2018).
+// through the rounding (Bengio et al. 2013; Jacob et al. 2018). What it learns
+// is the float network's own answers: the aim is to lose nothing, and no face
+// needs a label. Nothing else of training goes on: batch norms keep their
+// statistics, as inference has them, and nothing is dropped.
 package qat
 
 import (
@@ -15,25 +18,24 @@ import (
 	"mien/quant"
 	"mien/runtime/model"
 	"mien/train/arch"
-	"mien/train/data"
 	"mien/train/nn"
 )
 
-// Options of Tune. LossWeights go head by head in the network's order.
+// Options of Tune.
 type Options struct {
-	Steps       int
-	Batch       int     // 0 means 32
-	LR          float64 // at the start, falling to 0 as a cosine; 0 means 2e-5
-	Seed        uint64
-	Threads     int // 0 means 1
-	LossWeights []float64
-	Progress    func(done int)
+	Steps    int
+	Batch    int      // 0 means 32
+	LR       float64  // at the start, falling to 0 as a cosine; 0 means 1e-4
+	Heads    []string // that count; none means all
+	Seed     uint64
+	Threads  int // 0 means 1
+	Progress func(done int)
 }
 
 // Tune trains a network on and returns its new weights. The plan is of int8,
 // and of the graph that train/export makes of the same network and weights.
-func Tune(ctx context.Context, net arch.Net, weights map[string][]float32, plan *quant.Plan, samples []data.Sample, o Options) (map[string][]float32, error) {
-	if len(samples) == 0 || o.Steps < 1 {
+func Tune(ctx context.Context, net arch.Net, weights map[string][]float32, plan *quant.Plan, faces []quant.Face, o Options) (map[string][]float32, error) {
+	if len(faces) == 0 || o.Steps < 1 {
 		return nil, errors.New("qat: nothing to train on")
 	}
 	if plan.Recipe.Mode != quant.Int8 {
@@ -43,22 +45,24 @@ func Tune(ctx context.Context, net arch.Net, weights map[string][]float32, plan 
 		o.Batch = 32
 	}
 	if o.LR == 0 {
-		o.LR = 2e-5
+		o.LR = 1e-4
 	}
-	if len(o.LossWeights) != len(net.Heads) {
-		return nil, fmt.Errorf("qat: %d loss weights for %d heads", len(o.LossWeights), len(net.Heads))
-	}
-	n, err := nn.New(Fake(net, plan), o.Batch, max(o.Threads, 1))
+	teacher, err := load(net, weights, o)
 	if err != nil {
-		return nil, fmt.Errorf("qat: %w", err)
+		return nil, err
 	}
-	for _, p := range n.Params() {
-		if len(weights[p.Name]) != len(p.Value) {
-			return nil, fmt.Errorf("qat: %d weights for %s, want %d", len(weights[p.Name]), p.Name, len(p.Value))
+	n, err := load(Fake(net, plan), weights, o)
+	if err != nil {
+		return nil, err
+	}
+	t := &tuner{net: n, teacher: teacher, options: o, faces: faces, rounded: roundedWeights(n, plan)}
+	for _, h := range net.Heads {
+		w := 1.0
+		if len(o.Heads) > 0 && !slices.Contains(o.Heads, h.Name) {
+			w = 0
 		}
-		copy(p.Value, weights[p.Name])
+		t.losses = append(t.losses, w)
 	}
-	t := &tuner{net: n, options: o, samples: samples, rounded: roundedWeights(n, plan)}
 	if err := t.run(ctx); err != nil {
 		return nil, err
 	}
@@ -69,9 +73,25 @@ func Tune(ctx context.Context, net arch.Net, weights map[string][]float32, plan 
 	return out, nil
 }
 
+// load makes a network with weights.
+func load(net arch.Net, weights map[string][]float32, o Options) (*nn.Net, error) {
+	n, err := nn.New(net, o.Batch, max(o.Threads, 1))
+	if err != nil {
+		return nil, fmt.Errorf("qat: %w", err)
+	}
+	for _, p := range n.Params() {
+		if len(weights[p.Name]) != len(p.Value) {
+			return nil, fmt.Errorf("qat: %d weights for %s, want %d", len(weights[p.Name]), p.Name, len(p.Value))
+		}
+		copy(p.Value, weights[p.Name])
+	}
+	return n, nil
+}
+
 // Fake returns the network with a FakeQuant behind each layer that the plan
-// stores in int8. Layers that export fuses with the one before have their
-// rounding behind the last of them; pools copy values that are rounded already.
+// stores in int8, its batch norms frozen and without dropout. Layers that export
+// fuses with the one before have their rounding behind the last of them; pools
+// copy values that are rounded already.
 func Fake(net arch.Net, plan *quant.Plan) arch.Net {
 	out := net
 	out.Body = nil
@@ -82,19 +102,25 @@ func Fake(net arch.Net, plan *quant.Plan) arch.Net {
 		}
 		return name
 	}
+	last := ""
 	var pending *quant.TensorPlan
 	for i, l := range net.Body {
-		l.Input, l.With = now(l.Input), now(l.With)
+		if l.Op == arch.Dropout {
+			renamed[l.Name] = last
+			continue
+		}
+		l.Input, l.With, l.Frozen = now(l.Input), now(l.With), l.Op == arch.BatchNorm
 		out.Body = append(out.Body, l)
+		last = l.Name
 		if tp := plan.Tensor(l.Name); tp != nil && tp.Type == "int8" && len(tp.Scale) == 1 && l.Op != arch.MaxPool {
 			pending = tp
 		}
 		if pending == nil || i+1 < len(net.Body) && goesOn(net.Body[i+1], plan) {
 			continue
 		}
-		out.Body = append(out.Body, arch.Layer{Op: arch.FakeQuant, Name: l.Name + "/rounded",
-			Scale: float64(pending.Scale[0]), Zero: int(pending.Zero)})
-		renamed[l.Name] = l.Name + "/rounded"
+		last += "/rounded"
+		out.Body = append(out.Body, arch.Layer{Op: arch.FakeQuant, Name: last, Scale: float64(pending.Scale[0]), Zero: int(pending.Zero)})
+		renamed[l.Name] = last
 		pending = nil
 	}
 	return out
@@ -106,10 +132,11 @@ func goesOn(l arch.Layer, plan *quant.Plan) bool {
 	return fused && l.Input == "" && plan.Tensor(l.Name) == nil
 }
 
-// rounded is a parameter that is stored in int8.
+// rounded is a parameter that is stored in integers.
 type rounded struct {
 	param  nn.Param
-	rows   int // with a scale each
+	rows   int     // with a scale each
+	levels float32 // the largest integer
 	master []float32
 }
 
@@ -124,7 +151,7 @@ func roundedWeights(n *nn.Net, plan *quant.Plan) []*rounded {
 		if tp == nil || tp.Type != "int8" {
 			continue
 		}
-		r := &rounded{param: p, rows: 1, master: make([]float32, len(p.Value))}
+		r := &rounded{param: p, rows: 1, levels: float32(plan.Recipe.Levels()), master: make([]float32, len(p.Value))}
 		if len(tp.Scale) > 1 {
 			r.rows = p.Shape[0]
 		}
@@ -133,7 +160,9 @@ func roundedWeights(n *nn.Net, plan *quant.Plan) []*rounded {
 	return out
 }
 
-// round puts what int8 makes of the weights in their place.
+// round puts what integers make of the weights in their place. A batch norm
+// that is folded into a row scales all of it, integers' scale and all, and so
+// changes nothing of the rounding.
 func (r *rounded) round() {
 	copy(r.master, r.param.Value)
 	per := len(r.master) / r.rows
@@ -146,7 +175,7 @@ func (r *rounded) round() {
 		if peak == 0 {
 			continue
 		}
-		s := peak / 127
+		s := peak / r.levels
 		for k, x := range v {
 			v[k] = float32(math.Round(float64(x/s))) * s
 		}
@@ -156,10 +185,11 @@ func (r *rounded) round() {
 func (r *rounded) restore() { copy(r.param.Value, r.master) }
 
 type tuner struct {
-	net     *nn.Net
-	options Options
-	samples []data.Sample
-	rounded []*rounded
+	net, teacher *nn.Net
+	options      Options
+	losses       []float64
+	faces        []quant.Face
+	rounded      []*rounded
 }
 
 func (t *tuner) run(ctx context.Context) error {
@@ -173,14 +203,14 @@ func (t *tuner) run(ctx context.Context) error {
 			return err
 		}
 		for len(order) < o.Batch {
-			order = append(order, rng.Perm(len(t.samples))...)
+			order = append(order, rng.Perm(len(t.faces))...)
 		}
 		t.fill(b, order[:o.Batch])
 		order = slices.Delete(order, 0, o.Batch)
 		for _, r := range t.rounded {
 			r.round()
 		}
-		loss, err := t.net.Step(b, o.LossWeights, rng.Uint64())
+		loss, err := t.net.Step(b, t.losses, 0)
 		for _, r := range t.rounded {
 			r.restore()
 		}
@@ -202,31 +232,42 @@ func (t *tuner) run(ctx context.Context) error {
 }
 
 func (t *tuner) batch() *nn.Batch {
-	b := &nn.Batch{N: t.options.Batch, X: make([]float32, t.options.Batch*data.Pixels)}
+	b := &nn.Batch{N: t.options.Batch, X: make([]float32, t.options.Batch*model.Side*model.Side)}
 	for _, h := range t.net.Arch.Heads {
 		b.Target = append(b.Target, make([]float32, b.N*len(h.Labels)))
-		b.Weight = append(b.Weight, make([]float32, b.N))
+		w := make([]float32, b.N)
+		for i := range w {
+			w[i] = 1
+		}
+		b.Weight = append(b.Weight, w)
 	}
 	return b
 }
 
+// fill makes a batch of faces and of what the float network says about them.
 func (t *tuner) fill(b *nn.Batch, which []int) {
-	all := model.Heads()
-	for h, head := range t.net.Arch.Heads {
-		at := slices.IndexFunc(all, func(m model.Head) bool { return m.Name == head.Name })
-		clear(b.Target[h])
-		for k, i := range which {
-			label := t.samples[i].Labels[at]
-			b.Weight[h][k] = 0
-			if label >= 0 {
-				b.Weight[h][k] = 1
-				b.Target[h][k*len(head.Labels)+int(label)] = 1
-			}
+	const pixels = model.Side * model.Side
+	for k, i := range which {
+		for j, p := range t.faces[i] {
+			b.X[k*pixels+j] = float32(p) / 255
 		}
 	}
-	for k, i := range which {
-		for j, p := range t.samples[i].Face {
-			b.X[k*data.Pixels+j] = float32(p) / 255
+	for h, logits := range t.teacher.Predict(b.X, b.N) {
+		n := len(t.net.Arch.Heads[h].Labels)
+		for k := 0; k < len(logits); k += n {
+			softmax(b.Target[h][k:k+n], logits[k:k+n])
 		}
+	}
+}
+
+func softmax(p, logits []float32) {
+	top, sum := slices.Max(logits), 0.0
+	for i, z := range logits {
+		e := math.Exp(float64(z - top))
+		p[i] = float32(e)
+		sum += e
+	}
+	for i := range p {
+		p[i] /= float32(sum)
 	}
 }
