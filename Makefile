@@ -89,6 +89,34 @@ deb: firmware bin/miend ## the Debian package for BOARD: program, library, model
 demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a face; Go and make are enough
 	bin/miend demo --out build/demo
 
+# --- models ---------------------------------------------------------------
+
+ZOO := runtime/zoo/models
+DATA = --data fer2013:$(FER2013) --data utkface:$(UTKFACE)
+given = $(if $($(1)),,$(error $@: give $(1)=))
+
+# Where the runs of the recipe need more than its name, RECIPE says it.
+RECIPE ?= --recipe $(ARCH)
+
+.PHONY: model
+model: bin/mien ## quantise CHECKPOINT=F.safetensors into the zoo as ARCH-int8 and fill its card, on FER2013=DIR UTKFACE=DIR
+	$(foreach v,ARCH CHECKPOINT FER2013 UTKFACE,$(call given,$v))
+	@mkdir -p build/model
+	bin/mien quantize --checkpoint $(CHECKPOINT) --calibrate fer2013:$(FER2013) --calibrate utkface:$(UTKFACE) \
+	    --mode int8 --adaround --measure 0 --out build/model/$(ARCH)-int8.tflite
+	bin/mien card build/model/$(ARCH)-int8.tflite --checkpoint $(CHECKPOINT) $(DATA) --out $(ZOO)/$(ARCH)-int8.tflite --reproduce \
+	    $$'mien train $(RECIPE) --data fer2013:DIR --data utkface:DIR --out run\nmake model ARCH=$(ARCH) CHECKPOINT=run/best.safetensors FER2013=DIR UTKFACE=DIR'
+	cp $(CHECKPOINT) $(ZOO)/$(ARCH).safetensors
+	go test ./runtime/zoo -run Answers -update
+
+.PHONY: check-models
+check-models: bin/mien ## measure the shipped models anew, on FER2013=DIR UTKFACE=DIR: every figure in their cards has to come out
+	$(foreach v,FER2013 UTKFACE,$(call given,$v))
+	@for file in $(ZOO)/*-int8.tflite; do \
+	    checkpoint=$${file%-int8.tflite}.safetensors; \
+	    bin/mien card $$file --check $(DATA) $$([ ! -f $$checkpoint ] || echo --checkpoint $$checkpoint); \
+	done
+
 # --- tests ----------------------------------------------------------------
 
 .PHONY: test

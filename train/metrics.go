@@ -4,17 +4,26 @@ import (
 	"math"
 
 	"mien/runtime/model"
+	"mien/runtime/model/confidence"
 	"mien/train/data"
 )
+
+// eceBins is the number of bins of every calibration error.
+const eceBins = 15
 
 // HeadMetrics is how a head did on some images.
 type HeadMetrics struct {
 	N        int     `json:"n"`        // images with a label
 	Accuracy float64 `json:"accuracy"` // part whose likeliest label is right
 	Loss     float64 `json:"loss"`     // mean cross-entropy, nats
+	ECE      float64 `json:"ece"`      // expected calibration error over 15 bins
 	// Confusion counts images: a row for each true label, a column for each
 	// answer.
 	Confusion [][]int `json:"confusion"`
+	// P holds the probabilities of the images with a label, row by row, and
+	// Truth their labels.
+	P     []float32 `json:"-"`
+	Truth []int     `json:"-"`
 }
 
 // Metrics is how a model did, by head.
@@ -38,13 +47,15 @@ func NewMetrics(heads []model.Head) *Metrics {
 }
 
 // Add counts one answer: the probabilities of a head's labels and the true
-// one, -1 when it is not known. Until Finish, Loss and Accuracy are sums.
+// one, -1 when it is not known. Until Finish, Loss and Accuracy are sums and
+// ECE is not known.
 func (h *HeadMetrics) Add(p []float32, label int8) {
 	if label < 0 {
 		return
 	}
 	best := likeliest(p)
 	h.N++
+	h.P, h.Truth = append(h.P, p...), append(h.Truth, int(label))
 	h.Confusion[label][best]++
 	if best == label {
 		h.Accuracy++
@@ -70,8 +81,84 @@ func (m *Metrics) Finish() {
 		if h.N > 0 {
 			h.Accuracy /= float64(h.N)
 			h.Loss /= float64(h.N)
+			h.ECE = h.ScaledECE(1)
 		}
 	}
+}
+
+// ScaledECE is the calibration error of the probabilities scaled with a
+// temperature; 0 without an image.
+func (h *HeadMetrics) ScaledECE(temperature float32) float64 {
+	if h.N == 0 {
+		return 0
+	}
+	classes := len(h.Confusion)
+	p := append([]float32(nil), h.P...)
+	for i := 0; i < len(p); i += classes {
+		confidence.Scale(p[i:i+classes], temperature)
+	}
+	ece, err := confidence.ECE(p, classes, h.Truth, eceBins)
+	if err != nil {
+		return math.NaN() // Add takes no such answers
+	}
+	return ece
+}
+
+// Temperature is the one under which the labels are likeliest; 1 without an
+// image.
+func (h *HeadMetrics) Temperature() (float32, error) {
+	if h.N == 0 {
+		return 1, nil
+	}
+	return confidence.Fit(h.P, len(h.Confusion), h.Truth)
+}
+
+// Group is how a head did on the images that have one label of another head.
+type Group struct {
+	By    string `json:"by"` // that head
+	Label string `json:"label"`
+	Said  bool   `json:"said,omitempty"` // the images have no such label: it is a model's answer
+	N     int    `json:"n"`
+	Right int    `json:"right"`
+}
+
+// Accuracy is the part of the images with a right answer.
+func (g Group) Accuracy() float64 { return float64(g.Right) / float64(g.N) }
+
+// Groups counts the answers of a head, by its place in data.Labels, over the
+// labels of every other head: first the true ones, then those that sorting
+// says about images without a true one. A group without images is left out.
+func Groups(samples []data.Sample, said, sorting []data.Labels, head int) []Group {
+	var out []Group
+	for by, other := range model.Heads() {
+		if by == head {
+			continue
+		}
+		n := len(other.Labels)
+		all := make([]Group, 2*n)
+		for i := range all {
+			all[i].By, all[i].Label, all[i].Said = other.Name, other.Labels[i%n], i >= n
+		}
+		for i := range samples {
+			truth, at := samples[i].Labels, int(samples[i].Labels[by])
+			if at < 0 {
+				at = n + int(sorting[i][by])
+			}
+			if truth[head] < 0 || said[i][head] < 0 || at < n && truth[by] < 0 {
+				continue
+			}
+			all[at].N++
+			if truth[head] == said[i][head] {
+				all[at].Right++
+			}
+		}
+		for _, g := range all {
+			if g.N > 0 {
+				out = append(out, g)
+			}
+		}
+	}
+	return out
 }
 
 // ClassScore is how a head did on one label.

@@ -324,3 +324,46 @@ func TestSoftmax(t *testing.T) {
 		t.Errorf("%v", x)
 	}
 }
+
+// Groups sort by the true label where there is one, and by what a model says
+// where there is none; an image without the head's own label counts nowhere.
+func TestGroups(t *testing.T) {
+	samples := []data.Sample{
+		{Labels: data.Labels{3, 0, -1, -1}}, {Labels: data.Labels{3, 1, -1, -1}}, {Labels: data.Labels{4, -1, -1, -1}}, {Labels: data.Labels{-1, 0, -1, -1}},
+	}
+	said := []data.Labels{{3, 1, 0, -1}, {4, 1, 0, -1}, {4, 1, 2, -1}, {3, 0, 0, -1}}
+	want := []Group{
+		{"gender", "male", false, 1, 1}, {"gender", "female", false, 1, 0}, {"gender", "female", true, 1, 1},
+		{"race", "Caucasian", true, 2, 1}, {"race", "Asian", true, 1, 1},
+	}
+	if d := cmp.Diff(want, Groups(samples, said, said, data.Emotion)); d != "" {
+		t.Error(d)
+	}
+}
+
+// Ten answers at 0.8 of which six are right are off by 0.2; the temperature
+// that makes them 0.6 takes the error away.
+func TestCalibrationError(t *testing.T) {
+	m := NewMetrics([]model.Head{{Name: "gender", Labels: []string{"a", "b"}}})
+	h := m.Heads["gender"]
+	for i := range 10 {
+		label := int8(0)
+		if i >= 6 {
+			label = 1
+		}
+		h.Add([]float32{0.8, 0.2}, label)
+	}
+	h.Add([]float32{1, 0}, -1)
+	m.Finish()
+	if math.Abs(h.ECE-0.2) > 1e-6 {
+		t.Errorf("calibration error %v", h.ECE)
+	}
+	warm, err := h.Temperature()
+	// The logits' difference is log 4; it has to be log 1.5.
+	if want := math.Log(4) / math.Log(1.5); err != nil || math.Abs(float64(warm)-want) > 1e-3 {
+		t.Errorf("temperature %v, want %v (%v)", warm, want, err)
+	}
+	if e := h.ScaledECE(warm); e > 1e-3 {
+		t.Errorf("calibration error %v after scaling", e)
+	}
+}

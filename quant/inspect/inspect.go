@@ -325,17 +325,27 @@ func (info *Info) metadata(b *bytes.Buffer) {
 		if c.Epochs > 0 {
 			fmt.Fprintf(b, "  epochs: %d\n", c.Epochs)
 		}
-		for _, h := range c.Heads {
-			fmt.Fprintf(b, "  head %s: %s\n", h.Name, strings.Join(h.Labels, ", "))
+		for i, h := range c.Heads {
+			fmt.Fprintf(b, "  head %s: %s", h.Name, strings.Join(h.Labels, ", "))
+			if i < len(c.Temperature) {
+				fmt.Fprintf(b, "; temperature %.3f", c.Temperature[i])
+			}
+			fmt.Fprintln(b)
 		}
 		for _, d := range c.Training {
 			fmt.Fprintf(b, "  trained on %s: %d images, %s\n", d.Name, d.Images, d.Terms)
 		}
 		for _, a := range c.Accuracy {
 			fmt.Fprintf(b, "  accuracy of %s on %s: %.2f%% of %d (float %.2f%%)\n", a.Head, a.Data, 100*a.File, a.N, 100*a.Float)
+			if a.ECE > 0 {
+				fmt.Fprintf(b, "    calibration error %.4f, scaled %.4f; %d groups and a confusion matrix (--json)\n", a.ECE, a.Scaled, len(a.Groups))
+			}
 		}
 		for _, l := range c.Limits {
 			fmt.Fprintf(b, "  limit: %s\n", l)
+		}
+		for line := range strings.Lines(c.Reproduce) {
+			fmt.Fprintf(b, "  made by: %s\n", strings.TrimSpace(line))
 		}
 	}
 	for _, u := range info.Unkept {

@@ -23,9 +23,11 @@ type Card struct {
 	Epochs      int         `json:"epochs,omitempty"`
 	Arch        string      `json:"arch,omitempty"`
 	Quantised   string      `json:"quantised,omitempty"` // mode and calibration, in words
+	Engine      string      `json:"engine,omitempty"`    // that File's figures were measured in
 	Accuracy    []Accuracy  `json:"accuracy,omitempty"`
 	Temperature []float32   `json:"temperature,omitempty"` // per head; none means 1
 	Limits      []string    `json:"limits,omitempty"`      // what the model cannot do
+	Reproduce   string      `json:"reproduce,omitempty"`   // the commands that make this file
 	SHA256      Fingerprint `json:"sha256"`
 }
 
@@ -36,13 +38,31 @@ type DataSet struct {
 	Terms  string `json:"terms"`
 }
 
-// Accuracy is one measured figure.
+// Accuracy is how a head did on held-out images, as parts of 1.
 type Accuracy struct {
 	Head  string  `json:"head"`
 	Data  string  `json:"data"` // data set and split
 	N     int     `json:"n"`
 	Float float64 `json:"float,omitempty"` // of the float checkpoint
 	File  float64 `json:"file,omitempty"`  // of this file
+	// ECE is the expected calibration error of this file's confidences over 15
+	// bins, Scaled the same after the card's temperature.
+	ECE    float64 `json:"ece,omitempty"`
+	Scaled float64 `json:"ece_scaled,omitempty"`
+	// Confusion counts this file's answers: a row for each true label, a
+	// column for each answer.
+	Confusion [][]int `json:"confusion,omitempty"`
+	Groups    []Group `json:"groups,omitempty"`
+}
+
+// Group is the accuracy among the images with one label of another head.
+type Group struct {
+	By    string  `json:"by"` // that head
+	Label string  `json:"label"`
+	Said  bool    `json:"said,omitempty"` // the images have no such label: this file's answer stands for it
+	N     int     `json:"n"`
+	Float float64 `json:"float,omitempty"`
+	File  float64 `json:"file,omitempty"`
 }
 
 // Fingerprint ties a file to what it was made from.

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed models
+//go:embed models/*.tflite
 var files embed.FS
 
 const folder, suffix = "models", ".tflite"

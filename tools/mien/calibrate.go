@@ -2,19 +2,16 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"image"
 	"io"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
 
-	"mien/quant/tflite"
 	"mien/runtime/atomicfile"
 	"mien/runtime/infer"
 	"mien/runtime/model"
-	"mien/runtime/model/confidence"
+	"mien/train"
 	"mien/train/data"
 )
 
@@ -48,8 +45,6 @@ type heldOutECE struct {
 	After  float64 `json:"ece_after"`
 }
 
-const eceBins = 15
-
 func (c *calibrateCmd) Run(e env) error {
 	file, err := os.ReadFile(c.Model)
 	if err != nil {
@@ -77,11 +72,11 @@ func (c *calibrateCmd) Run(e env) error {
 			}
 		}
 	}
-	fitted, err := answersOf(e, mod, fit)
+	fitted, err := measureModel(e, mod, fit, "looking")
 	if err != nil {
 		return err
 	}
-	held, err := answersOf(e, mod, test)
+	held, err := measureModel(e, mod, test, "looking")
 	if err != nil {
 		return err
 	}
@@ -100,118 +95,43 @@ func (c *calibrateCmd) Run(e env) error {
 	return printCalibration(e.stdout, all)
 }
 
-// answers are the probabilities that a head gave and the true labels; a
-// picture without a label has -1.
-type answers struct {
-	p      []float32
-	labels []int
-}
-
-func (a answers) known() (n int) {
-	for _, y := range a.labels {
-		if y >= 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// answersOf lets the model look at the samples; one answers for each head.
-func answersOf(e env, mod infer.Model, samples []data.Sample) ([]answers, error) {
-	spec := mod.Spec()
-	out := make([]answers, len(spec.Heads))
-	scores := spec.NewScores()
-	face := image.NewGray(image.Rect(0, 0, model.Side, model.Side))
-	b := newBar(e.stderr, "looking", "images", len(samples))
+// measureModel lets a model look at the samples.
+func measureModel(e env, mod infer.Model, samples []data.Sample, title string) (*train.Metrics, error) {
+	b := newBar(e.stderr, title, "images", len(samples))
 	defer b.end()
-	for i := range samples {
-		if e.ctx.Err() != nil {
-			return nil, errors.New("interrupted")
-		}
-		copy(face.Pix, samples[i].Face)
-		if err := mod.Predict(face, scores); err != nil {
-			return nil, fmt.Errorf("%s: %w", samples[i].Path, err)
-		}
-		for k, h := range spec.Heads {
-			out[k].p = append(out[k].p, scores.Heads[k]...)
-			out[k].labels = append(out[k].labels, trueLabel(&samples[i], h.Name))
-		}
-		b.set(i + 1)
-	}
-	return out, nil
-}
-
-func trueLabel(s *data.Sample, head string) int {
-	for k, h := range model.Heads() {
-		if h.Name == head {
-			return int(s.Labels[k])
-		}
-	}
-	return data.NoLabel
+	return train.EvalModel(e.ctx, mod, samples, b.set)
 }
 
 // calibrateHeads finds the temperature of each head. A head that no picture
 // has a label for keeps 1.
-func calibrateHeads(spec *model.Spec, fit, held []answers) ([]calibration, error) {
+func calibrateHeads(spec *model.Spec, fit, held *train.Metrics) ([]calibration, error) {
 	out := make([]calibration, len(spec.Heads))
 	for k, h := range spec.Heads {
-		c := calibration{Head: h.Name, N: fit[k].known(), Temperature: 1}
-		if c.N > 0 {
-			var err error
-			if c.Temperature, err = confidence.Fit(fit[k].p, len(h.Labels), fit[k].labels); err != nil {
-				return nil, fmt.Errorf("head %s: %w", h.Name, err)
-			}
-			if c.Before, c.After, err = beforeAfter(fit[k], len(h.Labels), c.Temperature); err != nil {
-				return nil, fmt.Errorf("head %s: %w", h.Name, err)
-			}
+		m := fit.Heads[h.Name]
+		t, err := m.Temperature()
+		if err != nil {
+			return nil, fmt.Errorf("head %s: %w", h.Name, err)
 		}
-		if n := held[k].known(); n > 0 && c.N > 0 {
-			before, after, err := beforeAfter(held[k], len(h.Labels), c.Temperature)
-			if err != nil {
-				return nil, fmt.Errorf("head %s: %w", h.Name, err)
-			}
-			c.HeldOut = &heldOutECE{n, before, after}
+		out[k] = calibration{Head: h.Name, N: m.N, Temperature: t, Before: m.ECE, After: m.ScaledECE(t)}
+		if m := held.Heads[h.Name]; m.N > 0 && out[k].N > 0 {
+			out[k].HeldOut = &heldOutECE{m.N, m.ECE, m.ScaledECE(t)}
 		}
-		out[k] = c
 	}
 	return out, nil
 }
 
-// beforeAfter is the calibration error of a as it is, and scaled with t.
-func beforeAfter(a answers, classes int, t float32) (before, after float64, err error) {
-	if before, err = confidence.ECE(a.p, classes, a.labels, eceBins); err != nil {
-		return 0, 0, err
-	}
-	scaled := append([]float32(nil), a.p...)
-	for i := 0; i < len(scaled); i += classes {
-		confidence.Scale(scaled[i:i+classes], t)
-	}
-	after, err = confidence.ECE(scaled, classes, a.labels, eceBins)
-	return before, after, err
-}
-
 // writeTemperatures writes the model again with the temperatures in its card.
 func writeTemperatures(path string, file []byte, all []calibration) error {
-	g, err := tflite.Unmarshal(file)
-	if err != nil {
-		return err
-	}
-	spec, err := tflite.SpecOf(g)
+	g, spec, err := cardOf(file)
 	if err != nil {
 		return err
 	}
 	card := spec.Card
-	card.Heads = spec.Heads // in the order of the temperatures
 	card.Temperature = nil
 	for _, c := range all {
 		card.Temperature = append(card.Temperature, c.Temperature)
 	}
-	b, err := card.Marshal()
-	if err != nil {
-		return err
-	}
-	g.SetMeta(model.CardKey, b)
-	if file, err = tflite.Marshal(g); err != nil {
+	if file, err = withCard(g, card); err != nil {
 		return err
 	}
 	if err := atomicfile.Write(path, file); err != nil {

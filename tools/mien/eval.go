@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"mien/runtime/model"
@@ -32,10 +33,14 @@ type evalReport struct {
 	Split  string                        `json:"split"`
 	Images int                           `json:"images"`
 	Heads  map[string]*train.HeadMetrics `json:"heads"`
+	// Groups are the accuracies among the images of one label of another head.
+	Groups map[string][]train.Group `json:"groups"`
+	// Scaled are the calibration errors after the card's temperatures.
+	Scaled map[string]float64 `json:"ece_scaled,omitempty"`
 }
 
 func (c *evalCmd) Run(e env) error {
-	measure, err := c.open(e)
+	measure, card, err := c.open(e)
 	if err != nil {
 		return err
 	}
@@ -53,7 +58,18 @@ func (c *evalCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	r := evalReport{c.Model, engine, c.Data, split, len(samples), m.Heads}
+	r := evalReport{Model: c.Model, Engine: engine, Data: c.Data, Split: split, Images: len(samples), Heads: m.Heads,
+		Groups: map[string][]train.Group{}, Scaled: map[string]float64{}}
+	for i, h := range model.Heads() {
+		x := m.Heads[h.Name]
+		if x == nil || x.N == 0 {
+			continue
+		}
+		r.Groups[h.Name] = train.Groups(samples, m.Said, m.Said, i)
+		if t := temperatureOf(card, h.Name); t != 1 {
+			r.Scaled[h.Name] = x.ScaledECE(t)
+		}
+	}
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(r)
 	}
@@ -62,31 +78,32 @@ func (c *evalCmd) Run(e env) error {
 
 type measureFunc func([]data.Sample, func(int)) (engine string, m *train.Metrics, err error)
 
-// open reads the model, so that a bad one is told before the images are read.
-func (c *evalCmd) open(e env) (measureFunc, error) {
+// open reads the model and its card, so that a bad one is told before the
+// images are read.
+func (c *evalCmd) open(e env) (measureFunc, model.Card, error) {
 	if filepath.Ext(c.Model) == ".safetensors" {
 		net, err := train.Open(c.Model, 32, threads(c.Threads))
 		if err != nil {
-			return nil, err
+			return nil, model.Card{}, err
 		}
 		return func(s []data.Sample, progress func(int)) (string, *train.Metrics, error) {
 			m, err := train.EvalNet(e.ctx, net, s, progress)
 			return "train/nn", m, err
-		}, nil
+		}, model.Card{}, nil
 	}
 	b, err := os.ReadFile(c.Model)
 	if err != nil {
-		return nil, err
+		return nil, model.Card{}, err
 	}
 	mod, err := openEngine(c.Engine, b, threads(c.Threads))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Model, err)
+		return nil, model.Card{}, fmt.Errorf("%s: %w", c.Model, err)
 	}
 	return func(s []data.Sample, progress func(int)) (string, *train.Metrics, error) {
 		defer mod.Close()
 		m, err := train.EvalModel(e.ctx, mod, s, progress)
 		return mod.Engine(), m, err
-	}, nil
+	}, mod.Spec().Card, nil
 }
 
 func (r evalReport) print(w io.Writer) error {
@@ -96,8 +113,15 @@ func (r evalReport) print(w io.Writer) error {
 		if m == nil || m.N == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "\n%s: n %d, accuracy %.4f, loss %.4f\n", h.Name, m.N, m.Accuracy, m.Loss)
-		if err := printConfusion(w, h, m.Confusion); err != nil {
+		fmt.Fprintf(w, "\n%s: n %d, accuracy %.4f, loss %.4f, calibration error %.4f", h.Name, m.N, m.Accuracy, m.Loss, m.ECE)
+		if scaled, ok := r.Scaled[h.Name]; ok {
+			fmt.Fprintf(w, " (%.4f at the card's temperature)", scaled)
+		}
+		fmt.Fprintln(w)
+		if err := printConfusion(w, h, m); err != nil {
+			return err
+		}
+		if err := printGroups(w, r.Groups[h.Name]); err != nil {
 			return err
 		}
 	}
@@ -105,20 +129,34 @@ func (r evalReport) print(w io.Writer) error {
 }
 
 // printConfusion prints a row for each true label and a column for each
-// answer.
-func printConfusion(w io.Writer, h model.Head, confusion [][]int) error {
+// answer, and how well each label is told.
+func printConfusion(w io.Writer, h model.Head, m *train.HeadMetrics) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "true \\ said\t")
-	for _, l := range h.Labels {
-		fmt.Fprintf(t, "%s\t", l)
-	}
-	fmt.Fprintln(t)
-	for i, row := range confusion {
-		fmt.Fprintf(t, "%s\t", h.Labels[i])
-		for _, n := range row {
+	fmt.Fprintf(t, "true \\ said\t%s\tprecision\trecall\tF1\t\n", strings.Join(h.Labels, "\t"))
+	for i, s := range m.Classes(h.Labels) {
+		fmt.Fprintf(t, "%s\t", s.Label)
+		for _, n := range m.Confusion[i] {
 			fmt.Fprintf(t, "%d\t", n)
 		}
-		fmt.Fprintln(t)
+		if s.N > 0 {
+			fmt.Fprintf(t, "%.4f\t%.4f\t%.4f\t\n", s.Precision, s.Recall, s.F1)
+		} else {
+			fmt.Fprint(t, "\t\t\t\n")
+		}
+	}
+	return t.Flush()
+}
+
+// printGroups prints accuracies among the labels of the other heads.
+func printGroups(w io.Writer, groups []train.Group) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "among\tn\taccuracy\t\n")
+	for _, g := range groups {
+		mark := ""
+		if g.Said {
+			mark = " by its own answer"
+		}
+		fmt.Fprintf(t, "%s %s%s\t%d\t%.4f\t\n", g.By, g.Label, mark, g.N, g.Accuracy())
 	}
 	return t.Flush()
 }

@@ -329,15 +329,20 @@ var terms = map[string]model.DataSet{
 	"fairface": {Name: "FairFace", Terms: "CC BY 4.0 (Karkkainen, Joo 2021)"},
 }
 
+// commonLimits holds for every model that this package makes.
+var commonLimits = []string{
+	"it tells what a face looks like to it, not what a person feels or is",
+	"it was trained on small sets with known biases; accuracy differs between groups of people",
+	"it saw faces from the front, upright within ten degrees; profiles, masks and hands before the face are guesses",
+	"it always answers one of its labels, also about people who are none of them",
+}
+
 // card begins the model card with what does not depend on the checkpoint.
 func (c *quantizeCmd) card() (model.Card, error) {
 	card := model.Card{
 		Description: "Emotion, gender, race and age of a face, after Saroop et al. 2021 (arXiv 2110.15028).",
 		Input:       "face: one grey picture of 50x50 pixels, the eyes level; float: pixel/255; int8: pixel-128",
-		Limits: []string{
-			"it tells what a face looks like to it, not what a person feels or is",
-			"it was trained on small sets with known biases; accuracy differs between groups of people",
-		},
+		Limits:      commonLimits,
 	}
 	for _, s := range c.Trained {
 		kind, n, _ := strings.Cut(s, ":")

@@ -20,6 +20,7 @@ type commands struct {
 	CameraTest cameraTestCmd `cmd:"" help:"Find and read known faces in composed camera frames."`
 	Quantize   quantizeCmd   `cmd:"" help:"Turn a checkpoint into a .tflite file and say what it cost."`
 	Calibrate  calibrateCmd  `cmd:"" help:"Find the temperatures that make a model's confidences mean what they say."`
+	Card       cardCmd       `cmd:"" help:"Measure a model and write what it can and cannot do into its card."`
 	Inspect    inspectCmd    `cmd:"" help:"Say what is in a .tflite file."`
 	Diff       diffCmd       `cmd:"" help:"Compare two models tensor by tensor on the same faces."`
 	Deploy     deployCmd     `cmd:"" help:"Put the firmware on a board over ssh; it is rolled back when it is not healthy."`

@@ -118,61 +118,28 @@ func (r *Run) head(w io.Writer, h model.Head) {
 func (r *Run) subgroups(w io.Writer) {
 	fmt.Fprint(w, "## Accuracy by subgroup\n\nGroups are by the true label where the image has one; otherwise, marked *, by what the model says.\n\n")
 	table(w, "head", "by", "group", "images", "accuracy")
-	for a, head := range model.Heads() {
-		for b, by := range model.Heads() {
-			if a == b {
-				continue
+	for i, head := range model.Heads() {
+		for _, g := range r.groups(i) {
+			name := g.Label
+			if g.Said {
+				name += " *"
 			}
-			for _, g := range r.groups(a, b) {
-				row(w, head.Name, by.Name, g.name, fmt.Sprint(g.n), figure(float64(g.right)/float64(g.n)))
-			}
+			row(w, head.Name, g.By, name, fmt.Sprint(g.N), figure(g.Accuracy()))
 		}
 	}
 }
 
-type group struct {
-	name     string
-	n, right int
-}
-
-// groups counts head a's right answers by the labels of head b: first known
-// ones, then those that the model says. Empty groups are left out.
-func (r *Run) groups(a, b int) []group {
-	labels := model.Heads()[b].Labels
-	all := make([]group, 2*len(labels))
-	for i, l := range labels {
-		all[i].name, all[len(labels)+i].name = l, l+" *"
-	}
-	split := r.finalSplit(model.Heads()[a])
+// groups are those of a head on its final split of all sets.
+func (r *Run) groups(head int) []train.Group {
+	var samples []data.Sample
+	var said []data.Labels
+	split := r.finalSplit(model.Heads()[head])
 	for _, x := range r.Measured {
-		if x.Split != split {
-			continue
-		}
-		for i := range x.Samples {
-			truth, said := x.Samples[i].Labels, x.Metrics.Said[i]
-			if truth[a] == data.NoLabel || said[a] == data.NoLabel {
-				continue
-			}
-			at := int(truth[b])
-			if at < 0 {
-				if said[b] < 0 {
-					continue
-				}
-				at = len(labels) + int(said[b])
-			}
-			all[at].n++
-			if truth[a] == said[a] {
-				all[at].right++
-			}
+		if x.Split == split {
+			samples, said = append(samples, x.Samples...), append(said, x.Metrics.Said...)
 		}
 	}
-	var out []group
-	for _, g := range all {
-		if g.n > 0 {
-			out = append(out, g)
-		}
-	}
-	return out
+	return train.Groups(samples, said, said, head)
 }
 
 func figure(v float64) string { return fmt.Sprintf("%.4f", v) }
