@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"mien/device/vitals"
 )
 
 // metrics reads everything when it is asked, so that it costs nothing when
@@ -13,7 +15,7 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 	hub      *hub
-	ready, fps, frames, readings, dropped, restarts, faces, stages, temperature, line,
+	ready, fps, frames, readings, dropped, restarts, faces, stages, temperature, held, line,
 	streams, lost, unencodable, queued, sent, outLost, connected *prometheus.Desc
 }
 
@@ -31,6 +33,7 @@ func newMetrics(h *hub, more []prometheus.Collector) (*metrics, error) {
 		faces:       d("faces", "Faces that count in the last reading."),
 		stages:      d("stage_seconds_total", "Time that all frames together have spent in a stage.", "stage"),
 		temperature: d("temperature_celsius", "Temperature of the processor."),
+		held:        d("held_down", "1 while readings are held down, by why.", "why"),
 		line:        d("line_active", "1 while an output line is active.", "line"),
 		streams:     d("event_streams", "Clients of the event stream."),
 		lost:        d("event_stream_lost_total", "Messages that slow clients missed."),
@@ -53,7 +56,7 @@ func newMetrics(h *hub, more []prometheus.Collector) (*metrics, error) {
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{m.ready, m.fps, m.frames, m.readings, m.dropped, m.restarts, m.faces, m.stages,
-		m.temperature, m.line, m.streams, m.lost, m.unencodable, m.queued, m.sent, m.outLost, m.connected} {
+		m.temperature, m.held, m.line, m.streams, m.lost, m.unencodable, m.queued, m.sent, m.outLost, m.connected} {
 		ch <- d
 	}
 }
@@ -77,6 +80,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	count(m.restarts, h.Restarts)
 	if h.Celsius != 0 {
 		gauge(m.temperature, h.Celsius)
+	}
+	for _, why := range vitals.Reasons {
+		gauge(m.held, one(h.Throttled == why), why)
 	}
 	once := map[string]bool{} // the same line twice would make the whole answer an error
 	for _, l := range s.Lines {
