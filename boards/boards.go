@@ -32,7 +32,7 @@ type Board struct {
 	Delegate string `json:"delegate,omitempty"` // "edgetpu", with the processor as fallback
 
 	Thermal  []string `json:"thermal,omitempty"`  // types of the thermal zones to watch
-	Throttle string   `json:"throttle,omitempty"` // "vcgencmd" where the firmware tells of under-voltage
+	Throttle string   `json:"throttle,omitempty"` // "vcgencmd" where the firmware can be asked about under-voltage
 
 	// System is the oldest system that the board's maker ships, which sets the
 	// C library's version that a program may ask for, and the kernel's.
@@ -63,6 +63,18 @@ type Pin struct {
 	Chip   string `json:"chip"`           // label of the GPIO chip
 	Offset int    `json:"offset"`         // of the line within the chip
 }
+
+// Name is what a configuration calls the pin: by its line where the kernel
+// names that, else by its place, "header 13".
+func (p Pin) Name() string {
+	if p.Line != "" {
+		return p.Line
+	}
+	return p.Place()
+}
+
+// Place names the pin by its number: "header 13".
+func (p Pin) Place() string { return fmt.Sprintf("header %d", p.Number) }
 
 // System is what a board runs.
 type System struct {
@@ -114,12 +126,13 @@ func ByName(name string) (Board, error) {
 	return Board{}, fmt.Errorf("boards: no board %q; there are %s", name, strings.Join(names, ", "))
 }
 
-// Pin returns the pin of that number, or false when the header has none that
-// is free.
-func (b *Board) Pin(number int) (Pin, bool) {
-	i := slices.IndexFunc(b.Header, func(p Pin) bool { return p.Number == number })
-	if i < 0 {
-		return Pin{}, false
+// PinName returns what the kernel calls a pin that a configuration names by
+// its place, "header 11"; every other name it returns as it is.
+func (b *Board) PinName(name string) string {
+	for _, p := range b.Header {
+		if p.Place() == name {
+			return p.Name()
+		}
 	}
-	return b.Header[i], true
+	return name
 }

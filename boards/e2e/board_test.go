@@ -117,9 +117,45 @@ func TestBoard(t *testing.T) {
 
 	do(t, m, "signal", "pins", "15")
 	do(t, m, "wait", "pins", "60000")
+
+	oldInterface(t, m)
 	if err := m.PowerOff(); err != nil {
 		t.Errorf("power-off: QEMU ends with %v", err)
 	}
+}
+
+// oldInterface does with version 1 of the kernel's GPIO interface, the only one
+// that Coral's kernels have, and with lines that are found by their place on
+// the header, what TestBoard does with the newest and by name.
+func oldInterface(t *testing.T, m *Machine) {
+	t.Helper()
+	do(t, m, "trace", "start")
+	do(t, m, "start", "old", "/bin/standin", "-abi", "1", "GPIO25=1", "header 16=1", "header 18=0")
+	for !strings.Contains(do(t, m, "log", "old"), "held") {
+		if s := do(t, m, "wait", "old", "100"); s != "running" {
+			t.Fatalf("standin: %s: %s", s, do(t, m, "log", "old"))
+		}
+	}
+	if err := (Lines{25: 1, 23: 1, 24: 0}).Check(levels(t, m)); err != nil {
+		t.Error(err)
+	}
+	events, err := Trace(do(t, m, "trace", "read"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := firstLevels(events)
+	for line, want := range map[int]int{25: 1, 23: 1, 24: 0} {
+		if level, seen := got[line]; !seen || level != want {
+			t.Errorf("interface 1 first sets GPIO%d to %d (%v), want %d", line, level, seen, want)
+		}
+	}
+	// Pin 6 is ground, and pins with a bus are not for signals either.
+	do(t, m, "start", "ground", "/bin/standin", "-abi", "1", "header 6=1")
+	if s := do(t, m, "wait", "ground", "60000"); s != "exit status 1" || !strings.Contains(do(t, m, "log", "ground"), "header 6") {
+		t.Errorf("a pin with ground: %s: %s", s, do(t, m, "log", "ground"))
+	}
+	do(t, m, "signal", "old", "15")
+	do(t, m, "wait", "old", "60000")
 }
 
 // firstLevels returns the first level that was written to each line.

@@ -213,6 +213,49 @@ func TestFirmware(t *testing.T) {
 	}
 }
 
+// The consent line is a wire to the header: while it is low the firmware is
+// blind, whatever the camera sees.
+func TestConsentLine(t *testing.T) {
+	const consent = 21
+	files := installed(t)
+	files["/frames/face"] = File{Data: frame(true)}
+	files["/models/happy.tflite"] = File{Data: alwaysHappy(t)}
+	files["/etc/mien/mien.yaml"] = File{Data: []byte(config + "consent: gpio header 40\n")}
+	m := boot(t, files, "")
+	do(t, m, "feed", "face")
+	do(t, m, "start", "miend", "/usr/lib/mien/miend", "run", "--config", "/etc/mien/mien.yaml")
+	until(t, m, idle)
+	do(t, m, "wait", "miend", "15000") // several looks at a face would be made here
+	if err := idle.Check(levels(t, m)); err != nil {
+		t.Errorf("without consent: %v", err)
+	}
+	drive := func(level int) {
+		t.Helper()
+		if err := m.Drive(consent, level); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drive(1)
+	until(t, m, smiles)
+	if err := m.Drive(ready, 1); err == nil {
+		t.Error("a line that the firmware drives can be driven from outside") // negative control
+	}
+	drive(0)
+	until(t, m, idle)
+	drive(1)
+	until(t, m, smiles)
+	do(t, m, "signal", "miend", "15")
+	if s := do(t, m, "wait", "miend", "60000"); s != "exit status 0" {
+		t.Errorf("miend ends with %s: %s", s, do(t, m, "log", "miend"))
+	}
+	if log := do(t, m, "log", "miend"); strings.Count(log, "given=true by=gpio") != 2 || !strings.Contains(log, "consent gpio GPIO21") {
+		t.Errorf("the log does not tell of consent:\n%s", log)
+	}
+	if err := m.PowerOff(); err != nil {
+		t.Errorf("power-off: %v", err)
+	}
+}
+
 // contract reads what the kernel saw and holds it against the contract.
 func contract(t *testing.T, m *Machine) {
 	t.Helper()

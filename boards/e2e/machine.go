@@ -40,6 +40,8 @@ type Machine struct {
 	answers  chan answer
 	monitor  net.Conn
 	reader   *bufio.Reader
+	bus      net.Conn // QEMU's qtest, which writes where the processor would
+	busReply *bufio.Reader
 	patience time.Duration
 
 	mu      sync.Mutex
@@ -112,10 +114,11 @@ func (m *Machine) start(o Options, kernel, dtb, initrd string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	socket := filepath.Join(dir, "monitor")
+	socket, bus := filepath.Join(dir, "monitor"), filepath.Join(dir, "bus")
 	args := []string{"-M", "raspi3b", "-accel", "tcg,thread=single", "-display", "none",
 		"-serial", "null", "-serial", "stdio", // the console is the second port
 		"-monitor", "unix:" + socket + ",server,nowait", "-no-reboot",
+		"-qtest", "unix:" + bus + ",server,nowait", "-qtest-log", "none",
 		"-kernel", kernel, "-dtb", dtb, "-initrd", initrd,
 		"-append", "console=ttyS1,115200 panic=-1 quiet loglevel=1"}
 	if o.Disk != "" {
@@ -136,19 +139,30 @@ func (m *Machine) start(o Options, kernel, dtb, initrd string) error {
 		return err
 	}
 	go m.read(out)
-	for i := 0; ; i++ {
-		if m.monitor, err = net.Dial("unix", socket); err == nil {
-			break
-		}
-		if i == 400 {
-			m.Kill()
-			return fmt.Errorf("e2e: QEMU's monitor: %w; console:\n%s", err, m.Console())
-		}
-		time.Sleep(25 * time.Millisecond)
+	if m.monitor, err = m.dial(socket); err != nil {
+		return err
 	}
-	m.reader = bufio.NewReader(m.monitor)
+	if m.bus, err = m.dial(bus); err != nil {
+		return err
+	}
+	m.reader, m.busReply = bufio.NewReader(m.monitor), bufio.NewReader(m.bus)
 	_, err = m.prompt()
 	return err
+}
+
+// dial waits for QEMU to open one of its sockets.
+func (m *Machine) dial(socket string) (net.Conn, error) {
+	var last error
+	for range 400 {
+		c, err := net.Dial("unix", socket)
+		if err == nil {
+			return c, nil
+		}
+		last = err
+		time.Sleep(25 * time.Millisecond)
+	}
+	m.Kill()
+	return nil, fmt.Errorf("e2e: QEMU's %s: %w; console:\n%s", filepath.Base(socket), last, m.Console())
 }
 
 type lockedWriter struct{ m *Machine }
@@ -242,8 +256,10 @@ func (m *Machine) PowerOff() error {
 func (m *Machine) Kill() {
 	_ = m.qemu.Process.Kill() // an error means that it has ended already
 	<-m.ended
-	if m.monitor != nil {
-		m.monitor.Close()
+	for _, c := range []net.Conn{m.monitor, m.bus} {
+		if c != nil {
+			c.Close()
+		}
 	}
 }
 
@@ -252,8 +268,34 @@ func (m *Machine) Kill() {
 // line, and the levels of the first 32 lines.
 const (
 	gpioFunctions = 0x3f200000
+	gpioSet       = 0x3f20001c
+	gpioClear     = 0x3f200028
 	gpioLevels    = 0x3f200034
 )
+
+// Drive puts a level on line n from outside, as a wire to the header would:
+// the emulated controller takes a write to its set and clear registers for
+// the level of an input, too (qemu hw/gpio/bcm2835_gpio.c, gpset).
+func (m *Machine) Drive(n, level int) error {
+	if out, err := m.Output(n); err != nil || out {
+		return fmt.Errorf("e2e: GPIO%d is an output, nothing outside may drive it (%v)", n, err)
+	}
+	register := gpioClear
+	if level == 1 {
+		register = gpioSet
+	}
+	if _, err := fmt.Fprintf(m.bus, "writel 0x%x 0x%x\n", register, uint32(1)<<n); err != nil {
+		return fmt.Errorf("%w: %w", ErrEnded, err)
+	}
+	if err := m.bus.SetReadDeadline(time.Now().Add(m.patience)); err != nil {
+		return err
+	}
+	reply, err := m.busReply.ReadString('\n')
+	if err != nil || strings.TrimSpace(reply) != "OK" {
+		return fmt.Errorf("e2e: drive GPIO%d: QEMU says %q, %v", n, reply, err)
+	}
+	return nil
+}
 
 // Levels reads all lines of the header from outside: bit n is GPIO n.
 func (m *Machine) Levels() (uint32, error) { return m.word(gpioLevels) }

@@ -6,6 +6,7 @@ package config
 
 import (
 	_ "embed"
+	"strings"
 	"time"
 
 	"mien/device/signal"
@@ -186,6 +187,14 @@ func Default() Config {
 func Colours() map[string]string {
 	return map[string]string{"surprise": "#ff8000", "fear": "#8000ff", "disgust": "#408000", "happy": "#ffd000",
 		"sad": "#0040ff", "angry": "#ff0000", "neutral": "#808080", "uncertain": "#101010"}
+}
+
+// ConsentPin returns the line of "consent: gpio NAME", and whether there is
+// one.
+func (c *Config) ConsentPin() (string, bool) {
+	name, ok := strings.CutPrefix(c.Consent, "gpio ")
+	name = strings.TrimSpace(name)
+	return name, ok && name != ""
 }
 
 // SignalOptions returns the options of the contract's machine.

@@ -240,9 +240,9 @@ func (v *verifier) check(c *Config) {
 	v.signals(c)
 	v.parts(c)
 	v.network(c)
-	if name, ok := strings.CutPrefix(c.Consent, "gpio "); ok && strings.TrimSpace(name) != "" {
+	if name, ok := c.ConsentPin(); ok {
 		for line, l := range c.Signals.Lines {
-			if l.Pin == strings.TrimSpace(name) {
+			if l.Pin == name {
 				v.fail("$.consent", "line %q is the output %s already", l.Pin, line)
 			}
 		}

@@ -6,6 +6,7 @@ package doctor
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -48,10 +49,11 @@ type Patient struct {
 	Groups []string      // of the user
 	Now    time.Time
 
-	Lines  func() ([]string, error)                            // names of the GPIO lines
+	Lines  func() ([]string, error)                            // names by which GPIO lines can be had
 	Frame  func(device string) (what string, err error)        // takes one frame from a V4L2 device
 	Model  func() (engine, name string, ms float64, err error) // one run
 	Free   func(path string) (bytes uint64, err error)         // of a file system
+	Vitals func() vitals.Vitals                                // heat and power now
 	InPath func(program string) bool
 }
 
@@ -224,13 +226,13 @@ func (e *exam) v4l2(device string) {
 func (e *exam) gpio() {
 	want := map[string]string{}
 	for name, l := range e.Config.Signals.Lines {
-		want[l.Pin] = name
+		want[e.Board.PinName(l.Pin)] = name
 	}
 	if e.Config.Buzzer.Pin != "" {
-		want[e.Config.Buzzer.Pin] = "the buzzer"
+		want[e.Board.PinName(e.Config.Buzzer.Pin)] = "the buzzer"
 	}
-	if pin, ok := strings.CutPrefix(e.Config.Consent, "gpio "); ok {
-		want[strings.TrimSpace(pin)] = "consent"
+	if pin, ok := e.Config.ConsentPin(); ok {
+		want[e.Board.PinName(pin)] = "consent"
 	}
 	if e.Config.Signals.Pins == "simulated" || len(want) == 0 {
 		e.ok("gpio", "no line is wired")
@@ -255,20 +257,18 @@ func (e *exam) gpio() {
 
 func (e *exam) lines(names []string, want map[string]string) {
 	missing := false
-	pins := make([]string, 0, len(want))
-	for pin := range want {
-		pins = append(pins, pin)
-	}
-	slices.Sort(pins)
-	for _, pin := range pins {
+	for _, pin := range slices.Sorted(maps.Keys(want)) {
 		if slices.Contains(names, pin) {
 			continue
 		}
 		missing = true
 		why, mend := "lines are found by their name, which differs from board to board", "gpioinfo lists the names; of this board's header: "+e.header()
-		if len(names) == 0 {
+		switch {
+		case len(names) == 0:
 			why = "this board's device tree gives its lines no names"
 			mend = "install the board's own system image, whose device tree has gpio-line-names"
+		case strings.HasPrefix(pin, "header "):
+			why = "power, ground, buses and pins of a GPIO chip that this kernel lacks are no lines for signals"
 		}
 		e.bad(Fail, "gpio", fmt.Sprintf("no line is called %q (wanted for %s)", pin, want[pin]), why, mend)
 	}
@@ -277,15 +277,13 @@ func (e *exam) lines(names []string, want map[string]string) {
 	}
 }
 
-// header lists the names of the board's lines.
+// header lists the pins of the board that are free.
 func (e *exam) header() string {
 	var names []string
 	for _, p := range e.Board.Header {
-		if p.Line != "" {
-			names = append(names, p.Line)
-		}
+		names = append(names, p.Name())
 	}
-	return or(strings.Join(names, " "), "not known")
+	return or(strings.Join(names, ", "), "not known")
 }
 
 func (e *exam) i2c() {
@@ -393,7 +391,10 @@ func (e *exam) disk() {
 }
 
 func (e *exam) power() {
-	v := vitals.Read(e.Root, e.Board.Thermal)
+	if e.Patient.Vitals == nil {
+		return
+	}
+	v := e.Patient.Vitals()
 	switch {
 	case v.UnderVoltage:
 		e.bad(Fail, "power", "under-voltage now", "the processor is slowed down and USB cameras drop out", "use the board's own power supply and a short cable")
@@ -401,13 +402,19 @@ func (e *exam) power() {
 		e.bad(Warn, "power", "under-voltage since the board was started", "the supply is at its limit", "use the board's own power supply and a short cable")
 	case v.Throttled:
 		e.bad(Warn, "power", "the firmware holds the processor down", "fewer readings a second", "give it a heat sink or a fan; vcgencmd get_throttled")
+	case !v.Told && e.Board.Throttle != "":
+		e.bad(Warn, "power", "nothing tells whether the firmware throttles: neither get_throttled under /sys nor vcgencmd",
+			"the rate is not held down before the firmware slows the processor", "sudo apt-get install raspi-utils, and run miend in group video")
 	default:
 		e.ok("power", "no complaint")
 	}
 }
 
 func (e *exam) heat() {
-	v := vitals.Read(e.Root, e.Board.Thermal)
+	if e.Patient.Vitals == nil {
+		return
+	}
+	v := e.Patient.Vitals()
 	switch {
 	case v.Celsius == 0:
 		e.ok("heat", "this machine does not say")

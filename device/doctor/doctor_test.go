@@ -11,6 +11,7 @@ import (
 
 	"mien/boards"
 	"mien/device/config"
+	"mien/device/vitals"
 )
 
 // root is the file system of a healthy board.
@@ -53,12 +54,12 @@ func patient(t *testing.T, b boards.Board) Patient {
 	c := config.Default()
 	var names []string
 	for _, p := range b.Header {
-		if p.Line != "" {
-			names = append(names, p.Line)
-		}
+		names = append(names, p.Name())
 	}
 	if len(names) == 0 {
-		names = []string{"LINE"}
+		names = []string{"LINE"} // a machine without a header of its own
+	} else {
+		c.Signals.Lines["face"] = config.Line{Pin: b.Header[1].Place(), Active: "high"}
 	}
 	c.Signals.Lines["ready"] = config.Line{Pin: names[0], Active: "high"}
 	c.OLED.Bus, c.LEDs.Kind, c.Health.Watchdog = "/dev/i2c-1", "apa102", "/dev/watchdog"
@@ -69,6 +70,12 @@ func patient(t *testing.T, b boards.Board) Patient {
 		Model:  func() (string, string, float64, error) { return "tflite", "paper", 12, nil },
 		Free:   func(string) (uint64, error) { return 1 << 30, nil },
 		InPath: func(p string) bool { return p == "rpicam-vid" }}
+}
+
+// examine is Examine with the vitals of the fixture as it is now.
+func examine(p Patient) []Finding {
+	p.Vitals = func() vitals.Vitals { return vitals.Read(p.Root, p.Board.Thermal) }
+	return Examine(p)
 }
 
 func all(t *testing.T) []boards.Board {
@@ -82,7 +89,7 @@ func all(t *testing.T) []boards.Board {
 
 func TestHealthyBoards(t *testing.T) {
 	for _, b := range all(t) {
-		for _, f := range Examine(patient(t, b)) {
+		for _, f := range examine(patient(t, b)) {
 			if f.State != OK || f.Why != "" || f.Mend != "" {
 				t.Errorf("%s: %+v", b.Name, f)
 			}
@@ -130,7 +137,11 @@ func TestIllnesses(t *testing.T) {
 		"no chip":      {without("dev/gpiochip0"), "gpio", Fail, "signals.pins: simulated"},
 		"no gpio":      {noGroup("gpio"), "gpio", Fail, "usermod -aG gpio mien"},
 		"wrong name":   {func(p *Patient) { p.Config.Buzzer.Pin = "GPIO99" }, "gpio", Fail, "gpioinfo"},
-		"no names":     {func(p *Patient) { p.Lines = func() ([]string, error) { return nil, nil } }, "gpio", Fail, "system image"},
+		"no pin":       {func(p *Patient) { p.Config.Buzzer.Pin = "header 39" }, "gpio", Fail, "of this board's header"},
+		"no names": {func(p *Patient) {
+			p.Lines = func() ([]string, error) { return nil, nil }
+			delete(p.Config.Signals.Lines, "face") // one line is enough to miss
+		}, "gpio", Fail, "system image"},
 		"chip refuses": {func(p *Patient) { p.Lines = func() ([]string, error) { return nil, errors.New("EIO") } }, "gpio", Fail, "gpiochip"},
 		"no i2c":       {without("dev/i2c-1"), "i2c", Fail, "sudo"},
 		"not in i2c":   {noGroup("i2c"), "i2c", Fail, "usermod -aG i2c"},
@@ -147,6 +158,7 @@ func TestIllnesses(t *testing.T) {
 		}, "clock", Warn, "timedatectl"},
 		"full disk":    {func(p *Patient) { p.Free = func(string) (uint64, error) { return 1 << 20, nil } }, "disk", Fail, "apt-get clean"},
 		"low power":    {with("sys/devices/platform/soc/soc:firmware/get_throttled", "1\n"), "power", Fail, "power supply"},
+		"capped":       {with("sys/devices/platform/soc/soc:firmware/get_throttled", "4\n"), "power", Warn, "fan"},
 		"low before":   {with("sys/devices/platform/soc/soc:firmware/get_throttled", "10000\n"), "power", Warn, "power supply"},
 		"hot":          {with("sys/class/thermal/thermal_zone0/temp", "91000\n"), "heat", Warn, "fan"},
 		"no watchdog":  {without("dev/watchdog"), "watchdog", Fail, "modprobe"},
@@ -159,7 +171,7 @@ func TestIllnesses(t *testing.T) {
 			p := patient(t, b)
 			c.change(&p)
 			var bad []Finding
-			for _, f := range Examine(p) {
+			for _, f := range examine(p) {
 				if f.State != OK {
 					bad = append(bad, f)
 				}
@@ -174,6 +186,26 @@ func TestIllnesses(t *testing.T) {
 	}
 }
 
+// A Raspberry Pi whose firmware cannot be asked is told so; a board that has
+// no such firmware is not.
+func TestSilentFirmware(t *testing.T) {
+	for _, b := range all(t) {
+		p := patient(t, b)
+		r := maps.Clone(p.Root.(fstest.MapFS))
+		delete(r, "sys/devices/platform/soc/soc:firmware/get_throttled")
+		p.Root = r
+		for _, f := range examine(p) {
+			want := OK
+			if f.Part == "power" && strings.HasPrefix(b.Name, "rpi") {
+				want = Warn
+			}
+			if f.State != want {
+				t.Errorf("%s: %+v, want %s", b.Name, f, want)
+			}
+		}
+	}
+}
+
 // A build without the library on a board that could have it is worth a word.
 func TestPortableWhereTFLiteCouldBe(t *testing.T) {
 	b, err := boards.ByName("rpi4")
@@ -182,7 +214,7 @@ func TestPortableWhereTFLiteCouldBe(t *testing.T) {
 	}
 	p := patient(t, b)
 	p.Model = func() (string, string, float64, error) { return "portable (neon)", "paper", 90, nil }
-	for _, f := range Examine(p) {
+	for _, f := range examine(p) {
 		if f.Part == "model" && (f.State != Warn || !strings.Contains(f.Mend, "make deb BOARD=rpi4")) {
 			t.Errorf("%+v", f)
 		}

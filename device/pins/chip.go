@@ -10,13 +10,16 @@ import (
 
 	"github.com/warthog618/go-gpiocdev"
 
+	"mien/boards"
 	"mien/device"
 )
 
 // Chips is the header of a board: every GPIO chip the kernel has. Lines are
 // found by name, because chips are numbered differently from kernel to
-// kernel. A line keeps what this process wrote until the process ends; then
-// the chip decides, so wire a pull resistor to the safe level.
+// kernel; those that the kernel does not name by their place, "header 13",
+// from the board's own table. A line keeps what this process wrote until the
+// process ends; then the chip decides, so wire a pull resistor to the safe
+// level.
 //
 // The kernel's interface in version 2 (Linux 5.10) is used where there is
 // one, else version 1; both set the first level with the request itself, so
@@ -25,6 +28,11 @@ type Chips struct {
 	// Chip, if set, is the only chip to look on: its device ("gpiochip0",
 	// "/dev/gpiochip4") or its label ("pinctrl-rp1").
 	Chip string
+	// Board is the board's header, for pins whose lines have no name.
+	Board []boards.Pin
+	// ABI is the version of the kernel's interface to use, 1 or 2; 0 means the
+	// newest there is.
+	ABI int
 }
 
 const consumer = "miend"
@@ -35,38 +43,43 @@ func (c Chips) Open(name string, level int) (device.Pin, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := gpiocdev.RequestLine(chip, offset, gpiocdev.AsOutput(level), gpiocdev.WithConsumer(consumer))
+	l, err := gpiocdev.RequestLine(chip, offset, c.with(gpiocdev.AsOutput(level))...)
 	if err != nil {
 		return nil, explain(chip, name, err)
 	}
 	return &chipPin{l, name}, nil
 }
 
-// Input claims a line by name as an input, for instance the consent switch.
-// pull is "up", "down" or "none".
-func (c Chips) Input(name, pull string) (*Input, error) {
+// with adds what goes with every request.
+func (c Chips) with(opts ...gpiocdev.LineReqOption) []gpiocdev.LineReqOption {
+	opts = append(opts, gpiocdev.WithConsumer(consumer))
+	if c.ABI != 0 {
+		opts = append(opts, gpiocdev.WithABIVersion(c.ABI))
+	}
+	return opts
+}
+
+// Input claims a line by name as an input that is low unless something drives
+// it high, for instance the consent switch. Kernels before 5.5 cannot switch
+// the pull-down on; there it is the wiring's affair, and Input.Pulled is false.
+func (c Chips) Input(name string) (*Input, error) {
 	chip, offset, err := c.find(name)
 	if err != nil {
 		return nil, err
 	}
-	opts := []gpiocdev.LineReqOption{gpiocdev.AsInput, gpiocdev.WithConsumer(consumer)}
-	switch pull {
-	case "up":
-		opts = append(opts, gpiocdev.WithPullUp)
-	case "down":
-		opts = append(opts, gpiocdev.WithPullDown)
-	case "none", "":
-	default:
-		return nil, fmt.Errorf("pins: line %q: no pull %q; there are up, down and none", name, pull)
+	l, err := gpiocdev.RequestLine(chip, offset, c.with(gpiocdev.AsInput, gpiocdev.WithPullDown)...)
+	pulled := err == nil
+	if errors.Is(err, syscall.EINVAL) {
+		l, err = gpiocdev.RequestLine(chip, offset, c.with(gpiocdev.AsInput)...)
 	}
-	l, err := gpiocdev.RequestLine(chip, offset, opts...)
 	if err != nil {
 		return nil, explain(chip, name, err)
 	}
-	return &Input{l}, nil
+	return &Input{Pulled: pulled, l: l}, nil
 }
 
-// Names returns the names of all lines of the chips, sorted.
+// Names returns every name that Open takes, sorted: those of the chips' lines
+// and the places on the board's header of lines without one.
 func (c Chips) Names() ([]string, error) {
 	chips, err := c.list()
 	if err != nil {
@@ -74,7 +87,7 @@ func (c Chips) Names() ([]string, error) {
 	}
 	var out []string
 	for _, path := range chips {
-		chip, err := gpiocdev.NewChip(path)
+		chip, err := c.open(path)
 		if err != nil {
 			continue
 		}
@@ -83,10 +96,22 @@ func (c Chips) Names() ([]string, error) {
 				out = append(out, info.Name)
 			}
 		}
+		for _, p := range c.Board {
+			if p.Line == "" && p.Chip == chip.Label && p.Offset < chip.Lines() {
+				out = append(out, p.Place())
+			}
+		}
 		chip.Close()
 	}
 	slices.Sort(out)
 	return slices.Compact(out), nil
+}
+
+func (c Chips) open(path string) (*gpiocdev.Chip, error) {
+	if c.ABI != 0 {
+		return gpiocdev.NewChip(path, gpiocdev.WithABIVersion(c.ABI))
+	}
+	return gpiocdev.NewChip(path)
 }
 
 // find returns the chip and offset of a line.
@@ -97,14 +122,14 @@ func (c Chips) find(name string) (chip string, offset int, err error) {
 	}
 	var denied error
 	for _, path := range chips {
-		chip, err := gpiocdev.NewChip(path)
+		chip, err := c.open(path)
 		if err != nil {
 			denied = explain(path, name, err)
 			continue
 		}
-		offset, err := chip.FindLine(name)
+		offset, ok := c.line(chip, name)
 		chip.Close()
-		if err == nil {
+		if ok {
 			return path, offset, nil
 		}
 	}
@@ -116,6 +141,17 @@ func (c Chips) find(name string) (chip string, offset int, err error) {
 		return "", 0, err
 	}
 	return "", 0, unknown(name, names)
+}
+
+// line looks for a line on one chip, by name or by its place on the header.
+func (c Chips) line(chip *gpiocdev.Chip, name string) (offset int, ok bool) {
+	for _, p := range c.Board {
+		if p.Line == "" && p.Place() == name {
+			return p.Offset, p.Chip == chip.Label && p.Offset < chip.Lines()
+		}
+	}
+	offset, err := chip.FindLine(name)
+	return offset, err == nil
 }
 
 func (c Chips) list() ([]string, error) {
@@ -188,7 +224,10 @@ func (p *chipPin) Write(level int) error {
 func (p *chipPin) Close() error { return p.l.Close() }
 
 // Input is a line that is read.
-type Input struct{ l *gpiocdev.Line }
+type Input struct {
+	Pulled bool // the chip's own pull-down is on
+	l      *gpiocdev.Line
+}
 
 // Read returns the level, 0 or 1.
 func (i *Input) Read() (int, error) { return i.l.Value() }

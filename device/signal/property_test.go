@@ -64,7 +64,7 @@ type checker struct {
 	code      int
 	asked     time.Time // when the machine changed the code
 	coded     time.Time // when its last line was written
-	strobes   int // since the last code change, or since ready rose
+	strobes   int       // since the last code change, or since ready rose
 	frame     time.Time
 	seen      Seen
 	worst     time.Duration // slowest drop of ready after the last frame

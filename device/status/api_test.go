@@ -463,7 +463,7 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 	_, m := fetch("/metrics")
 	for _, want := range []string{"mien_ready 1", "mien_faces 2", `mien_line_active{line="face"} 1`, `mien_stage_seconds_total{stage="predict"}`,
-		"mien_mqtt_queued 7", "mien_temperature_celsius 51.2", "go_goroutines"} {
+		"mien_mqtt_queued 7", "mien_temperature_celsius 51.2", `mien_held_down{why="under-voltage"} 1`, `mien_held_down{why="hot"} 0`, "go_goroutines"} {
 		if !strings.Contains(m, want) {
 			t.Errorf("metrics lack %s", want)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mien/boards"
 	"mien/device"
 	"mien/device/signal"
 	"mien/runtime/model"
@@ -32,7 +33,50 @@ var demoInfo = Info{
 		{"emotion", model.Emotion.Labels, true}, {"gender", model.Gender.Labels, true},
 		{"race", model.Race.Labels, false}, {"age", model.Age.Labels, true},
 	},
-	Header: PiHeader(),
+	Header: header("rpi4"),
+}
+
+func header(board string) []Pin {
+	b, err := boards.ByName(board)
+	if err != nil {
+		panic(err)
+	}
+	return HeaderOf(b)
+}
+
+// Every free pin of a board is in its diagram, under the name that its line
+// goes by, and what carries power is none of them.
+func TestHeaderOf(t *testing.T) {
+	all, err := boards.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range all {
+		pins := HeaderOf(b)
+		if b.Name == "workstation" || b.Name == "virtual" {
+			if len(pins) != 0 {
+				t.Errorf("%s has a header of %d pins", b.Name, len(pins))
+			}
+			continue
+		}
+		kinds := map[string]int{}
+		for i, p := range pins {
+			if kinds[p.Kind]++; p.Number != i+1 {
+				t.Errorf("%s: pin %d comes after %d others", b.Name, p.Number, i)
+			}
+		}
+		if len(pins) != 40 || kinds["power"] != 4 || kinds["ground"] != 8 || kinds["gpio"] < len(b.Header) {
+			t.Fatalf("%s: %d pins: %v", b.Name, len(pins), kinds)
+		}
+		for _, p := range b.Header {
+			if got := pins[p.Number-1]; got.Name != p.Name() || got.Kind != "gpio" {
+				t.Errorf("%s: pin %d is %+v, want %s", b.Name, p.Number, got, p.Name())
+			}
+		}
+	}
+	if p := header("coral-mini")[2]; p.Name != "" || p.Kind != "other" {
+		t.Errorf("a bus pin of the Coral Dev Board Mini is %+v", p) // its line is not GPIO2
+	}
 }
 
 func newScene() *scene {
@@ -48,7 +92,7 @@ func newScene() *scene {
 func (s *scene) health() device.Health {
 	h := device.Health{Ready: s.ready.Load(), Reason: "frames flow", Started: s.start.Add(-2 * time.Hour), Camera: "replay", Engine: "portable, 1 thread",
 		Model: "paper-int8", Heads: []string{"emotion", "gender", "age"}, FrameRate: 24.3 + 1.5*math.Sin(float64(time.Since(s.start))/2e9), Frames: 175_032, Dropped: 12,
-		Consent: "not needed", Celsius: 51.2}
+		Consent: "not needed", Celsius: 51.2, Throttled: "under-voltage"}
 	if !h.Ready {
 		h.Reason = "no frame for 1.2 s from /dev/video0: check the camera's cable"
 	}

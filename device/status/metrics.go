@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"mien/device/vitals"
 )
 
 // metrics answers /metrics in the text format of Prometheus, version 0.0.4. It
@@ -64,6 +66,10 @@ func (h *hub) expose(x *exposition) {
 	x.counter("mien_camera_restarts_total", "Times the camera was opened again.", float64(s.Health.Restarts))
 	if s.Health.Celsius != 0 {
 		x.gauge("mien_temperature_celsius", "Temperature of the processor.", s.Health.Celsius)
+	}
+	x.family("gauge", "mien_held_down", "1 while readings are held down, by why.")
+	for _, why := range vitals.Reasons {
+		x.sample("mien_held_down", one(s.Health.Throttled == why), "why", why)
 	}
 	x.family("gauge", "mien_line_active", "1 while an output line is active.")
 	once := map[string]bool{} // the same line twice would make the whole answer an error

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"mien/boards"
 	"mien/device"
 	"mien/device/signal"
 )
@@ -91,26 +92,46 @@ func fill[T any](s *[]T) {
 	}
 }
 
-// PiHeader returns the 40 pins that every Raspberry Pi since the B+ has, named
-// as the kernel names the lines
+// layout names the 40 pins of the Raspberry Pi's header as its kernel names
+// the lines
 // (https://www.raspberrypi.com/documentation/computers/raspberry-pi.html#gpio).
-func PiHeader() []Pin {
-	names := [...]string{"3V3", "5V", "GPIO2", "5V", "GPIO3", "GND", "GPIO4", "GPIO14", "GND", "GPIO15",
-		"GPIO17", "GPIO18", "GPIO27", "GND", "GPIO22", "GPIO23", "3V3", "GPIO24", "GPIO10", "GND",
-		"GPIO9", "GPIO25", "GPIO11", "GPIO8", "GND", "GPIO7", "ID_SDA", "ID_SCL", "GPIO5", "GND",
-		"GPIO6", "GPIO12", "GPIO13", "GND", "GPIO19", "GPIO16", "GPIO26", "GPIO20", "GND", "GPIO21"}
-	pins := make([]Pin, len(names))
-	for i, n := range names {
-		kind := "gpio"
-		switch n {
+// Coral's boards have power and ground in the same places
+// (https://coral.ai/docs/dev-board/gpio, https://coral.ai/docs/dev-board-mini/gpio).
+var layout = [40]string{"3V3", "5V", "GPIO2", "5V", "GPIO3", "GND", "GPIO4", "GPIO14", "GND", "GPIO15",
+	"GPIO17", "GPIO18", "GPIO27", "GND", "GPIO22", "GPIO23", "3V3", "GPIO24", "GPIO10", "GND",
+	"GPIO9", "GPIO25", "GPIO11", "GPIO8", "GND", "GPIO7", "ID_SDA", "ID_SCL", "GPIO5", "GND",
+	"GPIO6", "GPIO12", "GPIO13", "GND", "GPIO19", "GPIO16", "GPIO26", "GPIO20", "GND", "GPIO21"}
+
+// HeaderOf returns the 40 pins of a board, or none for a machine without such
+// a header.
+func HeaderOf(b boards.Board) []Pin {
+	if n := len(b.Header); n == 0 || b.Header[n-1].Number <= 20 {
+		return nil
+	}
+	named := map[int]string{}
+	for _, p := range b.Header {
+		named[p.Number] = p.Name()
+	}
+	first := b.Header[0]
+	pi := first.Line == layout[first.Number-1]
+	pins := make([]Pin, len(layout))
+	for i, name := range layout {
+		p := Pin{i + 1, name, "gpio"}
+		switch name {
 		case "3V3", "5V":
-			kind = "power"
+			p.Kind = "power"
 		case "GND":
-			kind = "ground"
+			p.Kind = "ground"
 		case "ID_SDA", "ID_SCL":
-			kind = "other"
+			p.Kind = "other"
+		default:
+			if own, ok := named[p.Number]; ok {
+				p.Name = own
+			} else if !pi {
+				p.Name, p.Kind = "", "other"
+			}
 		}
-		pins[i] = Pin{i + 1, n, kind}
+		pins[i] = p
 	}
 	return pins
 }

@@ -5,6 +5,7 @@ package vitals
 import (
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,6 +14,7 @@ import (
 // say.
 type Vitals struct {
 	Celsius      float64 // of the hottest zone watched
+	Told         bool    // the firmware told what follows; else only an alarm of the kernel's can set UnderVoltage
 	UnderVoltage bool    // the supply is below its limit now
 	Throttled    bool    // the firmware holds the processor down now
 	WasLow       bool    // the supply has been too low since the board was started
@@ -30,23 +32,20 @@ const (
 func Read(root fs.FS, zones []string) Vitals {
 	var v Vitals
 	for _, dir := range glob(root, "sys/class/thermal/thermal_zone*") {
-		if kind := word(root, dir, "type"); len(zones) > 0 && !contains(zones, kind) {
+		if kind := word(root, dir, "type"); len(zones) > 0 && !slices.Contains(zones, kind) {
 			continue
 		}
 		if milli, err := strconv.Atoi(word(root, dir, "temp")); err == nil {
 			v.Celsius = max(v.Celsius, float64(milli)/1000)
 		}
 	}
-	for _, file := range glob(root, "sys/devices/platform/soc/*firmware/get_throttled") {
-		bits, err := strconv.ParseUint(strings.TrimPrefix(word(root, path.Dir(file), "get_throttled"), "0x"), 16, 32)
-		if err != nil {
-			continue
-		}
-		v.UnderVoltage = bits&lowNow != 0
-		v.Throttled = bits&(cappedNow|throttledNow|softNow) != 0
-		v.WasLow = bits&lowSince != 0
+	// Raspberry Pi's kernels show it here; the Pi 5 has soc@107c000000 for soc
+	// (raspberrypi/linux drivers/firmware/raspberrypi.c).
+	for _, file := range glob(root, "sys/devices/platform/soc*/*firmware/get_throttled") {
+		v.Hear(word(root, path.Dir(file), "get_throttled"))
 	}
-	// Kernels without that file have the alarm of raspberrypi-hwmon.
+	// Kernels without that file have the alarm of raspberrypi-hwmon
+	// (linux drivers/hwmon/raspberrypi-hwmon.c).
 	for _, dir := range glob(root, "sys/class/hwmon/hwmon*") {
 		if word(root, dir, "name") == "rpi_volt" && word(root, dir, "in0_lcrit_alarm") == "1" {
 			v.UnderVoltage = true
@@ -55,15 +54,31 @@ func Read(root fs.FS, zones []string) Vitals {
 	return v
 }
 
-// Slow says why a board in this state should do less, or is empty.
+// Hear takes over what the firmware answers when it is asked, as the kernel
+// shows it ("50005") or as vcgencmd get_throttled prints it
+// ("throttled=0x50005"). What makes no sense is not heard.
+func (v *Vitals) Hear(answer string) {
+	answer = strings.TrimPrefix(strings.TrimSpace(answer), "throttled=")
+	bits, err := strconv.ParseUint(strings.TrimPrefix(answer, "0x"), 16, 32)
+	if err != nil {
+		return
+	}
+	v.Told = true
+	v.UnderVoltage = v.UnderVoltage || bits&lowNow != 0
+	v.Throttled = bits&(cappedNow|throttledNow|softNow) != 0
+	v.WasLow = bits&lowSince != 0
+}
+
+// Reasons are all that Slow may answer, the gravest first.
+var Reasons = []string{"under-voltage", "throttled by the firmware", "hot"}
+
+// Slow says why a board in this state should do less: one of Reasons, or
+// nothing.
 func (v Vitals) Slow(tooHot float64) string {
-	switch {
-	case v.UnderVoltage:
-		return "under-voltage"
-	case v.Throttled:
-		return "throttled by the firmware"
-	case v.Celsius >= tooHot:
-		return "hot"
+	for i, holds := range []bool{v.UnderVoltage, v.Throttled, v.Celsius >= tooHot} {
+		if holds {
+			return Reasons[i]
+		}
 	}
 	return ""
 }
@@ -83,13 +98,4 @@ func word(root fs.FS, dir, name string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

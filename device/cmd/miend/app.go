@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +35,7 @@ type app struct {
 	now   atomic.Pointer[config.Config] // as taken over last, heads that the model lacks left out
 	board boards.Board
 	log   *slog.Logger
+	root  fs.FS // the machine's files: its device tree, its vitals
 
 	model     infer.Model
 	modelName string
@@ -58,27 +61,30 @@ type appOptions struct {
 	to   device.Observer                              // told everything, beside the configured ones
 	sim  *pins.Sim                                    // use this header
 	look func(*camera.Frame, *device.Reading)
+	root fs.FS // nil: this machine's files
 }
 
 // newApp builds everything short of starting it. What it has opened when it
 // fails is closed again.
 func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err error) {
-	a := &app{path: o.path, log: log, look: o.look}
+	a := &app{path: o.path, log: log, look: o.look, root: o.root}
+	if a.root == nil {
+		a.root = os.DirFS("/")
+	}
 	defer func() {
 		if err != nil {
 			a.close()
 		}
 	}()
-	if a.board, _, err = boards.Detect(os.DirFS("/")); err != nil {
+	if a.board, _, err = boards.Detect(a.root); err != nil {
 		log.Warn("board not recognised", "error", err)
 	}
+	named(&cfg, a.board)
 	if err = a.startModel(cfg.Model, o.path != ""); err != nil {
 		return nil, err
 	}
 	a.settle(&cfg)
-	if a.header = chooseHeader(&cfg, o.sim); a.header == nil {
-		return nil, errors.New("no header")
-	}
+	a.header = chooseHeader(&cfg, a.board, o.sim)
 	if o.to != nil {
 		a.to = append(a.to, o.to)
 	}
@@ -122,14 +128,30 @@ func (a *app) settle(cfg *config.Config) {
 }
 
 // chooseHeader returns the real pins or simulated ones.
-func chooseHeader(cfg *config.Config, sim *pins.Sim) device.Header {
+func chooseHeader(cfg *config.Config, b boards.Board, sim *pins.Sim) device.Header {
 	switch {
 	case sim != nil:
 		return sim
 	case cfg.Signals.Pins == "simulated", cfg.Signals.Pins == "auto" && len(cfg.Signals.Lines) == 0 && cfg.Buzzer.Pin == "":
 		return &pins.Sim{}
 	}
-	return pins.Chips{Chip: cfg.Signals.Chip}
+	return pins.Chips{Chip: cfg.Signals.Chip, Board: b.Header}
+}
+
+// named puts the kernel's names in the place of those by which a
+// configuration may call the pins of the board's header, so that a pin has one
+// name everywhere.
+func named(cfg *config.Config, b boards.Board) {
+	lines := map[string]config.Line{}
+	for name, l := range cfg.Signals.Lines {
+		l.Pin = b.PinName(l.Pin)
+		lines[name] = l
+	}
+	cfg.Signals.Lines = lines
+	cfg.Buzzer.Pin = b.PinName(cfg.Buzzer.Pin)
+	if pin, ok := cfg.ConsentPin(); ok {
+		cfg.Consent = "gpio " + b.PinName(pin)
+	}
 }
 
 func (a *app) machine(cfg *config.Config) (*signal.Machine, error) {
@@ -177,12 +199,9 @@ func (a *app) network(cfg *config.Config) error {
 }
 
 func (a *app) statusOptions(cfg *config.Config) status.Options {
-	info := status.Info{Name: cfg.Name, Version: version, Board: a.board.Title}
+	info := status.Info{Name: cfg.Name, Version: version, Board: a.board.Title, Header: status.HeaderOf(a.board)}
 	for _, h := range a.model.Spec().Heads {
 		info.Heads = append(info.Heads, status.Head{Name: h.Name, Labels: h.Labels, Enabled: slices.Contains(cfg.Heads, h.Name)})
-	}
-	if strings.HasPrefix(a.board.Name, "rpi") {
-		info.Header = status.PiHeader()
 	}
 	o := status.Options{Addr: cfg.Status.Listen, Token: cfg.Status.Token, Hosts: cfg.Status.Hosts, Info: info,
 		Health: a.health, Lines: func() []signal.Line { return a.out.Lines() }, Preview: cfg.Status.Preview}
@@ -288,7 +307,7 @@ func (a *app) vitals(ctx context.Context) {
 	rate, why := a.now.Load().Camera.MaxRate, ""
 	for every(ctx, 2*time.Second) {
 		cfg := a.now.Load()
-		v := vitals.Read(os.DirFS("/"), a.board.Thermal)
+		v := vitalsOf(ctx, a.root, a.board)
 		a.celsius.Store(uint64(max(v.Celsius, 0) * 1000))
 		r, w := pace(cfg, v)
 		if w != why && w != "" {
@@ -301,6 +320,21 @@ func (a *app) vitals(ctx context.Context) {
 			a.sup.SetRate(rate, why)
 		}
 	}
+}
+
+// vitalsOf looks at a machine's files. Where the kernel does not show what a
+// Raspberry Pi's firmware says of its power, vcgencmd is asked, if there is
+// one.
+func vitalsOf(ctx context.Context, root fs.FS, b boards.Board) vitals.Vitals {
+	v := vitals.Read(root, b.Thermal)
+	if b.Throttle == "vcgencmd" && !v.Told && inPath("vcgencmd") {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if out, err := exec.CommandContext(ctx, "vcgencmd", "get_throttled").Output(); err == nil {
+			v.Hear(string(out))
+		}
+	}
+	return v
 }
 
 // pace returns the readings a second that a board in this state may make, 0

@@ -18,6 +18,7 @@ import (
 	"mien/device/config"
 	"mien/device/doctor"
 	"mien/device/pins"
+	"mien/device/vitals"
 	"mien/runtime/model"
 )
 
@@ -64,10 +65,10 @@ func examinee(ctx context.Context, cfg config.Config) (doctor.Patient, error) {
 	}
 	name, groups := whoAmI()
 	return doctor.Patient{Root: root, Config: cfg, Board: b, Known: known, User: name, Groups: groups, Now: time.Now(),
-		Lines: pins.Chips{Chip: cfg.Signals.Chip}.Names,
+		Lines: pins.Chips{Chip: cfg.Signals.Chip, Board: b.Header}.Names,
 		Frame: func(device string) (string, error) { return tryCamera(ctx, &cfg, device) },
 		Model: func() (string, string, float64, error) { return tryModel(cfg.Model, b.Threads) },
-		Free:  free, InPath: inPath}, nil
+		Free:  free, InPath: inPath, Vitals: func() vitals.Vitals { return vitalsOf(ctx, root, b) }}, nil
 }
 
 func whoAmI() (name string, groups []string) {

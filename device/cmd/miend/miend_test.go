@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"image/png"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -17,9 +18,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 	"time"
 
+	"mien/boards"
 	"mien/camera"
 	"mien/camera/replay"
 	"mien/camera/replay/portrait"
@@ -335,6 +338,124 @@ func TestPace(t *testing.T) {
 		if rate, why := pace(&cfg, c.v); rate != c.rate || why != c.why {
 			t.Errorf("%+v: %v, %q", c, rate, why)
 		}
+	}
+}
+
+// pi5 is a file system that boards.Detect takes for a Raspberry Pi 5.
+func pi5() fstest.MapFS {
+	return fstest.MapFS{"proc/device-tree/compatible": &fstest.MapFile{Data: []byte("raspberrypi,5-model-b\x00brcm,bcm2712\x00")}}
+}
+
+// Where the kernel does not show it vcgencmd is asked, and only there.
+func TestVcgencmd(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "vcgencmd"), []byte("#!/bin/sh\n[ \"$*\" = get_throttled ] && echo throttled=0x50005\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b, err := boards.ByName("rpi5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if v := vitalsOf(t.Context(), pi5(), b); v.Told {
+		t.Errorf("without vcgencmd: %+v", v)
+	}
+	t.Setenv("PATH", dir)
+	if v := vitalsOf(t.Context(), pi5(), b); !v.UnderVoltage || !v.Throttled || v.Slow(80) != "under-voltage" {
+		t.Errorf("from vcgencmd: %+v", v)
+	}
+	root := pi5()
+	root["sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"] = &fstest.MapFile{Data: []byte("0\n")}
+	if v := vitalsOf(t.Context(), root, b); !v.Told || v.UnderVoltage {
+		t.Errorf("from the kernel: %+v", v)
+	}
+	b.Throttle = "" // a board without such a firmware
+	if v := vitalsOf(t.Context(), pi5(), b); v.Told {
+		t.Errorf("on another board: %+v", v)
+	}
+}
+
+// shifting is a file system whose files change while it is read.
+type shifting struct {
+	mu sync.Mutex
+	fs fstest.MapFS
+}
+
+func (s *shifting) Open(name string) (fs.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fs.Open(name)
+}
+
+func (s *shifting) put(name, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fs[name] = &fstest.MapFile{Data: []byte(text + "\n")}
+}
+
+// Low power holds the rate down within seconds, says so where people look, and
+// the full rate is back when the power is.
+func TestUnderVoltageHoldsTheRateDown(t *testing.T) {
+	file := modelFile(t)
+	inBubble(t, func(t *testing.T) {
+		cfg := config.Default()
+		cfg.Model.File, cfg.Status.Listen, cfg.Faces.MinSize = file, "none", 400 // finding nobody is quick
+		root := &shifting{fs: pi5()}
+		const throttled = "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"
+		root.put(throttled, "0")
+		a, err := newApp(cfg, quiet(), appOptions{open: scene, sim: &pins.Sim{}, root: root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- a.run(ctx) }()
+		for _, step := range []struct {
+			bits, why string
+			low, high float64
+		}{{"0", "", 20, 30}, {"50001", "under-voltage", 4, 6}, {"50000", "", 20, 30}} {
+			root.put(throttled, step.bits)
+			time.Sleep(2100 * time.Millisecond) // to notice
+			before := a.health().Frames
+			time.Sleep(2 * time.Second)
+			h := a.health()
+			if rate := float64(h.Frames-before) / 2; h.Throttled != step.why || rate < step.low || rate > step.high {
+				t.Errorf("get_throttled %s: %.1f readings a second, held down %q", step.bits, rate, h.Throttled)
+			}
+			if !h.Ready {
+				t.Errorf("get_throttled %s: not ready: %s", step.bits, h.Reason)
+			}
+		}
+		cancel()
+		if err := errors.Join(<-ended, a.close()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A pin may be called by its place on the header; all say the line's name.
+func TestHeaderNames(t *testing.T) {
+	file := modelFile(t)
+	cfg := config.Default()
+	cfg.Model.File, cfg.Status.Listen, cfg.Consent, cfg.Buzzer.Pin = file, "none", "gpio header 15", "header 36"
+	cfg.Signals.Lines = map[string]config.Line{"ready": {Pin: "header 11"}, "face": {Pin: "GPIO27"}}
+	sim := &pins.Sim{Names: []string{"GPIO17", "GPIO27", "GPIO16"}}
+	a, err := newApp(cfg, quiet(), appOptions{open: scene, sim: sim, root: pi5()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pin, _ := a.now.Load().ConsentPin(); pin != "GPIO22" || sim.Level("GPIO17") != 0 || sim.Level("GPIO16") != 0 {
+		t.Errorf("consent on %s, ready at %d, buzzer at %d", pin, sim.Level("GPIO17"), sim.Level("GPIO16"))
+	}
+	if cfg.Signals.Lines["ready"].Pin != "header 11" {
+		t.Error("the caller's configuration was changed")
+	}
+	if err := a.close(); err != nil {
+		t.Error(err)
+	}
+	cfg.Signals.Lines["face"] = config.Line{Pin: "GPIO17"}
+	if _, err := newApp(cfg, quiet(), appOptions{open: scene, sim: &pins.Sim{}, root: pi5()}); err == nil || !strings.Contains(err.Error(), "GPIO17 is given to both") {
+		t.Errorf("one pin under two names: %v", err)
 	}
 }
 

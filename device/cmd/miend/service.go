@@ -5,7 +5,6 @@ import (
 	"os"
 	ossignal "os/signal"
 	"reflect"
-	"strings"
 	"syscall"
 	"time"
 
@@ -84,18 +83,20 @@ func closeWatchdog(f *os.File) {
 
 // asks watches the consent line, where there is one.
 func (a *app) asks(ctx context.Context) {
-	name, ok := strings.CutPrefix(a.now.Load().Consent, "gpio ")
+	name, ok := a.now.Load().ConsentPin()
 	if !ok {
 		return
 	}
-	name = strings.TrimSpace(name)
-	chips := pins.Chips{Chip: a.now.Load().Signals.Chip}
+	chips := pins.Chips{Chip: a.now.Load().Signals.Chip, Board: a.board.Header}
 	for ctx.Err() == nil {
-		in, err := chips.Input(name, "down")
+		in, err := chips.Input(name)
 		if err != nil {
 			a.log.Error("consent line: blind until it can be read", "error", err)
 			every(ctx, 5*time.Second)
 			continue
+		}
+		if !in.Pulled {
+			a.log.Warn("consent line: this kernel cannot pull it down; wire a resistor, or an open wire may read as consent", "line", name)
 		}
 		a.follow(ctx, in)
 		_ = in.Close()
@@ -149,6 +150,7 @@ func (a *app) reloads(ctx context.Context) {
 // reload takes over what can change while frames flow: heads, answers, faces,
 // signals, the rate. The rest waits for a restart, and the log says so.
 func (a *app) reload(cfg config.Config) error {
+	named(&cfg, a.board)
 	was := a.now.Load()
 	if later := frozen(was, &cfg); len(later) > 0 {
 		a.log.Warn("these keys take effect after a restart (systemctl restart miend)", "keys", later)

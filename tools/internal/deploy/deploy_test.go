@@ -19,7 +19,7 @@ case $last in *mktemp*) if [ -e "$BOARD/noise" ]; then sh -c "$last" | { read f;
 exec sh -c "$(echo "$last" | sed "s#/var/cache/mien#$BOARD/cache#g")"`,
 	"dpkg": `case $1 in
 --print-architecture) cat "$BOARD/arch" ;;
--i) for f; do :; done; cat "$f" >"$BOARD/installed"; echo "dpkg -i $(cat "$f")" >>"$BOARD/log" ;;
+-i) [ ! -e "$BOARD/slow" ] || /bin/sleep 1; for f; do :; done; echo "Setting up mien"; cat "$f" >"$BOARD/installed"; echo "dpkg -i $(cat "$f")" >>"$BOARD/log" ;;
 -r) rm "$BOARD/installed"; echo "dpkg -r" >>"$BOARD/log" ;;
 esac`,
 	"dpkg-query": `[ -f "$BOARD/installed" ] && printf 'ii %s' "$(cat "$BOARD/installed")"`,
@@ -27,7 +27,8 @@ esac`,
 case $1 in
 restart) echo "restart $v" >>"$BOARD/log"; ! grep -qx "$v" "$BOARD/dead" 2>/dev/null ;;
 is-active) ! grep -qx "$v" "$BOARD/dies" 2>/dev/null ;;
-show) if grep -qx "$v" "$BOARD/flaps" 2>/dev/null; then n=$(cat "$BOARD/n" 2>/dev/null || echo 0); echo $((n+1)) | tee "$BOARD/n"; else echo 0; fi ;;
+show) if [ "$3" = StatusText ]; then if grep -qx "$v" "$BOARD/blind" 2>/dev/null; then echo "camera lost"; elif [ -n "$v" ]; then echo "frames flow"; fi
+elif grep -qx "$v" "$BOARD/flaps" 2>/dev/null; then n=$(cat "$BOARD/n" 2>/dev/null || echo 0); echo $((n+1)) | tee "$BOARD/n"; else echo 0; fi ;;
 esac`,
 	"sudo":       `[ "$1" = -n ] && shift; exec "$@"`,
 	"journalctl": `echo "miend: the camera is on fire"`,
@@ -72,6 +73,11 @@ func installed(dir string) string {
 // deploy deploys a package that holds its version and returns what was said.
 func deploy(t *testing.T, dir, version, arch string) (string, error) {
 	t.Helper()
+	return deployTo(t, dir, "pi@board", version, arch)
+}
+
+func deployTo(t *testing.T, dir, host, version, arch string) (string, error) {
+	t.Helper()
 	pkg := filepath.Join(t.TempDir(), "mien_"+version+"_"+arch+".deb")
 	if err := os.WriteFile(pkg, []byte(version), 0o644); err != nil {
 		t.Fatal(err)
@@ -81,7 +87,7 @@ func deploy(t *testing.T, dir, version, arch string) (string, error) {
 	install = strings.ReplaceAll(install, "/var/cache/mien", dir+"/cache")
 	defer func() { install = saved }()
 	var out bytes.Buffer
-	err := Run(t.Context(), Options{Host: "pi@board", Package: pkg, Watch: 3, Out: &out})
+	err := Run(t.Context(), Options{Host: host, Package: pkg, Watch: 3, Out: &out})
 	return out.String(), err
 }
 
@@ -100,7 +106,7 @@ func TestDeploy(t *testing.T) {
 }
 
 func TestSickFirmwareIsRolledBack(t *testing.T) {
-	for _, sick := range []string{"dead", "dies", "flaps"} {
+	for _, sick := range []string{"dead", "dies", "flaps", "blind"} {
 		t.Run(sick, func(t *testing.T) {
 			dir := board(t, "arm64", map[string]string{sick: "2\n"})
 			if _, err := deploy(t, dir, "1", "arm64"); err != nil {
@@ -118,6 +124,17 @@ func TestSickFirmwareIsRolledBack(t *testing.T) {
 				t.Errorf("afterwards: %v, installed %q: %s", err, installed(dir), out)
 			}
 		})
+	}
+}
+
+// A board that read nothing before need not read afterwards: its camera may be
+// what is missing.
+func TestBlindBoardStaysBlind(t *testing.T) {
+	dir := board(t, "arm64", map[string]string{"blind": "1\n2\n"})
+	for _, v := range []string{"1", "2"} {
+		if out, err := deploy(t, dir, v, "arm64"); err != nil || installed(dir) != v {
+			t.Fatalf("version %s: %v, installed %q: %s", v, err, installed(dir), out)
+		}
 	}
 }
 

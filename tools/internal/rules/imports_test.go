@@ -27,6 +27,7 @@ var rules = []rule{
 	{"camera", nil},
 	{"camera/cameratest", []string{"camera"}},
 	{"camera/...", []string{"camera/...", "runtime/face", "runtime/model"}},
+	{"boards/e2e/standin", []string{"device", "device/pins", "device/signal", "camera", "runtime/...", "boards", "quant/graph", "quant/tflite/..."}},
 	{"boards/e2e/...", nil},
 	{"boards/...", []string{"boards/..."}},
 	{"quant/graph", nil},
