@@ -143,6 +143,9 @@ func loadSets(e env, specs []string, o data.Options) ([]*data.Set, error) {
 		}
 		sets = append(sets, s)
 	}
+	if n := data.Separate(sets); n > 0 {
+		fmt.Fprintf(e.stderr, "left out %d images that show a held-out image of another set\n", n)
+	}
 	return sets, nil
 }
 

@@ -201,11 +201,13 @@ func TestTrainRefusals(t *testing.T) {
 }
 
 func TestDataCheck(t *testing.T) {
-	fer, _ := drawSet(t)
+	fer, utk := drawSet(t)
 	sheet := filepath.Join(t.TempDir(), "sheet.png")
-	out := mustMien(t, "data", "check", "fer2013:"+fer, "--sheet", sheet)
-	if !strings.Contains(out, "33 images, 0 unreadable") {
-		t.Errorf("printed %s", out)
+	out := mustMien(t, "data", "check", "fer2013:"+fer, "utkface:"+utk, "--sheet", sheet)
+	for _, want := range []string{"33 images, 0 unreadable", "24 images, 0 unreadable", "together: 0 more"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("printed %s", out)
+		}
 	}
 	f, err := os.Open(sheet)
 	if err != nil {
