@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mien/runtime/infer/infertest"
@@ -225,4 +226,15 @@ func TestDataCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, []string{bad, "1 of 34"}, "data", "check", "fer2013:"+fer, "--sheet", sheet)
+}
+
+// What a full disk says tells how to go on.
+func TestFullDisk(t *testing.T) {
+	full := fmt.Errorf("checkpoint: %w", &os.PathError{Op: "write", Path: "run/.last.tmp", Err: syscall.ENOSPC})
+	if err := freeSpace(full, "run"); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "--resume") {
+		t.Errorf("said %v", err)
+	}
+	if other := errors.New("other"); freeSpace(other, "run") != other {
+		t.Error("another error is changed")
+	}
 }
