@@ -69,11 +69,15 @@ type cameraGroup struct {
 }
 
 // cameraHead compares answers about the same faces: as the data set's crops,
-// and through detector and alignment.
+// and through detector and alignment. Lost, Low and High are in points: what
+// the way through the camera costs, and its 95% interval.
 type cameraHead struct {
 	N      int     `json:"n"`
 	Crop   float64 `json:"crop"`
 	Camera float64 `json:"camera"`
+	Lost   float64 `json:"lost"`
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
 }
 
 // cameraReport is what --json prints.
@@ -343,22 +347,31 @@ func (t *cameraTest) groups(all []*composed) []cameraGroup {
 func accuracies(in []*composed) map[string]*cameraHead {
 	out := map[string]*cameraHead{}
 	for i, h := range model.Heads() {
-		var a cameraHead
+		var n, crop, camera, lost, won float64
 		for _, x := range in {
 			if x.labels[i] == data.NoLabel || x.camera[i] < 0 {
 				continue
 			}
-			a.N++
-			if x.crop[i] == int(x.labels[i]) {
-				a.Crop++
+			n++
+			before, after := x.crop[i] == int(x.labels[i]), x.camera[i] == int(x.labels[i])
+			if before {
+				crop++
 			}
-			if x.camera[i] == int(x.labels[i]) {
-				a.Camera++
+			if after {
+				camera++
+			}
+			if before && !after {
+				lost++
+			}
+			if after && !before {
+				won++
 			}
 		}
-		if a.N > 0 {
-			a.Crop, a.Camera = a.Crop/float64(a.N), a.Camera/float64(a.N)
-			out[h.Name] = &a
+		if n > 0 {
+			// As in quant/report: Agresti and Min's interval for matched pairs.
+			b, c, m := lost+0.5, won+0.5, n+2
+			d, w := (b-c)/m, 1.96*math.Sqrt(max(b+c-(b-c)*(b-c)/m, 0))/m
+			out[h.Name] = &cameraHead{N: int(n), Crop: crop / n, Camera: camera / n, Lost: 100 * (lost - won) / n, Low: 100 * (d - w), High: 100 * (d + w)}
 		}
 	}
 	return out
@@ -421,20 +434,20 @@ func (r cameraReport) print(w io.Writer) error {
 	}
 	fmt.Fprint(w, "\n\n")
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprint(tw, "faces\tframes\tfound\tboth eyes\teye angle off by (median, 95 %)\t")
-	if r.Model != "" {
-		fmt.Fprint(tw, "accuracy of crops -> through the camera, points lost\t")
-	}
-	fmt.Fprintln(tw)
+	fmt.Fprintln(tw, "faces\tframes\tfound\tboth eyes\teye angle off by (median, 95 %)\t")
 	for _, g := range r.Groups {
 		part := func(n int) string { return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(max(g.Frames, 1))) }
-		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%.1f, %.1f degrees\t", g.Name, g.Frames, part(g.Found), part(g.Eyes), g.Median, g.P95)
-		for _, h := range model.Heads() {
-			if a := g.Accuracy[h.Name]; a != nil {
-				fmt.Fprintf(tw, "%s %.3f -> %.3f, %.1f (n %d)   ", h.Name, a.Crop, a.Camera, 100*(a.Crop-a.Camera), a.N)
+		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%.1f, %.1f degrees\t\n", g.Name, g.Frames, part(g.Found), part(g.Eyes), g.Median, g.P95)
+	}
+	if r.Model != "" {
+		fmt.Fprintln(tw, "\t\t\t\t\t\nhead, of the faces found\tlabelled\tas crops\tcamera\tpoints lost (95 %)\t")
+		for _, g := range r.Groups {
+			for _, h := range model.Heads() {
+				if a := g.Accuracy[h.Name]; a != nil {
+					fmt.Fprintf(tw, "%s, %s\t%d\t%.1f %%\t%.1f %%\t%.1f (%.1f to %.1f)\t\n", h.Name, g.Name, a.N, 100*a.Crop, 100*a.Camera, a.Lost, a.Low, a.High)
+				}
 			}
 		}
-		fmt.Fprintln(tw)
 	}
 	if err := tw.Flush(); err != nil {
 		return err

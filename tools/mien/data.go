@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"image/png"
 	"io"
@@ -19,17 +20,37 @@ type dataCmd struct {
 }
 
 type dataCheckCmd struct {
-	Spec  string `arg:"" name:"kind:dir" help:"Data set as KIND:DIR (${kinds})."`
-	Sheet string `help:"Write a contact sheet there, a PNG." placeholder:"F.png" default:"contact-KIND.png"`
-	Seed  uint64 `help:"Seed of the split into train and val." default:"1"`
-	Limit int    `help:"At most that many images of each published split."`
-	List  int    `help:"List at most that many unreadable images and groups of duplicates." default:"20"`
+	Specs []string `arg:"" name:"kind:dir" help:"Data sets as KIND:DIR (${kinds}); of several, what they share is counted too."`
+	Sheet string   `help:"Write a contact sheet there, a PNG; KIND stands for the kind." placeholder:"F.png" default:"contact-KIND.png"`
+	Seed  uint64   `help:"Seed of the split into train and val." default:"1"`
+	Limit int      `help:"At most that many images of each published split."`
+	List  int      `help:"List at most that many unreadable images and groups of duplicates." default:"20"`
 }
 
 func (c *dataCheckCmd) Run(e env) error {
-	kind, _, err := data.ParseSpec(c.Spec)
+	var sets []*data.Set
+	var errs []error
+	for _, spec := range c.Specs {
+		r, err := c.check(e, spec)
+		if err != nil {
+			return err
+		}
+		sets = append(sets, r.Set)
+		if len(r.Bad) > 0 {
+			errs = append(errs, fmt.Errorf("%s: %d of %d images are unreadable, the first is %s", spec, len(r.Bad), r.Listed, r.Bad[0].Path))
+		}
+	}
+	if len(sets) > 1 {
+		fmt.Fprintf(e.stdout, "together: %d more images left out because they show a held-out image of another set, with a label of the same head\n", data.Separate(sets))
+	}
+	return errors.Join(errs...)
+}
+
+// check prints what there is to say of one set.
+func (c *dataCheckCmd) check(e env, spec string) (*data.Report, error) {
+	kind, _, err := data.ParseSpec(spec)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o := data.Options{Seed: c.Seed, Limit: c.Limit}
 	if dir, err := os.UserCacheDir(); err == nil {
@@ -38,32 +59,29 @@ func (c *dataCheckCmd) Run(e env) error {
 	var b *bar
 	o.Progress = func(done, total int) {
 		if b == nil {
-			b = newBar(e.stderr, "reading "+c.Spec, "images", total)
+			b = newBar(e.stderr, "reading "+spec, "images", total)
 		}
 		b.set(done)
 	}
-	r, err := data.Check(e.ctx, c.Spec, o)
+	r, err := data.Check(e.ctx, spec, o)
 	b.end()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := c.print(e.stdout, r); err != nil {
-		return err
+	if err := c.print(e.stdout, spec, r); err != nil {
+		return nil, err
 	}
 	sheet := strings.ReplaceAll(c.Sheet, "KIND", kind)
 	err = atomicfile.Replace(sheet, func(w io.Writer) error { return png.Encode(w, r.Set.Sheet()) })
 	if err != nil {
-		return fmt.Errorf("contact sheet %s: %w", sheet, err)
+		return nil, fmt.Errorf("contact sheet %s: %w", sheet, err)
 	}
-	fmt.Fprintf(e.stdout, "contact sheet: %s\n", sheet)
-	if len(r.Bad) > 0 {
-		return fmt.Errorf("%s: %d of %d images are unreadable, the first is %s", c.Spec, len(r.Bad), r.Listed, r.Bad[0].Path)
-	}
-	return nil
+	_, err = fmt.Fprintf(e.stdout, "contact sheet: %s\n", sheet)
+	return r, err
 }
 
-func (c *dataCheckCmd) print(w io.Writer, r *data.Report) error {
-	fmt.Fprintf(w, "%s: %s\n", c.Spec, r)
+func (c *dataCheckCmd) print(w io.Writer, spec string, r *data.Report) error {
+	fmt.Fprintf(w, "%s: %s\n", spec, r)
 	splits := []string{data.Train, data.Val, data.Test, data.Private, data.All}
 	for h, head := range model.Heads() {
 		if sum(r.Set.Counts(h, data.All)) == 0 {

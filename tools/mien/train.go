@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"mien/runtime/model"
@@ -46,11 +47,19 @@ func (c *trainCmd) Run(e env) error {
 	})
 	show.end()
 	if err = errors.Join(err, show.err); err != nil {
-		return err
+		return freeSpace(err, c.Out)
 	}
 	fmt.Fprintf(e.stdout, "ended: %s; best validation %s accuracy %.4f in epoch %d\n", res.Reason, recipe.Monitor, res.Best, res.BestEpoch)
 	fmt.Fprintf(e.stdout, "best weights: %s\n", filepath.Join(c.Out, train.BestFile))
 	return c.report(e, recipe, sets, res)
+}
+
+// freeSpace adds to a full disk's error what to do.
+func freeSpace(err error, out string) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w (what %s holds is whole: free some space, then --resume goes on from its last save)", err, out)
+	}
+	return err
 }
 
 // report measures the best weights on what did not teach them and writes the
@@ -143,6 +152,9 @@ func loadSets(e env, specs []string, o data.Options) ([]*data.Set, error) {
 			return nil, err
 		}
 		sets = append(sets, s)
+	}
+	if n := data.Separate(sets); n > 0 {
+		fmt.Fprintf(e.stderr, "left out %d images that show a held-out image of another set\n", n)
 	}
 	return sets, nil
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"mien/runtime/infer/infertest"
@@ -201,11 +202,13 @@ func TestTrainRefusals(t *testing.T) {
 }
 
 func TestDataCheck(t *testing.T) {
-	fer, _ := drawSet(t)
+	fer, utk := drawSet(t)
 	sheet := filepath.Join(t.TempDir(), "sheet.png")
-	out := mustMien(t, "data", "check", "fer2013:"+fer, "--sheet", sheet)
-	if !strings.Contains(out, "33 images, 0 unreadable") {
-		t.Errorf("printed %s", out)
+	out := mustMien(t, "data", "check", "fer2013:"+fer, "utkface:"+utk, "--sheet", sheet)
+	for _, want := range []string{"33 images, 0 unreadable", "24 images, 0 unreadable", "together: 0 more"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("printed %s", out)
+		}
 	}
 	f, err := os.Open(sheet)
 	if err != nil {
@@ -223,4 +226,15 @@ func TestDataCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, []string{bad, "1 of 34"}, "data", "check", "fer2013:"+fer, "--sheet", sheet)
+}
+
+// What a full disk says tells how to go on.
+func TestFullDisk(t *testing.T) {
+	full := fmt.Errorf("checkpoint: %w", &os.PathError{Op: "write", Path: "run/.last.tmp", Err: syscall.ENOSPC})
+	if err := freeSpace(full, "run"); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "--resume") {
+		t.Errorf("said %v", err)
+	}
+	if other := errors.New("other"); freeSpace(other, "run") != other {
+		t.Error("another error is changed")
+	}
 }

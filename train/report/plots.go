@@ -41,6 +41,7 @@ func curves(w io.Writer, log []train.Epoch) error {
 			if err != nil {
 				return err
 			}
+			p.Legend.Top = k == 1 // accuracy rises, loss falls: where the lines are not
 			p.Title.Text, p.Y.Label.Text = h.Name, []string{"accuracy", "loss"}[k]
 			plots[k][i] = p
 		}
@@ -85,7 +86,6 @@ func curve(log []train.Epoch, h model.Head, value func(train.HeadSummary) float6
 		p.Add(line, dots)
 		p.Legend.Add(x.name, line)
 	}
-	p.Legend.Top = true
 	for _, e := range log {
 		if e.Dropped {
 			if err := mark(p, float64(e.Epoch)); err != nil {

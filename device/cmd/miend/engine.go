@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 
 	"mien/boards"
 	"mien/device/config"
@@ -18,8 +19,8 @@ import (
 )
 
 // modelBytes returns the model that the configuration names, and what to call
-// it: a file, or else the model that an update installed, or else the one
-// inside this program.
+// it: a file or a model inside this program; or else the model that an update
+// installed, or else the default one inside.
 func modelBytes(c config.Model) (data []byte, name string, err error) {
 	if c.File == "" {
 		// An unreadable store is the business of run, which says so.
@@ -31,9 +32,13 @@ func modelBytes(c config.Model) (data []byte, name string, err error) {
 		}
 		return data, zoo.DefaultName + " (inside miend)", nil
 	}
+	if slices.Contains(zoo.Names(), c.File) {
+		data, err = zoo.Load(c.File)
+		return data, c.File + " (inside miend)", err
+	}
 	data, err = os.ReadFile(c.File)
 	if err != nil {
-		return nil, "", fmt.Errorf("model: %w", err)
+		return nil, "", fmt.Errorf("model: %w (inside miend are %s)", err, strings.Join(zoo.Names(), ", "))
 	}
 	return data, c.File, nil
 }
