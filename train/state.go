@@ -24,11 +24,12 @@ type state struct {
 	Images    string  `json:"images"`   // fingerprint of the samples and their splits
 	Teachers  string  `json:"teachers"` // fingerprint of their files
 	Precision string  `json:"precision"`
-	Epoch     int     `json:"epoch"` // epochs done
-	At        int     `json:"at"`    // images done in the current one
-	Step      uint64  `json:"step"`  // steps done in all
-	Scale     float64 `json:"scale"` // of the learning rate, by plateaus
-	Wait      int     `json:"wait"`  // epochs without improvement
+	From      string  `json:"from,omitempty"` // checkpoint of the first weights
+	Epoch     int     `json:"epoch"`          // epochs done
+	At        int     `json:"at"`             // images done in the current one
+	Step      uint64  `json:"step"`           // steps done in all
+	Scale     float64 `json:"scale"`          // of the learning rate, by plateaus
+	Wait      int     `json:"wait"`           // epochs without improvement
 	Best      float64 `json:"best"`
 	BestEpoch int     `json:"best_epoch"`
 	Stopped   bool    `json:"stopped"`

@@ -93,6 +93,7 @@ type Result struct {
 	BestEpoch int
 	Best      float64 // validation accuracy of the monitored head
 	Reason    string  // why it ended
+	From      string  // checkpoint that the first weights are of; "" for fresh ones
 	Log       []Epoch
 }
 
@@ -105,7 +106,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	for {
 		if reason := r.ended(); reason != "" {
-			return &Result{r.state.Epoch, r.state.BestEpoch, r.state.Best, reason, r.log}, nil
+			return &Result{r.state.Epoch, r.state.BestEpoch, r.state.Best, reason, r.state.From, r.log}, nil
 		}
 		if err := r.epoch(ctx); err != nil {
 			return nil, err
@@ -267,7 +268,7 @@ func (r *run) begin() error {
 		}
 	}
 	r.state = state{Images: r.fingerprint(), Teachers: r.teachers.hash,
-		Precision: r.recipe.Precision, Scale: 1, Best: -1, Sums: make([]sums, len(r.heads))}
+		Precision: r.recipe.Precision, From: r.o.From, Scale: 1, Best: -1, Sums: make([]sums, len(r.heads))}
 	if r.recipe.EMA > 0 {
 		for _, p := range r.net.Params() {
 			r.ema = append(r.ema, append([]float32(nil), p.Value...))

@@ -69,7 +69,7 @@ func (c *trainCmd) report(e env, recipe train.Recipe, sets []*data.Set, res *tra
 	if err != nil {
 		return err
 	}
-	r := report.Run{Recipe: recipe, Log: res.Log, BestEpoch: res.BestEpoch}
+	r := report.Run{Recipe: recipe, Log: res.Log, BestEpoch: res.BestEpoch, From: res.From}
 	for _, s := range sets {
 		for _, split := range []string{data.Val, data.Test, data.Private} {
 			samples, _, err := s.Select(split)

@@ -25,6 +25,7 @@ type Run struct {
 	Recipe    train.Recipe
 	Log       []train.Epoch
 	BestEpoch int
+	From      string // checkpoint that the first weights are of; "" for fresh ones
 	Measured  []Measured
 }
 

@@ -38,7 +38,8 @@ func (r *Run) markdown(w io.Writer) {
 	r.subgroups(w)
 }
 
-// task names what the recipe trains.
+// task names what the run trains: one head, one head of weights that came from
+// an earlier run, or several.
 func (r *Run) task() string {
 	n := 0
 	for _, h := range model.Heads() {
@@ -46,7 +47,10 @@ func (r *Run) task() string {
 			n++
 		}
 	}
-	if n == 1 {
+	switch {
+	case n == 1 && r.From != "":
+		return "trained on for one task from " + r.From
+	case n == 1:
 		return "single-task"
 	}
 	return "multi-task"
