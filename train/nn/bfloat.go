@@ -22,9 +22,8 @@ type bfloatConv struct {
 	grid    grid
 	dx      []part
 
-	ci, co int       // channels, in whole blocks
-	taps   []tap     // of forward, by the weight's order
-	flat   []float32 // the weight as [out][windows' values], with unfold
+	ci, co int   // channels, in whole blocks
+	taps   []tap // of forward, by the weight's order
 	fw, bw []kernel.BF16
 	offs   []int // of forward's steps
 	jobs   []kernel.Job

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
 // BF16 is a bfloat16: the upper half of a float32.
 type BF16 uint16
@@ -153,10 +156,15 @@ func MulTiles(jobs []Job, offs []int, a []BF16, row int, b []BF16, c []float32, 
 	cpu.mulTiles(&jobs[0], len(jobs), &offs[0], len(offs), &a[0], 2*row, &b[0], &c[0], 4*ldc, plus)
 }
 
+// factors are blocks in float32.
+var factors = sync.Pool{New: func() any { return new([2][blockSize]float32) }}
+
 // mulTilesGo is MulTiles for processors without tiles: it makes the factors
 // float32 block by block.
 func mulTilesGo(jobs []Job, offs []int, a []BF16, row int, b []BF16, c []float32, ldc int, add bool) {
-	var x, y [blockSize]float32
+	f := factors.Get().(*[2][blockSize]float32)
+	defer factors.Put(f)
+	x, y := &f[0], &f[1]
 	for s, o := range offs {
 		for i := range Block {
 			for j := range Block {
