@@ -89,6 +89,45 @@ func (b *batcher) at(pos uint64, n int) *nn.Batch {
 	return &b.batch
 }
 
+// ahead makes the next batch while the network learns from this one.
+type ahead struct {
+	makers [2]*batcher // in turns, since each has memory for one batch
+	turn   int
+	made   chan *nn.Batch
+	flying bool // the batch of n images from pos on is being made
+	pos    uint64
+	n      int
+}
+
+func newAhead(r *Recipe, heads []head, samples []data.Sample) *ahead {
+	return &ahead{makers: [2]*batcher{newBatcher(r, heads, samples), newBatcher(r, heads, samples)}, made: make(chan *nn.Batch, 1)}
+}
+
+// at is batcher.at, and begins with the next batch, of next images. The batch
+// is good until the next call.
+func (a *ahead) at(pos uint64, n, next int) *nn.Batch {
+	var b *nn.Batch
+	if a.flying {
+		b = <-a.made
+	}
+	if !a.flying || a.pos != pos || a.n != n {
+		b = a.makers[a.turn].at(pos, n)
+	}
+	a.turn = 1 - a.turn
+	a.flying, a.pos, a.n = true, pos+uint64(n), next
+	m := a.makers[a.turn]
+	go func() { a.made <- m.at(pos+uint64(n), next) }()
+	return b
+}
+
+// stop waits for the batch that nobody will ask for.
+func (a *ahead) stop() {
+	if a.flying {
+		<-a.made
+		a.flying = false
+	}
+}
+
 // sample returns the pass and the sample at a position of the stream.
 func (b *batcher) sample(pos uint64) (pass uint64, index int32) {
 	n := uint64(len(b.samples))

@@ -53,7 +53,8 @@ func TestTeach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := run.batches.at(0, 16)
+	defer run.batches.stop()
+	b := run.batches.at(0, 16, 16)
 	var plain nn.Batch
 	for _, row := range b.Target {
 		plain.Target = append(plain.Target, append([]float32(nil), row...))

@@ -367,3 +367,28 @@ func TestCalibrationError(t *testing.T) {
 		t.Errorf("calibration error %v after scaling", e)
 	}
 }
+
+// TestAhead: what is made ahead is what would be made in time, also after a
+// jump to another place.
+func TestAhead(t *testing.T) {
+	r := testRecipe(t, "batch=8")
+	a, b := newAhead(&r, allHeads(), samplesOf(50)), newBatcher(&r, allHeads(), samplesOf(50))
+	defer a.stop()
+	for _, s := range []struct {
+		pos     uint64
+		n, next int
+	}{{0, 8, 8}, {8, 8, 3}, {16, 3, 8}, {19, 8, 8}, {200, 8, 8}, {208, 5, 8}, {213, 8, 8}} {
+		got, want := a.at(s.pos, s.n, s.next), b.at(s.pos, s.n)
+		if got.N != want.N {
+			t.Fatalf("%d images at %d, want %d", got.N, s.pos, want.N)
+		}
+		if !slices.Equal(got.X[:s.n*data.Pixels], want.X[:s.n*data.Pixels]) {
+			t.Errorf("other pictures at %d", s.pos)
+		}
+		for k, h := range allHeads() {
+			if c := s.n * len(h.Labels); !slices.Equal(got.Target[k][:c], want.Target[k][:c]) || !slices.Equal(got.Weight[k][:s.n], want.Weight[k][:s.n]) {
+				t.Errorf("other labels of %s at %d", h.Name, s.pos)
+			}
+		}
+	}
+}

@@ -104,6 +104,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer r.batches.stop()
 	for {
 		if reason := r.ended(); reason != "" {
 			return &Result{r.state.Epoch, r.state.BestEpoch, r.state.Best, reason, r.state.From, r.log}, nil
@@ -123,7 +124,7 @@ type run struct {
 	heads    []head
 	weights  []float64 // of the losses
 	monitor  int       // index in heads
-	batches  *batcher
+	batches  *ahead
 	teachers *teachers
 	val      []data.Sample
 	ema      [][]float32 // nil when the recipe has none
@@ -233,7 +234,7 @@ func (r *run) images() error {
 	if n == 0 {
 		return fmt.Errorf("train: no validation image has a label of %s, which the recipe monitors (add a data set that has, or --set monitor=HEAD)", r.recipe.Monitor)
 	}
-	r.batches = newBatcher(r.recipe, r.heads, train)
+	r.batches = newAhead(r.recipe, r.heads, train)
 	r.perEpoch = len(train)
 	if r.recipe.EpochImages > 0 {
 		r.perEpoch = r.recipe.EpochImages
@@ -322,7 +323,8 @@ func (r *run) epoch(ctx context.Context) error {
 // step learns from one batch.
 func (r *run) step() error {
 	n := min(r.recipe.Batch, r.perEpoch-r.state.At)
-	b := r.batches.at(uint64(r.state.Epoch)*uint64(r.perEpoch)+uint64(r.state.At), n)
+	next := min(r.recipe.Batch, r.perEpoch-(r.state.At+n)%r.perEpoch)
+	b := r.batches.at(uint64(r.state.Epoch)*uint64(r.perEpoch)+uint64(r.state.At), n, next)
 	r.teachers.teach(b, r.heads)
 	l, err := r.net.Step(b, r.weights, r.recipe.Seed<<40^r.state.Step)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"mien/runtime/model"
 	"mien/train"
 	"mien/train/data"
+	"mien/train/nn"
 	"mien/train/report"
 )
 
@@ -39,6 +40,9 @@ func (c *trainCmd) Run(e env) error {
 	sets, err := loadSets(e, c.Data, data.Options{Seed: recipe.Seed, Validation: recipe.Validation, Limit: c.Limit})
 	if err != nil {
 		return err
+	}
+	if p, err := nn.ParsePrecision(recipe.Precision); err == nil && !p.Fast() {
+		fmt.Fprintf(e.stderr, "warning: precision %s is slower than float32 here: it is for x86-64 processors with AMX under Linux\n", p)
 	}
 	show := &trainView{e: e, out: c.Out}
 	res, err := train.Run(e.ctx, train.Options{

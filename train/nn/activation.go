@@ -33,19 +33,31 @@ func (e *elu) backward(p *pass) {
 	}
 }
 
-// relu works in place as well, with a limit of 6 or none.
+// relu works in place as well, with a limit of 6 or none. A norm before it may
+// do its work on the way, forward and backward.
 type relu struct {
+	limit    float32
+	done     bool
 	work     *workers
 	fwd, bwd func(worker, i int)
 }
 
 func newReLU(t *tensor, limit float32, work *workers) *relu {
-	return &relu{work: work,
+	return &relu{limit: limit, work: work,
 		fwd: func(_, i int) { kernel.Clamp(t.image(i), limit) },
 		bwd: func(_, i int) { kernel.ClampGrad(t.imageGrad(i), t.image(i), limit) }}
 }
 
-func (r *relu) forward(p *pass)  { r.work.run(p.n, r.fwd) }
-func (r *relu) backward(p *pass) { r.work.run(p.n, r.bwd) }
+func (r *relu) forward(p *pass) {
+	if !r.done {
+		r.work.run(p.n, r.fwd)
+	}
+}
+
+func (r *relu) backward(p *pass) {
+	if !r.done {
+		r.work.run(p.n, r.bwd)
+	}
+}
 
 var noLimit = float32(math.Inf(1))

@@ -22,11 +22,11 @@ type bfloatConv struct {
 	grid    grid
 	dx      []part
 
-	ci, co int       // channels, in whole blocks
-	taps   []tap     // of forward, by the weight's order
-	flat   []float32 // the weight as [out][windows' values], with unfold
+	ci, co int   // channels, in whole blocks
+	taps   []tap // of forward, by the weight's order
 	fw, bw []kernel.BF16
 	offs   []int // of forward's steps
+	jobs   []kernel.Job
 
 	x       []kernel.BF16 // grids of the batch
 	xImage  int           // size of a grid
@@ -63,6 +63,7 @@ type part struct {
 	offs       []int // in bytes, from from
 	w          int   // where its weights begin
 	run        int   // pixels, in whole blocks
+	jobs       []kernel.Job
 }
 
 type bfloatScratch struct {
@@ -70,8 +71,10 @@ type bfloatScratch struct {
 	dy     []kernel.BF16 // grid of the output's gradient
 	planes []kernel.BF16 // of a group's inputs
 	pairs  []kernel.BF16 // of a group's gradients
-	col    []float32     // a window's values
-	offs   []int
+	col    []float32     // the windows' values
+	w      []kernel.BF16 // of one output channel
+	offs   []int         // of a weight gradient
+	jobs   []kernel.Job
 }
 
 const blk = kernel.Block
@@ -100,10 +103,10 @@ func newBfloatConv(g geometry, batch int, in, out *tensor, w, b *Param, work *wo
 		c.ci = blocks(g.k*g.k*in.c) * blk
 		shape = &tensor{h: g.h, w: g.w, c: c.ci}
 		g = geometry{k: 1, stride: 1, h: g.h, w: g.w}
-		c.flat = make([]float32, len(w.Value))
 	}
 	c.grid = newGrid(g, shape)
 	c.forwardTaps(g)
+	c.jobs = rowJobs(blocks(c.grid.run), c.ci, c.co)
 	if in.grad != nil {
 		c.backwardParts(g, shape)
 	}
@@ -134,7 +137,9 @@ func (c *bfloatConv) memory(batch int, shape *tensor) {
 		s := bfloatScratch{sum: make([]float32, sum), dy: make([]kernel.BF16, (dy+r.reach)*c.co),
 			planes: make([]kernel.BF16, c.group*r.s*r.s*c.planeSize()*c.ci),
 			pairs:  make([]kernel.BF16, c.group*blocks(r.run)*blk*c.co),
-			offs:   make([]int, c.group*blocks(r.run))}
+			offs:   make([]int, c.group*blocks(r.run)),
+			w:      make([]kernel.BF16, blk*len(c.taps)),
+			jobs:   make([]kernel.Job, len(c.taps)*c.ci/blk)}
 		if c.unfold != nil {
 			s.col = make([]float32, c.out.h*c.out.w*c.unfold.k*c.unfold.k*c.in.c)
 		}
@@ -184,6 +189,7 @@ func (c *bfloatConv) backwardParts(g geometry, in *tensor) {
 			}
 		}
 		p.run = blocks(p.rows*r.pitch) * blk
+		p.jobs = rowJobs(p.run/blk, c.co, c.ci)
 		w += len(p.taps) * c.ci * c.co
 		c.dx = append(c.dx, p)
 	}
@@ -201,39 +207,56 @@ func (c *bfloatConv) forward(p *pass) {
 	c.work.run(p.n, c.fwd)
 }
 
-// weights returns those of an output channel by [in][tap], or by tap alone
-// with unfold, and how many taps that are.
-func (c *bfloatConv) weights(o int) (w []float32, in, taps int) {
-	n := len(c.w.Value) / c.out.c
-	w = c.w.Value[o*n:][:n]
-	if c.unfold == nil {
-		return w, c.in.c, len(c.taps)
+// packBlock makes both factors' blocks of 32 output channels by 32 of input.
+func (c *bfloatConv) packBlock(worker, i int) {
+	ob, ib := i%(c.co/blk), i/(c.co/blk)
+	for o := ob * blk; o < min((ob+1)*blk, c.out.c); o++ {
+		w := c.weights(worker, o, ib)
+		c.packForward(w, o, ib)
+		c.packBackward(w, o, ib)
 	}
-	flat, kk := c.flat[o*n:][:n], n/c.in.c
-	for i, v := range w {
-		flat[i%kk*c.in.c+i/kk] = v
-	}
-	return flat, n, 1
 }
 
-// packBlock makes both factors' blocks of 32 output channels by 32 of input.
-func (c *bfloatConv) packBlock(_, i int) {
-	ob, ib := i%(c.co/blk), i/(c.co/blk)
-	steps := len(c.taps) * c.ci / blk
-	for o := ob * blk; o < min((ob+1)*blk, c.out.c); o++ {
-		w, in, taps := c.weights(o)
-		for t := range taps {
-			fw := c.fw[(ob*steps+t*c.ci/blk+ib)*blk*blk:][:blk*blk]
-			for ch := ib * blk; ch < min((ib+1)*blk, in); ch++ {
-				fw[kernel.PairAt(blk, ch%blk, o%blk)] = kernel.RoundBF16(w[ch*taps+t])
-			}
+// weights rounds those from 32 input channels to output channel o, [in][tap];
+// with unfold, windows' values are the channels.
+func (c *bfloatConv) weights(worker, o, ib int) []kernel.BF16 {
+	taps, n := len(c.taps), len(c.w.Value)/c.out.c
+	all, w := c.w.Value[o*n:][:n], c.scratch[worker].w
+	clear(w)
+	if c.unfold == nil {
+		kernel.Round(w, all[ib*blk*taps:min((ib+1)*blk*taps, n)])
+		return w
+	}
+	for i := ib * blk; i < min((ib+1)*blk, n); i++ {
+		w[i-ib*blk] = kernel.RoundBF16(all[i%c.in.c*(n/c.in.c)+i/c.in.c])
+	}
+	return w
+}
+
+// packForward places them by pairs of input channels.
+func (c *bfloatConv) packForward(w []kernel.BF16, o, ib int) {
+	taps, steps := len(c.taps), len(c.taps)*c.ci/blk
+	for t := range taps {
+		to := c.fw[(o/blk*steps+t*c.ci/blk+ib)*blk*blk+kernel.PairAt(blk, 0, o%blk):]
+		for i, at := 0, t; i < blk/2; i++ {
+			to[i*blk], to[i*blk+1] = w[at], w[at+taps]
+			at += 2 * taps
 		}
-		for _, p := range c.dx {
-			steps := len(p.taps) * c.co / blk
-			for k, t := range p.taps {
-				bw := c.bw[p.w+(ib*steps+k*c.co/blk+ob)*blk*blk:][:blk*blk]
-				for ch := ib * blk; ch < min((ib+1)*blk, in); ch++ {
-					bw[kernel.PairAt(blk, o%blk, ch%blk)] = kernel.RoundBF16(w[ch*taps+t])
+	}
+}
+
+// packBackward places them by pairs of output channels, of which o is one.
+func (c *bfloatConv) packBackward(w []kernel.BF16, o, ib int) {
+	for i := range c.dx {
+		p := &c.dx[i]
+		steps := len(p.taps) * c.co / blk
+		for k, t := range p.taps {
+			to := c.bw[p.w+(ib*steps+k*c.co/blk+o/blk)*blk*blk+kernel.PairAt(blk, o%blk, 0):]
+			for half := range 2 {
+				row, at := to[half*blk*blk/2:], t+half*16*len(c.taps)
+				for j := 0; j < blk; j += 2 {
+					row[j] = w[at]
+					at += len(c.taps)
 				}
 			}
 		}
@@ -243,7 +266,7 @@ func (c *bfloatConv) packBlock(_, i int) {
 func (c *bfloatConv) forwardImage(worker, i int) {
 	c.load(worker, i)
 	s, r, co := &c.scratch[worker], &c.grid, c.out.c
-	c.multiply(s.sum, c.co, blocks(r.run), c.offs, c.x[i*c.xImage:], c.ci, c.fw)
+	multiply(s.sum, c.co, c.jobs, c.offs, c.x[i*c.xImage:], c.ci, c.fw)
 	y := c.out.image(i)
 	for row := range c.out.h {
 		line := y[row*c.out.w*co:][:c.out.w*co]
@@ -258,10 +281,20 @@ func (c *bfloatConv) forwardImage(worker, i int) {
 }
 
 // multiply is y = a * w for all blocks of columns of w.
-func (c *bfloatConv) multiply(y []float32, cols, rows int, offs []int, a []kernel.BF16, row int, w []kernel.BF16) {
+func multiply(y []float32, cols int, jobs []kernel.Job, offs []int, a []kernel.BF16, row int, w []kernel.BF16) {
 	for j := range cols / blk {
-		kernel.MulTiles(rows, offs, a, row, w[j*len(offs)*blk*blk:], y[j*blk:], cols, false)
+		kernel.MulTiles(jobs, offs, a, row, w[j*len(offs)*blk*blk:], y[j*blk:], cols, false)
 	}
+}
+
+// rowJobs are those of rows in order, of n blocks of 32: rows of A of in
+// values, rows of C of out.
+func rowJobs(n, in, out int) []kernel.Job {
+	jobs := make([]kernel.Job, n)
+	for i := range jobs {
+		jobs[i] = kernel.Job{A: 2 * i * blk * in, C: 4 * i * blk * out}
+	}
+	return jobs
 }
 
 // copyPixels copies the channels that both have.
@@ -370,7 +403,7 @@ func (c *bfloatConv) inputGrad(s *bfloatScratch, dx []float32) {
 	}
 	for i := range c.dx {
 		p := &c.dx[i]
-		c.multiply(s.sum, c.ci, p.run/blk, p.offs, s.dy[p.from*c.co:], c.co, c.bw[p.w:])
+		multiply(s.sum, c.ci, p.jobs, p.offs, s.dy[p.from*c.co:], c.co, c.bw[p.w:])
 		if c.unfold != nil {
 			c.fold(s, dx)
 			continue
@@ -400,6 +433,10 @@ func (c *bfloatConv) fold(s *bfloatScratch, dx []float32) {
 	})
 }
 
+// gradSteps is how many steps of a weight gradient's sum are made for all
+// taps before the next ones: what they read stays in the first-level cache.
+const gradSteps = 8
+
 // weightGrad is dW[tap][in][out] of n pictures: the planes, as far on as the
 // tap, times the pairs.
 func (c *bfloatConv) weightGrad(worker, l, n int, add bool) {
@@ -408,11 +445,17 @@ func (c *bfloatConv) weightGrad(worker, l, n int, add bool) {
 	for i := range offs {
 		offs[i] = 2 * (i/steps*plane + i%steps*blk)
 	}
-	for t, tap := range c.taps {
-		phase, at := tap.at/c.grid.phase, tap.at%c.grid.phase
-		a := s.planes[phase*c.ci*n*plane+at:]
-		for j := range c.co / blk {
-			kernel.MulTiles(c.ci/blk, offs, a, n*plane, s.pairs[j*n*steps*blk*blk:], c.dw[l][t*c.ci*c.co+j*blk:], c.co, add)
+	jobs := s.jobs[:0]
+	for b := range c.ci / blk {
+		for t, tap := range c.taps {
+			phase, at := tap.at/c.grid.phase, tap.at%c.grid.phase
+			jobs = append(jobs, kernel.Job{A: 2 * ((phase*c.ci+b*blk)*n*plane + at), C: 4 * (t*c.ci + b*blk) * c.co})
+		}
+	}
+	for j := range c.co / blk {
+		pairs := s.pairs[j*n*steps*blk*blk:]
+		for k := 0; k < len(offs); k += gradSteps {
+			kernel.MulTiles(jobs, offs[k:min(k+gradSteps, len(offs))], s.planes, n*plane, pairs[k*blk*blk:], c.dw[l][j*blk:], c.co, add || k > 0)
 		}
 	}
 }

@@ -234,6 +234,15 @@ func (b *builder) elu(t *tensor) *elu {
 	return e
 }
 
+// relu lets the norm that has just written t go on with it.
+func (b *builder) relu(t *tensor, limit float32) *relu {
+	r := newReLU(t, limit, b.net.work)
+	if n, ok := b.last().(*norm); ok && n.out == t {
+		n.relu, r.done = r, true
+	}
+	return r
+}
+
 // elementwise layers work in place where they may, on a copy elsewhere.
 func (b *builder) elementwise(i int, l arch.Layer, in *tensor, owned bool) (*tensor, []layer, error) {
 	if l.Rate < 0 || l.Rate >= 1 {
@@ -248,9 +257,9 @@ func (b *builder) elementwise(i int, l arch.Layer, in *tensor, owned bool) (*ten
 	case arch.ELU:
 		run = append(run, b.elu(t))
 	case arch.ReLU:
-		run = append(run, newReLU(t, noLimit, n.work))
+		run = append(run, b.relu(t, noLimit))
 	case arch.ReLU6:
-		run = append(run, newReLU(t, 6, n.work))
+		run = append(run, b.relu(t, 6))
 	case arch.Dropout:
 		run = append(run, newDropout(t, i, l.Rate, n.work))
 	}

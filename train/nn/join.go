@@ -1,7 +1,9 @@
 package nn
 
-// fork gives several layers the same values, each with a gradient of its own;
-// backward adds those up.
+import "mien/train/nn/internal/kernel"
+
+// fork gives several layers the same values, each with a gradient of its own,
+// the first one's in the memory of the sum; backward adds the others to it.
 type fork struct {
 	in   *tensor
 	outs []*tensor
@@ -11,8 +13,12 @@ type fork struct {
 
 func newFork(in *tensor, n int, work *workers) *fork {
 	f := &fork{in: in, work: work}
-	for range n {
-		f.outs = append(f.outs, &tensor{h: in.h, w: in.w, c: in.c, data: in.data, grad: make([]float32, len(in.grad))})
+	for i := range n {
+		grad := in.grad
+		if i > 0 {
+			grad = make([]float32, len(in.grad))
+		}
+		f.outs = append(f.outs, &tensor{h: in.h, w: in.w, c: in.c, data: in.data, grad: grad})
 	}
 	f.bwd = f.backwardImage
 	return f
@@ -22,12 +28,8 @@ func (f *fork) forward(*pass)    {}
 func (f *fork) backward(p *pass) { f.work.run(p.n, f.bwd) }
 
 func (f *fork) backwardImage(_, i int) {
-	dx := f.in.imageGrad(i)
-	copy(dx, f.outs[0].imageGrad(i))
 	for _, o := range f.outs[1:] {
-		for j, v := range o.imageGrad(i) {
-			dx[j] += v
-		}
+		kernel.Add(f.in.imageGrad(i), o.imageGrad(i))
 	}
 }
 
@@ -62,10 +64,8 @@ func (s *add) forward(p *pass)  { s.work.run(p.n, s.fwd) }
 func (s *add) backward(p *pass) { s.work.run(p.n, s.bwd) }
 
 func (s *add) forwardImage(_, i int) {
-	y, a := s.out.image(i), s.a.image(i)
-	for j, v := range s.b.image(i) {
-		y[j] = a[j] + v
-	}
+	copy(s.out.image(i), s.a.image(i))
+	kernel.Add(s.out.image(i), s.b.image(i))
 }
 
 func (s *add) backwardImage(_, i int) {

@@ -28,6 +28,7 @@ type norm struct {
 	pool            *maxPool // that does the norm's work forward, or nil
 	elu             bool     // the input is ELU's output: backward goes through it, too
 	frozen          bool     // see arch.Layer
+	relu            *relu    // of the output, whose work the norm does, or nil
 	stats, apply    func(worker, i int)
 	dstats, applyBw func(worker, i int)
 }
@@ -124,7 +125,13 @@ func (n *norm) coefficients(j int, mean, variance float64) {
 }
 
 func (n *norm) applyImage(_, i int) {
-	kernel.Affine(n.out.image(i), n.in.image(i), n.a, n.d)
+	y, x := n.out.image(i), n.in.image(i)
+	for k := range n.runs() {
+		kernel.Affine(n.slice(y, k), n.slice(x, k), n.a, n.d)
+		if n.relu != nil {
+			kernel.Clamp(n.slice(y, k), n.relu.limit)
+		}
+	}
 }
 
 // backward: with u the normalised input and m the count of values,
@@ -158,7 +165,11 @@ func (n *norm) gradStatsImage(worker, i int) {
 		})
 		return
 	}
+	y := n.out.image(i)
 	n.sums(worker, i, n.runs(), func(k int, sum, dot []float32) {
+		if n.relu != nil {
+			kernel.ClampGrad(n.slice(g, k), n.slice(y, k), n.relu.limit)
+		}
 		kernel.GradMoments(sum, dot, n.slice(g, k), n.slice(x, k), n.mu)
 	})
 }

@@ -1,7 +1,8 @@
 // Command benchtrain compares the trainer's speed with PyTorch's: steps of the
 // paper's network, batch 32, forward, backward and Adam, on the same number
 // of threads, in turns within the same minute. A figure is the median step's.
-// The last line is `ratio R`, our images/s over PyTorch's.
+// Ours comes in float32, as PyTorch's, and in bfloat16. The last line is
+// `ratio R`, our images/s in float32 over PyTorch's.
 package main
 
 import (
@@ -39,11 +40,15 @@ func run(args []string, stdout io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	ours, err := newTrainer(*batch, *threads)
+	ours, err := newTrainer(nn.Float32, *batch, *threads)
 	if err != nil {
 		return err
 	}
-	var mine, theirs []float64
+	half, err := newTrainer(nn.Bfloat16, *batch, *threads)
+	if err != nil {
+		return err
+	}
+	var mine, halves, theirs []float64
 	for turn := range *turns {
 		peer, err := torch(*python, *script, *threads, *seconds)
 		if err != nil {
@@ -53,11 +58,20 @@ func run(args []string, stdout io.Writer) error {
 		if err != nil {
 			return err
 		}
-		mine, theirs = append(mine, own), append(theirs, peer)
-		fmt.Fprintf(stdout, "turn %d: mien %.1f images/s, PyTorch %.1f images/s, %d threads\n", turn+1, own, peer, *threads)
+		rough, err := half.measure(*seconds)
+		if err != nil {
+			return err
+		}
+		mine, halves, theirs = append(mine, own), append(halves, rough), append(theirs, peer)
+		fmt.Fprintf(stdout, "turn %d: mien float32 %.1f images/s, bfloat16 %.1f; PyTorch float32 %.1f images/s, %d threads\n", turn+1, own, rough, peer, *threads)
 	}
 	own, peer := median(mine), median(theirs)
-	fmt.Fprintf(stdout, "mien %.1f images/s\nPyTorch %.1f images/s\nratio %.2f\n", own, peer, own/peer)
+	how := ""
+	if !nn.Bfloat16.Fast() {
+		how = ", on a processor without AMX"
+	}
+	fmt.Fprintf(stdout, "mien bfloat16 %.1f images/s%s\n", median(halves), how)
+	fmt.Fprintf(stdout, "mien float32 %.1f images/s\nPyTorch float32 %.1f images/s\nratio %.2f\n", own, peer, own/peer)
 	return nil
 }
 
@@ -90,8 +104,8 @@ type trainer struct {
 	key     uint64
 }
 
-func newTrainer(batch, threads int) (*trainer, error) {
-	net, err := nn.New(arch.Paper(), batch, threads)
+func newTrainer(p nn.Precision, batch, threads int) (*trainer, error) {
+	net, err := nn.NewIn(p, arch.Paper(), batch, threads)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func TestRatio(t *testing.T) {
 	if err := run([]string{"-threads", "1", "-seconds", "0.01", "-turns", "1", "-batch", "2", "-python", python, "-script", "peer.py"}, &out); err != nil {
 		t.Fatal(err)
 	}
-	got := regexp.MustCompile(`mien ([0-9.]+) images/s\nPyTorch 0.5 images/s\nratio ([0-9.]+)\n$`).FindStringSubmatch(out.String())
+	got := regexp.MustCompile(`mien bfloat16 [0-9.]+ images/s.*\nmien float32 ([0-9.]+) images/s\nPyTorch float32 0.5 images/s\nratio ([0-9.]+)\n$`).FindStringSubmatch(out.String())
 	if got == nil {
 		t.Fatalf("printed %q", out.String())
 	}

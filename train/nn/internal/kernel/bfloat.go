@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"sync"
+)
 
 // BF16 is a bfloat16: the upper half of a float32.
 type BF16 uint16
@@ -101,64 +104,80 @@ func planesGo(dst []BF16, plane int, src []BF16, c, steps int) {
 	}
 }
 
-// MulTiles multiplies bfloat16 matrices in float32: C, blocks times 32 rows of
-// 32 columns, is A times B, and added to C with add. The sum over k is made in
-// steps of 32, and step s finds its 32 columns of A at a[offs[s]/2]: offs are
-// in bytes. Rows of A begin row values apart, rows of C ldc. B is as PairAt
-// has it.
+// Job is a block of 32 by 32 values of a product: how far behind the
+// beginnings of A and C its rows begin, in bytes.
+type Job struct{ A, C int }
+
+// MulTiles multiplies bfloat16 matrices in float32: for each job, C, 32 rows
+// of 32 columns, is A times B, and added to C with add. The sum over k is made
+// in steps of 32, and step s finds its 32 columns of A another offs[s] bytes
+// on. Rows of A begin row values apart, rows of C ldc. B is as PairAt has it.
 //
-//	for i := range 32 * blocks {
-//		for j := range 32 {
-//			for k := range 32 * len(offs) {
-//				c[i*ldc+j] += float(a[offs[k/32]/2+i*row+k%32]) * float(b[PairAt(32*len(offs), k, j)])
+//	for _, job := range jobs {
+//		for i := range 32 {
+//			for j := range 32 {
+//				for k := range 32 * len(offs) {
+//					x := a[(job.A+offs[k/32])/2+i*row+k%32]
+//					c[job.C/4+i*ldc+j] += float(x) * float(b[PairAt(32*len(offs), k, j)])
+//				}
 //			}
 //		}
 //	}
 //
 // Products are exact; the order of the summands of one value of C does not
-// depend on blocks.
-func MulTiles(blocks int, offs []int, a []BF16, row int, b []BF16, c []float32, ldc int, add bool) {
-	if blocks < 1 {
+// depend on jobs.
+func MulTiles(jobs []Job, offs []int, a []BF16, row int, b []BF16, c []float32, ldc int, add bool) {
+	if len(jobs) < 1 {
 		return
 	}
 	if len(offs) < 1 {
-		clearRows(Block*blocks, Block, c, ldc, add)
+		for _, job := range jobs {
+			clearRows(Block, Block, c[job.C/4:], ldc, add)
+		}
 		return
 	}
+	var end Job
 	last := 0
 	for _, o := range offs {
 		last = max(last, o)
 	}
-	_, _, _ = a[last/2+(Block*blocks-1)*row+Block-1], b[len(offs)*blockSize-1], c[(Block*blocks-1)*ldc+Block-1]
+	for _, job := range jobs {
+		end = Job{max(end.A, job.A), max(end.C, job.C)}
+	}
+	_, _, _ = a[(end.A+last)/2+(Block-1)*row+Block-1], b[len(offs)*blockSize-1], c[end.C/4+(Block-1)*ldc+Block-1]
 	if cpu.mulTiles == nil {
-		mulTilesGo(blocks, offs, a, row, b, c, ldc, add)
+		mulTilesGo(jobs, offs, a, row, b, c, ldc, add)
 		return
 	}
 	plus := 0
 	if add {
 		plus = 1
 	}
-	cpu.mulTiles(blocks, len(offs), &offs[0], &a[0], 2*row, &b[0], &c[0], 4*ldc, plus)
+	cpu.mulTiles(&jobs[0], len(jobs), &offs[0], len(offs), &a[0], 2*row, &b[0], &c[0], 4*ldc, plus)
 }
+
+// factors are blocks in float32.
+var factors = sync.Pool{New: func() any { return new([2][blockSize]float32) }}
 
 // mulTilesGo is MulTiles for processors without tiles: it makes the factors
 // float32 block by block.
-func mulTilesGo(blocks int, offs []int, a []BF16, row int, b []BF16, c []float32, ldc int, add bool) {
-	var x, y [blockSize]float32
-	clearRows(Block*blocks, Block, c, ldc, add)
+func mulTilesGo(jobs []Job, offs []int, a []BF16, row int, b []BF16, c []float32, ldc int, add bool) {
+	f := factors.Get().(*[2][blockSize]float32)
+	defer factors.Put(f)
+	x, y := &f[0], &f[1]
 	for s, o := range offs {
 		for i := range Block {
 			for j := range Block {
 				y[i*Block+j] = b[s*blockSize+PairAt(Block, i, j)].Float()
 			}
 		}
-		for r := 0; r < Block*blocks; r += Block {
+		for _, job := range jobs {
 			for i := range Block {
-				for j, v := range a[o/2+(r+i)*row:][:Block] {
+				for j, v := range a[(job.A+o)/2+i*row:][:Block] {
 					x[i*Block+j] = v.Float()
 				}
 			}
-			Gemm(Block, Block, Block, x[:], Block, 1, y[:], Block, c[r*ldc:], ldc, true)
+			Gemm(Block, Block, Block, x[:], Block, 1, y[:], Block, c[job.C/4:], ldc, add || s > 0)
 		}
 	}
 }

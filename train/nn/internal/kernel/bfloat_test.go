@@ -109,31 +109,35 @@ func TestMulTiles(t *testing.T) {
 	onEachSet(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(9, 10))
 		for try := range 40 {
-			blocks, steps := 1+rng.IntN(3), 1+rng.IntN(5)
+			jobs, steps := make([]Job, 1+rng.IntN(3)), 1+rng.IntN(5)
 			row, ldc, add := 1+rng.IntN(70), Block+rng.IntN(40), try%2 == 1
 			offs, last := make([]int, steps), 0
 			for i := range offs {
 				offs[i] = 2 * rng.IntN(100)
 				last = max(last, offs[i])
 			}
-			a := randomBF(rng, last/2+(Block*blocks-1)*row+Block)
+			for i := range jobs {
+				jobs[i] = Job{A: 2 * rng.IntN(200), C: 4 * ldc * Block * i}
+			}
+			a := randomBF(rng, 200+last/2+(Block-1)*row+Block)
 			b := randomBF(rng, steps*blockSize)
-			c := random(rng, (Block*blocks-1)*ldc+Block)
+			c := random(rng, (Block*len(jobs)-1)*ldc+Block)
 			want := append([]float32(nil), c.v...)
-			for i := range Block * blocks {
+			for i := range Block * len(jobs) {
 				for j := range Block {
 					s := 0.0
 					if add {
 						s = float64(want[i*ldc+j])
 					}
 					for k := range Block * steps {
-						s += float64(a.v[offs[k/Block]/2+i*row+k%Block].Float()) * float64(b.v[PairAt(Block*steps, k, j)].Float())
+						x := a.v[(jobs[i/Block].A+offs[k/Block])/2+i%Block*row+k%Block]
+						s += float64(x.Float()) * float64(b.v[PairAt(Block*steps, k, j)].Float())
 					}
 					want[i*ldc+j] = float32(s)
 				}
 			}
-			MulTiles(blocks, offs, a.v, row, b.v, c.v, ldc, add)
-			c.check(t, fmt.Sprintf("try %d: %d blocks, %d steps", try, blocks, steps), want, 4e-6*math.Sqrt(float64(Block*steps)))
+			MulTiles(jobs, offs, a.v, row, b.v, c.v, ldc, add)
+			c.check(t, fmt.Sprintf("try %d: %d jobs, %d steps", try, len(jobs), steps), want, 4e-6*math.Sqrt(float64(Block*steps)))
 		}
 	})
 }
@@ -149,8 +153,12 @@ func BenchmarkMulTiles(b *testing.B) {
 			rng := rand.New(rand.NewPCG(1, 1))
 			x, y := randomBF(rng, 1<<17).v, randomBF(rng, steps*blockSize).v
 			z := make([]float32, Block*blocks*Block)
+			jobs := make([]Job, blocks)
+			for i := range jobs {
+				jobs[i] = Job{2 * Block * c * i, 4 * blockSize * i}
+			}
 			for b.Loop() {
-				MulTiles(blocks, offs, x, c, y, z, Block, false)
+				MulTiles(jobs, offs, x, c, y, z, Block, false)
 			}
 			b.ReportMetric(2*float64(blocks*steps*Block*blockSize)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 		})

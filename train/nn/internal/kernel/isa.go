@@ -35,7 +35,7 @@ type isa struct {
 	round    func(n int, x *float32, y *BF16)
 	pairs    func(steps int, x, y *BF16, row int)
 	planes   func(steps int, x, y *BF16, row, plane int)
-	mulTiles func(blocks, steps int, offs *int, a *BF16, row int, b *BF16, c *float32, ldc, add int)
+	mulTiles func(jobs *Job, n int, offs *int, steps int, a *BF16, row int, b *BF16, c *float32, ldc, add int)
 }
 
 // portable runs the Go loops: nothing is as long as one of its vectors.

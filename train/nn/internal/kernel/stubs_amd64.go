@@ -294,4 +294,4 @@ func pairsAVX512(steps int, p0, p1 *BF16, row int)
 func planesAVX512(steps int, p0, p1 *BF16, row, plane int)
 
 //go:noescape
-func mulTilesAMX(blocks, steps int, offs *int, a *BF16, row int, b *BF16, c *float32, ldc, add int)
+func mulTilesAMX(jobs *Job, n int, offs *int, steps int, a *BF16, row int, b *BF16, c *float32, ldc, add int)

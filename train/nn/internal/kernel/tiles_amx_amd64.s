@@ -15,26 +15,31 @@ DATA amxConfig<>+48(SB)/8, $0x1010101010101010
 DATA amxConfig<>+56(SB)/8, $0x0000000000000000
 GLOBL amxConfig<>(SB), RODATA|NOPTR, $64
 
-// MulTiles over blocks of 32 rows: steps, offs, a, row, b, c, ldc, add; strides in bytes.
-TEXT ·mulTilesAMX(SB), NOSPLIT, $0-72
-	MOVQ blocks+0(FP), R15
+// MulTiles: jobs and their number, offs and theirs, a, row, b, c, ldc, add; strides in bytes.
+TEXT ·mulTilesAMX(SB), NOSPLIT, $0-80
+	MOVQ n+8(FP), R15
 	MOVQ offs+16(FP), R10
-	MOVQ a+24(FP), R8
-	MOVQ row+32(FP), DI
-	MOVQ c+48(FP), R9
-	MOVQ ldc+56(FP), DX
+	MOVQ row+40(FP), DI
+	MOVQ ldc+64(FP), DX
 	LEAQ amxConfig<>(SB), AX
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x00 // LDTILECFG (AX)
-	MOVQ $64, CX
 	MOVQ DI, R13
 	SHLQ $4, R13
 	MOVQ DX, R11
 	SHLQ $4, R11
+	MOVQ jobs+0(FP), CX
 
-block:
-	MOVQ b+40(FP), BX
+job:
+	MOVQ a+32(FP), R8
+	ADDQ (CX), R8
+	MOVQ c+56(FP), R9
+	ADDQ 8(CX), R9
+	ADDQ $16, CX
+	MOVQ CX, jobs+0(FP)
+	MOVQ $64, CX
+	MOVQ b+48(FP), BX
 	XORQ R12, R12
-	CMPQ add+64(FP), $0
+	CMPQ add+72(FP), $0
 	JNE load
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO TMM0
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc8 // TILEZERO TMM1
@@ -67,7 +72,7 @@ step:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x42; BYTE $0x5c; BYTE $0xdd // TDPBF16PS TMM7, TMM5, TMM3
 	ADDQ $1024, BX
 	INCQ R12
-	CMPQ R12, steps+8(FP)
+	CMPQ R12, steps+24(FP)
 	JLT step
 	MOVQ R9, AX
 	LEAQ (R9)(R11*1), SI
@@ -77,9 +82,8 @@ step:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x14; BYTE $0x16 // TILESTORED (SI)(DX*1), TMM2
 	ADDQ $64, SI
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7a; BYTE $0x4b; BYTE $0x1c; BYTE $0x16 // TILESTORED (SI)(DX*1), TMM3
-	LEAQ (R8)(R13*2), R8
-	LEAQ (R9)(R11*2), R9
+	MOVQ jobs+0(FP), CX
 	DECQ R15
-	JNZ block
+	JNZ job
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	RET
