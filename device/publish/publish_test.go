@@ -294,6 +294,30 @@ func TestObservingNeverWaits(t *testing.T) {
 	}
 }
 
+// Readings go out once an interval, but that the last face has gone goes out
+// at once: with the camera lost no other reading may follow.
+func TestLastFaceGone(t *testing.T) {
+	p, err := New(Options{Broker: "mqtt://h", ID: "x", Dir: t.TempDir(), Interval: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1000, 0)
+	for i, faces := range []int{1, 1, 0, 0, 1} { // 0.1 s apart: sent, held back, sent, held back, held back
+		r := &device.Reading{Time: now.Add(time.Duration(i) * 100 * time.Millisecond)}
+		for range faces {
+			r.Faces = append(r.Faces, face(1, 100, "happy"))
+		}
+		p.Reading(r)
+	}
+	var sent []int
+	for len(p.inbox) > 0 {
+		sent = append(sent, len((<-p.inbox).(*device.Reading).Faces))
+	}
+	if !slices.Equal(sent, []int{1, 0}) {
+		t.Errorf("readings with %v faces were sent, want one with a face and one without", sent)
+	}
+}
+
 // The heartbeat would be most of the traffic and say nothing that the last
 // will does not.
 func TestHeartbeatStaysHome(t *testing.T) {
