@@ -270,6 +270,20 @@ func TestCameraLostAndFound(t *testing.T) {
 				if !dropped || !back {
 					t.Errorf("ready dropped within a second: %v; came back: %v\n%v", dropped, back, r.j.lines())
 				}
+				// Each loss is told as it happens: no face, and the track's end.
+				told, by := map[string]bool{}, 3*time.Second
+				if name == "hang" {
+					by = 5500 * time.Millisecond
+				}
+				for _, x := range r.j.readings {
+					told["reading"] = told["reading"] || len(x.Faces) == 0 && x.Seq > 40 && x.Time.Sub(start) < by
+				}
+				for _, x := range r.j.tracks {
+					told["track"] = told["track"] || x.Kind == device.End && x.Time.Sub(start) < by
+				}
+				if !told["reading"] || !told["track"] {
+					t.Errorf("told that nobody is there any more: %v", told)
+				}
 				if len(notes) == 0 || name == "error" && !strings.Contains(notes[0], "unplugged") {
 					t.Errorf("notes %q", notes)
 				}

@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"mien/device/signal"
+	"mien/runtime/track"
 )
 
 // Reading is what was seen in one frame. The pipeline reuses its memory: an
@@ -52,8 +53,17 @@ type FaceReading struct {
 	Box     Box           `json:"box"`
 	Eyes    *Eyes         `json:"eyes,omitempty"` // nil when they were not found
 	Score   float32       `json:"score"`          // the detector's, without unit
-	Problem string        `json:"problem"`        // why the last picture of the face was not believed, or "fine"
+	Problem string        `json:"problem"`        // why the last picture of the face was not believed; "unclear": it was, but an answer is uncertain; "fine"
 	Heads   []HeadReading `json:"heads"`          // enabled heads, in file-format order
+}
+
+// Flaw is what was wrong with the face's last picture; empty when it was
+// good, whether or not the model is sure of it.
+func (f *FaceReading) Flaw() string {
+	if f.Problem == track.Fine.String() || f.Problem == track.Unclear.String() {
+		return ""
+	}
+	return f.Problem
 }
 
 // HeadReading is the answer of one head.

@@ -152,10 +152,16 @@ func (p *Pipeline) Process(f *camera.Frame) (*Reading, error) {
 }
 
 // Forget ends all tracks, for instance when the camera was lost or consent
-// was taken back.
+// was taken back. Whoever was told of faces is told that there are none.
 func (p *Pipeline) Forget(now time.Time) {
 	p.tell(p.tracker.Reset(), now)
 	p.subject = 0
+	if r := &p.reading; len(r.Faces) > 0 {
+		r.Time, r.Faces, r.Latency = now, p.room[:0], Latency{}
+		if p.to != nil {
+			p.to.Reading(r)
+		}
+	}
 }
 
 func (p *Pipeline) detect(f *camera.Frame) {

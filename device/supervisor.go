@@ -59,7 +59,8 @@ type Supervisor struct {
 
 	every    atomic.Int64 // least time between two readings, nanoseconds
 	consent  atomic.Bool
-	forget   atomic.Bool
+	forget   atomic.Bool   // consent was taken back
+	gone     atomic.Bool   // the camera was lost: frames from before are old news
 	frames   atomic.Uint64 // from the camera
 	readings atomic.Uint64
 	restarts atomic.Uint64
@@ -214,6 +215,9 @@ func (s *Supervisor) one(f *camera.Frame) (err error) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	defer caught(&err, "reading a frame")
+	if s.gone.Load() {
+		return nil
+	}
 	p := s.pipeline
 	if s.forget.Swap(false) {
 		p.Forget(time.Now())
@@ -272,7 +276,12 @@ func (s *Supervisor) lost(why string) {
 	if s.out != nil {
 		s.out.Fault(time.Now(), "camera lost")
 	}
-	s.forget.Store(true)
+	// Nobody is in view of a camera that is not there: say so now, not when it
+	// is back.
+	s.gone.Store(true)
+	s.turn.Lock()
+	s.pipeline.Forget(time.Now())
+	s.turn.Unlock()
 	s.o.Note(why)
 }
 
@@ -302,6 +311,7 @@ func (s *Supervisor) session(ctx context.Context) (got bool, err error) {
 		silent.Reset(s.o.Silence)
 		if !got {
 			got = true
+			s.gone.Store(false)
 			s.mu.Lock()
 			s.trouble = ""
 			s.mu.Unlock()

@@ -106,21 +106,22 @@ func gather(board, version string, when time.Time) (files.Contents, error) {
 	if err := os.MkdirAll(made, 0o755); err != nil {
 		return nil, err
 	}
-	page, err := exec.Command("bin/miend", "manual").Output()
-	if err != nil {
-		return nil, fmt.Errorf("bin/miend manual: %w (make bin/miend first)", err)
-	}
-	completion, err := exec.Command("bin/miend", "manual", "--bash").Output()
-	if err != nil {
-		return nil, err
+	var pages [3][]byte
+	for i, flag := range []string{"", "--config", "--bash"} {
+		page, err := exec.Command("bin/miend", strings.Fields("manual "+flag)...).Output()
+		if err != nil {
+			return nil, fmt.Errorf("bin/miend manual %s: %w (make bin/miend first)", flag, err)
+		}
+		pages[i] = page
 	}
 	changelog := fmt.Sprintf("mien (%s) unstable; urgency=medium\n\n  * Built from this commit; the project's history says what changed.\n\n -- %s  %s\n",
 		version, maintainer, when.Format(time.RFC1123Z))
 	for name, data := range map[string][]byte{
-		"miend.8.gz":   zip(page),
-		"changelog.gz": zip([]byte(changelog)),
-		"miend":        completion,
-		"copyright":    copyright(),
+		"miend.8.gz":     zip(pages[0]),
+		"mien.yaml.5.gz": zip(pages[1]),
+		"miend":          pages[2],
+		"changelog.gz":   zip([]byte(changelog)),
+		"copyright":      copyright(),
 	} {
 		if err := os.WriteFile(filepath.Join(made, name), data, 0o644); err != nil {
 			return nil, err
@@ -140,6 +141,7 @@ func gather(board, version string, when time.Time) (files.Contents, error) {
 	add("boards/deb/mien.sysusers", "/usr/lib/sysusers.d/mien.conf", "", 0o644)
 	add("boards/deb/lintian-overrides", "/usr/share/lintian/overrides/mien", "", 0o644)
 	add(made+"/miend.8.gz", "/usr/share/man/man8/miend.8.gz", "", 0o644)
+	add(made+"/mien.yaml.5.gz", "/usr/share/man/man5/mien.yaml.5.gz", "", 0o644)
 	add(made+"/miend", "/usr/share/bash-completion/completions/miend", "", 0o644)
 	add(made+"/changelog.gz", "/usr/share/doc/mien/changelog.gz", "", 0o644)
 	add(made+"/copyright", "/usr/share/doc/mien/copyright", "", 0o644)

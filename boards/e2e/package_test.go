@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,57 @@ func TestLintian(t *testing.T) {
 	out, err := exec.Command("lintian", "--profile", "debian", "--allow-root", "--display-info", "--fail-on", "error,warning,info", debs[0]).CombinedOutput()
 	if err != nil || strings.TrimSpace(string(out)) != "" {
 		t.Errorf("lintian: %v:\n%s", err, out)
+	}
+}
+
+// All that a board needs is in the package, and what a user changes is kept.
+func TestPackage(t *testing.T) {
+	debs, err := filepath.Glob(firmware + "mien_*_arm64.deb")
+	if err != nil || len(debs) != 1 {
+		t.Fatalf("packages in %s: %v, %v; want one (make deb BOARD=rpi3)", firmware, debs, err)
+	}
+	list, err := output("dpkg-deb", "-c", debs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"-rwxr-xr-x root/root ./usr/lib/mien/miend", "./usr/bin/miend -> ../lib/mien/miend",
+		"-rw-r--r-- root/root ./usr/lib/mien/libtensorflowlite_c.so", "./usr/share/mien/models/paper-int8.tflite",
+		"./etc/mien/mien.yaml", "./lib/systemd/system/miend.service", "./lib/udev/rules.d/60-mien.rules", "./usr/lib/sysusers.d/mien.conf",
+		"./usr/share/man/man8/miend.8.gz", "./usr/share/man/man5/mien.yaml.5.gz", "./usr/share/bash-completion/completions/miend"} {
+		mode, path, _ := strings.Cut(want, " root/root ")
+		if path == "" {
+			mode, path = "", want
+		}
+		found := false
+		for line := range strings.Lines(list) {
+			found = found || strings.HasPrefix(line, mode) && strings.HasSuffix(strings.TrimSpace(line), " "+path)
+		}
+		if !found {
+			t.Errorf("%s is not in the package:\n%s", want, list)
+		}
+	}
+	for field, want := range map[string]string{"Architecture": "arm64", "Depends": "libc6 (>= " + glibcFloor + ")"} {
+		got, err := output("dpkg-deb", "-f", debs[0], field)
+		if err != nil || !strings.Contains(got, want) {
+			t.Errorf("%s is %q, %v; want %q in it", field, got, err, want)
+		}
+	}
+	dir := t.TempDir()
+	if _, err := output("dpkg-deb", "-e", debs[0], dir); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadFile(filepath.Join(dir, "conffiles"))
+	if err != nil || strings.TrimSpace(string(kept)) != "/etc/mien/mien.yaml" {
+		t.Errorf("what a user may change is %q, %v", kept, err)
+	}
+	unit, err := os.ReadFile("../deb/miend.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Type=notify", "WatchdogSec=", "Restart=always", "User=mien", "SupplementaryGroups=video gpio i2c spi"} {
+		if !strings.Contains(string(unit), "\n"+want) {
+			t.Errorf("the service lacks %s", want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@
 package display
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
@@ -127,7 +128,7 @@ func (a *Annotator) panel(out *image.RGBA, in image.Rectangle, r *device.Reading
 		return
 	}
 	f := &r.Faces[0]
-	a.write(out, a.small, fmt.Sprintf("frame %d   picture %s   %.1f ms", r.Seq, f.Problem, float64(r.Latency.Total.Microseconds())/1000), in.Min.X, y, faint)
+	a.write(out, a.small, fmt.Sprintf("frame %d   picture %s   %.1f ms", r.Seq, cmp.Or(f.Flaw(), "fine"), float64(r.Latency.Total.Microseconds())/1000), in.Min.X, y, faint)
 	rows := 0
 	for i := range f.Heads {
 		rows += len(f.Heads[i].Probs)

@@ -91,7 +91,7 @@ func TestOLEDOnPeriphsDriver(t *testing.T) {
 	}
 	o := &OLED{Screen: dev}
 	written := len(bus.Ops)
-	for _, r := range []*device.Reading{happy(0.9), uncertain(), {}} {
+	for _, r := range []*device.Reading{happy(0.9), uncertain(), {}, nil} {
 		before := len(bus.Ops)
 		if err := o.Show(r); err != nil {
 			t.Fatal(err)
@@ -152,6 +152,7 @@ func TestLEDs(t *testing.T) {
 		{happy(0.01), []byte{128, 100, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
 		{uncertain(), slices.Repeat([]byte{5}, 12)},
 		{&device.Reading{}, make([]byte, 12)},
+		{nil, make([]byte, 12)},
 	} {
 		if err := l.Show(c.r); err != nil || !slices.Equal(s.rgb, c.want) {
 			t.Errorf("%v, %v; want %v", s.rgb, err, c.want)
@@ -183,7 +184,11 @@ func (f *flaky) open() (Part, error) {
 func (f *flaky) Show(r *device.Reading) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.shown) == 2 && f.closed == 0 {
+	if r == nil {
+		f.shown = append(f.shown, "nothing")
+		return nil
+	}
+	if len(f.shown) == 3 && f.closed == 0 {
 		return errors.New("cable off")
 	}
 	f.shown = append(f.shown, r.Faces[0].Heads[0].Label)
@@ -217,9 +222,32 @@ func TestRunnerFailsSoftly(t *testing.T) {
 		if f.opened != 3 || f.closed != 2 {
 			t.Errorf("opened %d, closed %d times", f.opened, f.closed)
 		}
-		// Ten a second at most, over the 20 s in which the part worked.
-		if n := len(f.shown); n < 100 || n > 202 {
+		// Ten a second at most, over the 20 s in which the part worked, and a blank
+		// one each time that it was opened.
+		if n := len(f.shown); n < 100 || n > 204 {
 			t.Errorf("%d pictures shown", n)
+		}
+	})
+}
+
+// An answer does not stand when readings cease: the camera may be lost, or
+// consent taken back.
+func TestRunnerTakesStaleAnswersAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &flaky{opened: 1, closed: 1}
+		r := &Runner{Open: f.open}
+		ctx, cancel := context.WithCancel(context.Background())
+		var done sync.WaitGroup
+		done.Go(func() { r.Run(ctx) })
+		time.Sleep(time.Second)
+		for range 2 {
+			r.Reading(happy(0.9))
+			time.Sleep(time.Minute)
+		}
+		cancel()
+		done.Wait()
+		if want := []string{"nothing", "happy", "nothing", "happy", "nothing"}; !slices.Equal(f.shown, want) {
+			t.Errorf("shown %q, want %q", f.shown, want)
 		}
 	})
 }

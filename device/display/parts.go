@@ -60,8 +60,12 @@ func (o *OLED) picture(r *device.Reading, b image.Rectangle) *image.Gray {
 	if o.Preview {
 		foot = "camera watched"
 	}
-	if len(r.Faces) == 0 {
-		letters(out, 0, 0, 1, "nobody there")
+	if r == nil || len(r.Faces) == 0 {
+		words := "nobody there"
+		if r == nil {
+			words = "not reading"
+		}
+		letters(out, 0, 0, 1, words)
 		letters(out, 0, b.Dy()-13, 1, foot)
 		return out
 	}
@@ -129,7 +133,7 @@ func (l *LEDs) Show(r *device.Reading) error {
 		l.rgb = make([]byte, 3*l.Count)
 	}
 	clear(l.rgb)
-	if len(r.Faces) > 0 {
+	if r != nil && len(r.Faces) > 0 {
 		l.light(r.Faces[0].Head(model.Emotion.Name))
 	}
 	if _, err := l.Strip.Write(l.rgb); err != nil {

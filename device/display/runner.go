@@ -11,6 +11,7 @@ import (
 
 // Part shows one reading. It serves one goroutine.
 type Part interface {
+	// Show shows a reading; nil means that nothing is being read.
 	Show(*device.Reading) error
 	Close() error // dark, and the bus given back
 }
@@ -23,6 +24,7 @@ type Runner struct {
 	Note  func(error)   // is told of a failure, once until it works again; may be nil
 	Every time.Duration // least time between two pictures (100 ms)
 	Retry time.Duration // 10 s
+	Stale time.Duration // without a reading this long the last one is taken away (2 s)
 
 	mu    sync.Mutex
 	next  device.Reading
@@ -76,10 +78,17 @@ func (r *Runner) Run(ctx context.Context) {
 
 func (r *Runner) show(ctx context.Context, part Part) error {
 	var mine device.Reading
+	stale := time.NewTimer(0) // nothing is known at first
+	defer stale.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-stale.C: // a lost camera must not leave an answer standing
+			if err := part.Show(nil); err != nil {
+				return err
+			}
+			continue
 		case <-r.signal():
 		}
 		r.mu.Lock()
@@ -95,6 +104,7 @@ func (r *Runner) show(ctx context.Context, part Part) error {
 		if err := part.Show(&mine); err != nil {
 			return err
 		}
+		stale.Reset(or(r.Stale, 2*time.Second))
 		pause(ctx, or(r.Every, 100*time.Millisecond))
 	}
 }

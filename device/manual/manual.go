@@ -62,6 +62,24 @@ func Page(w io.Writer, app *kong.Application, a About) error {
 	return p.w.Flush()
 }
 
+// File writes the manual page of a configuration file that documents itself:
+// its annotated sample, as it stands.
+func File(w io.Writer, name, summary, version, sample string, seeAlso ...string) error {
+	p := page{bufio.NewWriter(w)}
+	p.line(".TH %s 5 \"\" %s %s", quote(strings.ToUpper(name)), quote(version), quote("mien"))
+	p.line(".SH NAME")
+	p.line("%s \\- %s", escape(name), escape(summary))
+	p.line(".SH DESCRIPTION")
+	p.line(".nf")
+	for line := range strings.Lines(sample) {
+		p.line("%s", escape(strings.TrimSuffix(line, "\n")))
+	}
+	p.line(".fi")
+	p.line(".SH SEE ALSO")
+	p.line("%s", escape(strings.Join(seeAlso, ", ")))
+	return p.w.Flush()
+}
+
 // page writes lines; bufio keeps the first error for Flush.
 type page struct{ w *bufio.Writer }
 

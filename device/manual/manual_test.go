@@ -37,13 +37,50 @@ func TestPage(t *testing.T) {
 	if err := Page(&page, model(t), About{Section: "8", Version: "1.2", Files: [][2]string{{"/etc/x.yaml", "The configuration."}}, SeeAlso: []string{"systemctl(1)"}}); err != nil {
 		t.Fatal(err)
 	}
+	text := read(t, &page)
+	for _, want := range []string{"some-prog - reads faces from a camera", `Least confidence, it's "0.5" by default.`, `Picture: a-b\c.`,
+		".quiet starts with a dot.", "--min=0.5", "Check the configuration.", "/etc/x.yaml", "systemctl(1)"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not say %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "Not to be seen") {
+		t.Error("the page shows what is hidden")
+	}
+}
+
+// The page of a file is its sample, line by line.
+func TestFile(t *testing.T) {
+	const sample = "# The file.\nname: a-b   # not \\e, 'quoted'\n\nlist:\n  .dot: 1\n.dot: 2\n"
+	var page bytes.Buffer
+	if err := File(&page, "some.yaml", "configuration of some-prog", "1.2", sample, "some-prog(8)"); err != nil {
+		t.Fatal(err)
+	}
+	text := read(t, &page)
+	for _, want := range []string{"some.yaml - configuration of some-prog", "some-prog(8)"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not say %q:\n%s", want, text)
+		}
+	}
+	var lines []string
+	for line := range strings.Lines(text) {
+		lines = append(lines, strings.TrimPrefix(strings.TrimRight(line, "\n"), "       "))
+	}
+	if !strings.Contains(strings.Join(lines, "\n"), sample) {
+		t.Errorf("the page does not hold the sample:\n%s", text)
+	}
+}
+
+// read returns what man shows of a page that it has nothing to complain about.
+func read(t *testing.T, page *bytes.Buffer) string {
+	t.Helper()
 	if _, err := exec.LookPath("man"); err != nil {
 		t.Fatal("man is missing: apt-get install man-db")
 	}
 	cmd := exec.Command("man", "--warnings=w", "-l", "-P", "cat", "-")
 	cmd.Env = append(cmd.Environ(), "MANWIDTH=200", "LC_ALL=C.UTF-8", "MANROFFSEQ=", "GROFF_NO_SGR=1")
 	var stderr bytes.Buffer
-	cmd.Stdin, cmd.Stderr = &page, &stderr
+	cmd.Stdin, cmd.Stderr = page, &stderr
 	out, err := cmd.Output()
 	if err != nil || stderr.Len() > 0 {
 		t.Fatalf("man: %v: %s", err, stderr.String())
@@ -55,15 +92,7 @@ func TestPage(t *testing.T) {
 			i--
 		}
 	}
-	for _, want := range []string{"some-prog - reads faces from a camera", `Least confidence, it's "0.5" by default.`, `Picture: a-b\c.`,
-		".quiet starts with a dot.", "--min=0.5", "Check the configuration.", "/etc/x.yaml", "systemctl(1)"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the page does not say %q:\n%s", want, text)
-		}
-	}
-	if strings.Contains(text, "Not to be seen") {
-		t.Error("the page shows what is hidden")
-	}
+	return text
 }
 
 // bash itself runs the script.

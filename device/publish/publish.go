@@ -118,7 +118,8 @@ type Publisher struct {
 	queue *queue
 
 	inbox chan any
-	next  time.Time // when the next reading may go; the pipeline's goroutine only
+	next  time.Time // when the next reading may go; with the pipeline's turn only
+	seen  bool      // the last reading had a face
 	state stater
 
 	connected atomic.Bool
@@ -159,9 +160,13 @@ func New(o Options) (*Publisher, error) {
 
 // Reading implements device.Observer.
 func (p *Publisher) Reading(r *device.Reading) {
-	if p.o.Interval > 0 && r.Time.Before(p.next) && p.next.Sub(r.Time) <= p.o.Interval {
+	// That the last face has gone does not wait for its turn: another reading
+	// may not follow.
+	left := p.seen && len(r.Faces) == 0
+	if !left && p.o.Interval > 0 && r.Time.Before(p.next) && p.next.Sub(r.Time) <= p.o.Interval {
 		return
 	}
+	p.seen = len(r.Faces) > 0
 	p.next = r.Time.Add(p.o.Interval)
 	p.take(r.Clone())
 }

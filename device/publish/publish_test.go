@@ -48,10 +48,11 @@ func face(id uint64, side int, label string) device.FaceReading {
 		Heads: []device.HeadReading{{Name: "emotion", Label: label, Uncertain: label == "", Confidence: .8, Probs: device.Probs{{Label: "happy", P: .8}}}}}
 }
 
-// The broker is killed mid-stream and stays away for a while; the publisher
+// The broker is killed mid-stream and stays away for a minute; the publisher
 // itself is stopped and started in the middle of that. Everything arrives, in
 // order; only what was on its way at a cut may come twice.
 func TestNothingIsLostAndOrderHolds(t *testing.T) {
+	t.Parallel() // it waits, most of the time
 	b := newBroker(t)
 	r := newRoad(t, b.addr())
 	e := listen(t, b)
@@ -59,7 +60,7 @@ func TestNothingIsLostAndOrderHolds(t *testing.T) {
 	p, stop := run(t, o)
 	const n = 1500
 	seq := 0
-	burst := func(until int) {
+	burst := func(until int, every time.Duration) {
 		for ; seq < until; seq++ {
 			switch line := fmt.Sprint(seq); {
 			case seq%10 == 3:
@@ -67,20 +68,25 @@ func TestNothingIsLostAndOrderHolds(t *testing.T) {
 			default:
 				p.Transition(signal.Transition{Line: line})
 			}
-			time.Sleep(2 * time.Millisecond)
+			time.Sleep(every)
 		}
 	}
-	burst(400)
+	const quick, slow = 2 * time.Millisecond, time.Minute / 700
+	burst(400, quick)
 	r.set(false) // the publisher must not be back before the ears are
 	b.kill()
-	burst(800)
+	killed := time.Now()
+	burst(800, slow)
 	stop() // a restart of the firmware while the broker is away
 	p, stop = run(t, o)
-	burst(1100)
+	burst(1100, slow)
+	if away := time.Since(killed); away < time.Minute {
+		t.Errorf("the broker was away for %v only", away)
+	}
 	b.start()
 	e.await("ears are open again", func([]heard) bool { return e.ups > 1 })
 	r.set(true)
-	burst(n)
+	burst(n, quick)
 	last := fmt.Sprintf(`"line":"%d"`, n-1)
 	e.await("the last message", func(h []heard) bool { return count(h, o.prefix()+"/transition", last) > 0 && p.Stats().Queued == 0 })
 	stop()
@@ -285,6 +291,30 @@ func TestObservingNeverWaits(t *testing.T) {
 	}
 	if s := p.Stats(); s.Lost != 2*inboxSize {
 		t.Errorf("%d lost, want %d", s.Lost, 2*inboxSize)
+	}
+}
+
+// Readings go out once an interval, but that the last face has gone goes out
+// at once: with the camera lost no other reading may follow.
+func TestLastFaceGone(t *testing.T) {
+	p, err := New(Options{Broker: "mqtt://h", ID: "x", Dir: t.TempDir(), Interval: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1000, 0)
+	for i, faces := range []int{1, 1, 0, 0, 1} { // 0.1 s apart: sent, held back, sent, held back, held back
+		r := &device.Reading{Time: now.Add(time.Duration(i) * 100 * time.Millisecond)}
+		for range faces {
+			r.Faces = append(r.Faces, face(1, 100, "happy"))
+		}
+		p.Reading(r)
+	}
+	var sent []int
+	for len(p.inbox) > 0 {
+		sent = append(sent, len((<-p.inbox).(*device.Reading).Faces))
+	}
+	if !slices.Equal(sent, []int{1, 0}) {
+		t.Errorf("readings with %v faces were sent, want one with a face and one without", sent)
 	}
 }
 

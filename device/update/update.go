@@ -10,11 +10,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"aead.dev/minisign"
+
+	"mien/runtime/atomicfile"
 )
 
 // maxTrials is how often a new model may be started without proving itself.
@@ -67,7 +71,7 @@ func (s Store) Install(model, signature []byte, keys []minisign.PublicKey, try f
 	if err := try(model); err != nil {
 		return fmt.Errorf("update: the model is signed well but does not run here; nothing is changed: %w", err)
 	}
-	if err := os.MkdirAll(s.Dir, 0o750); err != nil {
+	if err := s.prepare(); err != nil {
 		return fmt.Errorf("update: %w", err)
 	}
 	st, err := s.State()
@@ -230,45 +234,55 @@ func (s Store) save(st State) error {
 
 // write replaces a file of the folder whole: a reader, and a start after a
 // power cut, find the old content or the new.
-func (s Store) write(name string, data []byte) (err error) {
+func (s Store) write(name string, data []byte) error {
 	path := filepath.Join(s.Dir, name)
-	temp := path + ".new"
-	defer func() {
+	err := s.step("create " + name)
+	if err == nil {
+		err = atomicfile.Replace(path, func(w io.Writer) error {
+			half := len(data) / 2
+			if _, err := w.Write(data[:half]); err != nil {
+				return err
+			}
+			if err := s.step("write " + name); err != nil {
+				return err
+			}
+			_, err := w.Write(data[half:])
+			return err
+		})
+	}
+	if err == nil {
+		err = s.step("after " + name)
+	}
+	if err != nil {
+		return fmt.Errorf("update: %s: %w", path, err)
+	}
+	return nil
+}
+
+// prepare makes the folder, and clears away what updates that were cut short
+// have left. Made by root it belongs to whom the folder above belongs to, the
+// firmware's own user, who has to write there too.
+func (s Store) prepare() error {
+	if _, err := os.Stat(s.Dir); errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(s.Dir, 0o750); err != nil {
+			return err
+		}
+		above, err := os.Stat(filepath.Dir(s.Dir))
 		if err != nil {
-			err = fmt.Errorf("update: %s: %w", path, err)
+			return err
 		}
-	}()
-	if err := s.step("create " + name); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o640)
-	if err != nil {
-		return err
-	}
-	half := len(data) / 2
-	_, err = f.Write(data[:half])
-	if err == nil {
-		if err = s.step("write " + name); err == nil {
-			_, err = f.Write(data[half:])
+		if owner, ok := above.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
+			if err := os.Chown(s.Dir, int(owner.Uid), int(owner.Gid)); err != nil {
+				return err
+			}
 		}
 	}
-	if err == nil {
-		err = f.Sync()
+	for _, name := range []string{slotA, slotB, stateFile} {
+		if err := atomicfile.Clean(filepath.Join(s.Dir, name)); err != nil {
+			return err
+		}
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := s.step("rename " + name); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(s.Dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return nil
 }
 
 func (s Store) step(name string) error {

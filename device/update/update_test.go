@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"aead.dev/minisign"
@@ -54,6 +55,50 @@ func started(t *testing.T, s Store) string {
 		t.Errorf("the slot's name is %q, its model %q", slot.Name, data)
 	}
 	return string(data)
+}
+
+// What root installs belongs to the firmware's own user, who owns the folder
+// above and has to write there too.
+func TestOwner(t *testing.T) {
+	above := filepath.Join(t.TempDir(), "mien")
+	if err := os.Mkdir(above, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 { // any other user can only give to itself
+		if err := os.Chown(above, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	owner := func(path string) uint32 {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Sys().(*syscall.Stat_t).Uid
+	}
+	s := Store{Dir: filepath.Join(above, "models")}
+	install(t, s, newSigner(t), "one")
+	if owner(s.Dir) != owner(above) {
+		t.Errorf("the models belong to %d, the folder above to %d", owner(s.Dir), owner(above))
+	}
+	info, err := os.Stat(filepath.Join(s.Dir, slotA))
+	if err != nil || info.Mode().Perm()&0o044 != 0o044 {
+		t.Errorf("the firmware's user cannot read the model: %v, %v", info, err)
+	}
+}
+
+// What an update that was cut short has left is cleared away by the next.
+func TestLeftovers(t *testing.T) {
+	s, by := Store{Dir: filepath.Join(t.TempDir(), "models")}, newSigner(t)
+	install(t, s, by, "one")
+	if err := os.WriteFile(filepath.Join(s.Dir, ".b.tflite.123.tmp"), []byte("ha"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	install(t, s, by, "two")
+	left, err := filepath.Glob(filepath.Join(s.Dir, ".*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("%v, %v are left", left, err)
+	}
 }
 
 func TestTrialAndProof(t *testing.T) {

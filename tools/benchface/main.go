@@ -16,7 +16,6 @@ import (
 	"flag"
 	"fmt"
 	"image"
-	"image/draw"
 	_ "image/jpeg"
 	"image/png"
 	"io"
@@ -35,6 +34,7 @@ import (
 	"mien/runtime/face"
 	"mien/runtime/face/facetest"
 	"mien/runtime/model"
+	"mien/tools/internal/picture"
 )
 
 func main() {
@@ -138,7 +138,7 @@ func compose(o options, crops []string) ([]frame, error) {
 			crop := portraitCrop()
 			if len(crops) > 0 {
 				var err error
-				if crop, err = readGray(crops[rng.IntN(len(crops))]); err != nil {
+				if crop, err = picture.ReadGray(crops[rng.IntN(len(crops))]); err != nil {
 					return nil, err
 				}
 			}
@@ -161,21 +161,6 @@ func writePNG(path string, img image.Image) error {
 	return errors.Join(png.Encode(f, img), f.Close())
 }
 
-func readGray(path string) (*image.Gray, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	img, _, err := image.Decode(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	out := image.NewGray(image.Rect(0, 0, img.Bounds().Dx(), img.Bounds().Dy()))
-	draw.Draw(out, out.Rect, img, img.Bounds().Min, draw.Src)
-	return out, nil
-}
-
 func measureOurs(frames []frame, r *result) error {
 	d, err := face.NewDetector(face.Options{})
 	if err != nil {
@@ -187,7 +172,7 @@ func measureOurs(frames []frame, r *result) error {
 	var found []face.Face
 	r.found, r.eyes, r.wrong = 0, 0, 0
 	for _, f := range frames {
-		img, err := readGray(f.path)
+		img, err := picture.ReadGray(f.path)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/draw"
 	"image/png"
 	"io"
 	"math"
@@ -20,6 +19,7 @@ import (
 	"mien/runtime/face/facetest"
 	"mien/runtime/infer"
 	"mien/runtime/model"
+	"mien/tools/internal/picture"
 	"mien/train/data"
 )
 
@@ -216,7 +216,7 @@ func (t *cameraTest) frames(e env, samples []data.Sample, r *cameraReport) error
 
 // compose lays a sample into the frame, and finds and reads it there.
 func (t *cameraTest) compose(rng *rand.Rand, s *data.Sample, i int) (*composed, error) {
-	crop, err := readGray(s.Path)
+	crop, err := picture.ReadGray(s.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -390,7 +390,7 @@ func (t *cameraTest) empty(r *cameraReport) error {
 		if d.IsDir() {
 			continue
 		}
-		img, err := readGray(filepath.Join(t.c.Empty, d.Name()))
+		img, err := picture.ReadGray(filepath.Join(t.c.Empty, d.Name()))
 		if err != nil {
 			return err
 		}
@@ -399,32 +399,6 @@ func (t *cameraTest) empty(r *cameraReport) error {
 		r.FalseIn += len(t.faces)
 	}
 	return nil
-}
-
-// readGray reads a picture of at most maxCrop pixels.
-func readGray(path string) (*image.Gray, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	c, _, err := image.DecodeConfig(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if c.Width < 1 || c.Height < 1 || c.Width > maxCrop/c.Height {
-		return nil, fmt.Errorf("%s: a picture of %dx%d", path, c.Width, c.Height)
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	img, _, err := image.Decode(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	out := image.NewGray(image.Rect(0, 0, c.Width, c.Height))
-	draw.Draw(out, out.Rect, img, img.Bounds().Min, draw.Src)
-	return out, nil
 }
 
 func (r cameraReport) print(w io.Writer) error {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"mien/camera/replay/portrait"
+	"mien/tools/internal/picture"
 )
 
 // portraits writes a UTKFace folder of one face in slightly different crops.
@@ -62,7 +63,7 @@ func TestCameraTest(t *testing.T) {
 	if err != nil || bytes.Count(truth, []byte("\n")) != 12 {
 		t.Errorf("truth.jsonl: %v, %d lines", err, bytes.Count(truth, []byte("\n")))
 	}
-	if _, err := readGray(filepath.Join(out, "00011.png")); err != nil {
+	if _, err := picture.ReadGray(filepath.Join(out, "00011.png")); err != nil {
 		t.Error(err)
 	}
 }

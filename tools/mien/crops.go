@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"image"
-	_ "image/jpeg"
-	_ "image/png"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +12,7 @@ import (
 	"mien/quant/report"
 	"mien/runtime/face"
 	"mien/runtime/model"
+	"mien/tools/internal/picture"
 )
 
 // crops reads a folder of pictures that are faces: those of 50x50 pixels, as a
@@ -47,11 +46,8 @@ func crops(dir string, n int) ([]report.Sample, error) {
 	return out, nil
 }
 
-// maxCrop bounds the pixels of a picture.
-const maxCrop = 1 << 26
-
 func readCrop(path string, cropper *face.Cropper) (quant.Face, error) {
-	grey, err := readGray(path)
+	grey, err := picture.ReadGray(path)
 	if err != nil {
 		return nil, err
 	}

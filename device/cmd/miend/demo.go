@@ -159,7 +159,7 @@ func (d *demo) look(f *camera.Frame, r *device.Reading) {
 			score += 1 + x.Heads[i].Confidence
 		}
 	}
-	if x.Eyes == nil || x.Problem != "fine" {
+	if x.Eyes == nil || x.Flaw() != "" {
 		score /= 4
 	}
 	if score <= d.best {

@@ -97,9 +97,7 @@ func (t *ticker) face(answers, words *strings.Builder, f *device.FaceReading) {
 		}
 		fmt.Fprintf(words, "%s %s  ", t.paint(bold, fmt.Sprintf("%-8s", h.Label)), t.paint(grey, fmt.Sprintf("%3.0f%%", 100*h.Confidence)))
 	}
-	if f.Problem != "fine" {
-		words.WriteString(t.paint(grey, f.Problem))
-	}
+	words.WriteString(t.paint(grey, f.Flaw()))
 }
 
 // isTerminal reports whether w is a terminal.
