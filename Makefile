@@ -200,10 +200,11 @@ bench-train: ## training images/s against PyTorch's, in turns on the same thread
 	@go run ./train/nn/internal/benchtrain
 
 .PHONY: bench-load
-bench-load: ## frame rate with 100 slow clients and no broker against alone; how soon the status page is usable
+bench-load: ## frame rate with 100 slow clients and no broker against alone; how soon page and first reading are there
 	@tools/setup/need.sh chromium
 	go test -run '^$$' -bench Load -benchtime 1x ./device
 	go test -run '^$$' -bench Usable -benchtime 5x ./device/status
+	go test -run '^$$' -bench Start -benchtime 5x ./device/cmd/miend
 
 .PHONY: bench-engines
 bench-engines: setup ## the engines' latency here and instructions on arm64; last line: ratio of portable to the library, int8

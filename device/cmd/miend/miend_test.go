@@ -46,7 +46,7 @@ func modelFile(t *testing.T, heads ...model.Head) string {
 	return write(t, "model.tflite", infertest.Marshal(t, infertest.Network(7, heads...)))
 }
 
-func write(t *testing.T, name string, data []byte) string {
+func write(t testing.TB, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
