@@ -42,7 +42,7 @@ func newAddInt8(in [2]affine, out affine, act graph.Activation) *kernel.AddInt8 
 	return a
 }
 
-func (a *arith) cost() int { return a.most() * a.shape[3] * 8 }
+func (a *arith) cost() int { return a.most() * a.shape[3] * 16 }
 
 func (a *arith) most() int { return a.shape[0] * a.shape[1] * a.shape[2] }
 
