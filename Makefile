@@ -174,7 +174,7 @@ cross: ## build without cgo for every system that can do without
 
 .PHONY: test-arm64
 test-arm64: setup ## the engines' tests as arm64 programs under qemu-aarch64
-	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go test -short -exec '$(ARM64_QEMU)' ./runtime/tflite/... ./runtime/portable/...
+	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go test -short -exec '$(ARM64_QEMU)' ./runtime/tflite/... ./runtime/portable/... ./runtime/infer/...
 	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go test -run InTheLibrary -exec '$(ARM64_QEMU)' ./quant
 
 .PHONY: e2e
@@ -218,11 +218,14 @@ bench-engines: setup ## the engines' latency here and instructions on arm64; las
 KERNELS := runtime/portable/internal/kernel
 
 .PHONY: test-kernels
-test-kernels: ## the portable engine's kernels on arm64 CPUs without and with dot products; the engine on ARMv7 and ARMv6
+test-kernels: ## the portable engine and its kernels on arm64 CPUs without and with dot products; the engine on ARMv7 and ARMv6
 	@tools/setup/need.sh qemu-aarch64:qemu-user qemu-arm:qemu-user
 	@mkdir -p build/kernels
 	CGO_ENABLED=0 GOFLAGS= GOARCH=arm64 go test -c -o build/kernels/arm64 ./$(KERNELS)
-	for cpu in cortex-a53 cortex-a72 cortex-a76 max; do qemu-aarch64 -cpu $$cpu build/kernels/arm64 || exit 1; done
+	CGO_ENABLED=0 GOFLAGS= GOARCH=arm64 go test -c -o build/kernels/engine-arm64 ./runtime/portable
+	for cpu in cortex-a53 cortex-a72 cortex-a76 max; do \
+	    echo "$$cpu" && qemu-aarch64 -cpu $$cpu build/kernels/arm64 && qemu-aarch64 -cpu $$cpu build/kernels/engine-arm64 -test.run 'PlansAgree|LowestWeight|SharedWeights' || exit 1; \
+	done
 	CGO_ENABLED=0 GOFLAGS= GOARCH=arm GOARM=7 go test -c -o build/kernels/armv7 ./runtime/portable
 	CGO_ENABLED=0 GOFLAGS= GOARCH=arm GOARM=6 go test -c -o build/kernels/armv6 ./runtime/portable
 	qemu-arm -cpu cortex-a7 build/kernels/armv7 -test.short

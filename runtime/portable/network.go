@@ -18,7 +18,7 @@ type Options struct {
 	// Threads share the work of one inference; 0 means 1.
 	Threads int
 	// ShareFrom is the number of products from which on threads share a layer;
-	// 0 means half a million.
+	// 0 means a quarter of a million.
 	ShareFrom int
 	// Keep plans a network whose every tensor can be read after Run: nothing is
 	// fused and no memory is used twice.
@@ -63,11 +63,11 @@ type step interface {
 
 // worthSharing is the usual Options.ShareFrom: below, handing parts over takes
 // longer than it saves.
-const worthSharing = 1 << 19
+const worthSharing = 1 << 18
 
 // partsEach is how many parts of a step there are for each thread, so that none
 // has to wait long for another's last.
-const partsEach = 4
+const partsEach = 2
 
 // node is what the planner knows about a step.
 type node struct {

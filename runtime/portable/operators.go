@@ -334,7 +334,7 @@ func (s *mean) needs(int) scratch {
 func (s *mean) run(w *worker, _, _ int) {
 	if s.float {
 		acc := w.accF[:s.size]
-		accumulate(s, acc, w.f32(s.reads[0]))
+		accumulate(s, acc, w.f32(s.reads[0]), sumFloat32)
 		out := w.f32(s.out)
 		for i, v := range acc {
 			out[i] = v / float32(s.n)
@@ -343,7 +343,7 @@ func (s *mean) run(w *worker, _, _ int) {
 		return
 	}
 	acc := w.acc[:s.size]
-	accumulate(s, acc, w.i8(s.reads[0]))
+	accumulate(s, acc, w.i8(s.reads[0]), w.set.SumInt8)
 	out := w.i8(s.out)
 	for i, v := range acc {
 		out[i] = int8(min(max(kernel.Multiply(v-int32(s.n)*s.in.zero, s.m, s.l, s.r)+s.q.zero, -128), 127))
@@ -351,15 +351,26 @@ func (s *mean) run(w *worker, _, _ int) {
 	s.then.int8(w, out, 0)
 }
 
-// accumulate adds the values of src up into the means that they belong to.
-func accumulate[A int32 | float32, T int8 | float32](s *mean, acc []A, src []T) {
+func sumFloat32(acc, src []float32) {
+	for i := range acc {
+		acc[i] += src[i]
+	}
+}
+
+// accumulate adds the values of src up into the means that they belong to; row
+// does so with a row of values that belong to as many means.
+func accumulate[A int32 | float32, T int8 | float32](s *mean, acc []A, src []T, row func(acc []A, src []T)) {
 	clear(acc)
 	for a := range s.dims[0] {
 		for b := range s.dims[1] {
 			for c := range s.dims[2] {
 				at := a*s.steps[0] + b*s.steps[1] + c*s.steps[2]
-				for d, v := range src[:s.dims[3]] {
-					acc[at+d*s.steps[3]] += A(v)
+				if s.steps[3] == 1 {
+					row(acc[at:][:s.dims[3]], src)
+				} else {
+					for _, v := range src[:s.dims[3]] {
+						acc[at] += A(v)
+					}
 				}
 				src = src[s.dims[3]:]
 			}

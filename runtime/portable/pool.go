@@ -80,9 +80,7 @@ func (p *pool) averageInt8(w *worker, dst, in []int8, y0, y1, x0, x1 int) {
 	clear(acc)
 	for iy := y0; iy < y1; iy++ {
 		for ix := x0; ix < x1; ix++ {
-			for c, v := range in[(iy*p.iw+ix)*p.ic:][:p.ic] {
-				acc[c] += int32(v)
-			}
+			w.set.SumInt8(acc, in[(iy*p.iw+ix)*p.ic:])
 		}
 	}
 	n := int32((y1 - y0) * (x1 - x0))

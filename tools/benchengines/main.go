@@ -34,7 +34,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f := flag.NewFlagSet("benchengines", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	rounds := f.Int("rounds", 40, "timed inferences of each engine; each round runs every engine once")
+	rounds := f.Int("rounds", 40, "timed inferences of each engine")
 	guest := f.String("guest", "", "this program built for arm64; counts its instructions under qemu-aarch64")
 	plugin := f.String("plugin", "", "the instruction-counting plugin of QEMU")
 	libs := f.String("libs", "", "the folder of the library for arm64")
@@ -99,6 +99,15 @@ func latencies(ctx context.Context, w io.Writer, models []benchModel, rounds int
 	return worst, nil
 }
 
+// Engines take turns of a few inferences, the first of which are not timed. The
+// library's threads go on looking for work for 20 ms after an inference; between
+// the turns of several threads a pause lets them end, as they would take a core
+// from whoever comes next.
+const (
+	turn, warm = 5, 2
+	pause      = 50 * time.Millisecond
+)
+
 // measure returns the median milliseconds of each engine and how the portable
 // engine calls itself.
 func measure(ctx context.Context, m benchModel, threads, rounds int) ([]float64, string, error) {
@@ -117,18 +126,22 @@ func measure(ctx context.Context, m benchModel, threads, rounds int) ([]float64,
 	}
 	face, scores := testFace(), open3[0].Spec().NewScores()
 	times := make([][]float64, len(open3))
-	const warm = 3
-	for r := range rounds + warm {
+	for range (rounds + turn - 1) / turn {
 		for i, e := range open3 {
-			if err := ctx.Err(); err != nil {
-				return nil, "", err
+			if threads > 1 {
+				time.Sleep(pause)
 			}
-			start := time.Now()
-			if err := e.Predict(face, scores); err != nil {
-				return nil, "", err
-			}
-			if r >= warm {
-				times[i] = append(times[i], float64(time.Since(start).Microseconds())/1000)
+			for k := range warm + turn {
+				if err := ctx.Err(); err != nil {
+					return nil, "", err
+				}
+				start := time.Now()
+				if err := e.Predict(face, scores); err != nil {
+					return nil, "", err
+				}
+				if k >= warm {
+					times[i] = append(times[i], float64(time.Since(start).Microseconds())/1000)
+				}
 			}
 		}
 	}

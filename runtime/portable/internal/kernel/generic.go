@@ -20,11 +20,14 @@ var Go = &Set{
 	Affine:       affine,
 	Lookup:       lookup,
 	MaxInt8:      maxInt8,
+	AddInt8:      addInt8,
+	SumInt8:      sumInt8,
 	DepthInt8:    depthInt8,
 	Finish:       finish,
 	Scale:        scale,
 	Elu:          elu,
 	MaxFloat32:   maxFloat32,
+	AddFloat32:   addFloat32,
 	DepthFloat32: depthFloat32,
 }
 
@@ -144,6 +147,20 @@ func maxInt8(dst, src []int8) {
 	}
 }
 
+func addInt8(dst, x, y []int8, a *AddInt8) {
+	x, y = x[:len(dst)], y[:len(dst)]
+	for i := range dst {
+		dst[i] = a.Of(x[i], y[i])
+	}
+}
+
+func sumInt8(acc []int32, src []int8) {
+	src = src[:len(acc)]
+	for i, v := range src {
+		acc[i] += int32(v)
+	}
+}
+
 func depthInt8(t *DepthInt8) {
 	for p := range t.Pixels {
 		acc := t.Acc[p*t.Channels:][:t.Channels]
@@ -213,6 +230,13 @@ func maxFloat32(dst, src []float32) {
 	src = src[:len(dst)]
 	for i := range dst {
 		dst[i] = max(dst[i], src[i])
+	}
+}
+
+func addFloat32(dst, x, y []float32, lo, hi float32) {
+	x, y = x[:len(dst)], y[:len(dst)]
+	for i := range dst {
+		dst[i] = min(max(x[i]+y[i], lo), hi)
 	}
 }
 

@@ -22,6 +22,10 @@ type Set struct {
 	Lookup func(dst, src []int8, table *[256]int8)
 	// MaxInt8 writes dst[i] = max(dst[i], src[i]).
 	MaxInt8 func(dst, src []int8)
+	// AddInt8 writes dst[i] = a.Of(x[i], y[i]).
+	AddInt8 func(dst, x, y []int8, a *AddInt8)
+	// SumInt8 adds src[i] to acc[i].
+	SumInt8 func(acc []int32, src []int8)
 	// DepthInt8 adds up pixels of a depthwise convolution.
 	DepthInt8 func(t *DepthInt8)
 	// DepthWide says that DepthInt8 takes weights that DepthWeights widened.
@@ -36,6 +40,8 @@ type Set struct {
 	Elu func(dst, src []float32)
 	// MaxFloat32 writes dst[i] = max(dst[i], src[i]).
 	MaxFloat32 func(dst, src []float32)
+	// AddFloat32 writes dst[i] = min(max(x[i]+y[i], lo), hi).
+	AddFloat32 func(dst, x, y []float32, lo, hi float32)
 	// DepthFloat32 adds up pixels of a depthwise convolution.
 	DepthFloat32 func(t *DepthFloat32)
 }
@@ -176,6 +182,19 @@ func Multiply(x, m, left, right int32) int32 {
 		return y
 	}
 	return int32((int64(y) + int64(y>>31) + 1<<uint32(right-1)) >> uint32(right))
+}
+
+// AddInt8 is the sum of two int8 values of any quantisation, in a third. Factors
+// are the ratios of scales times 2^Shift, below 2^21; Shift is 1 to 30.
+type AddInt8 struct {
+	ZeroX, ZeroY, FactorX, FactorY, Shift, Zero, Lo, Hi int32
+}
+
+// Of returns the sum of x and y: to the nearest, halves away from zero.
+func (a *AddInt8) Of(x, y int8) int8 {
+	v := (int32(x)-a.ZeroX)*a.FactorX + (int32(y)-a.ZeroY)*a.FactorY
+	v = (v+v>>31+1<<(a.Shift-1))>>a.Shift + a.Zero
+	return int8(min(max(v, a.Lo), a.Hi))
 }
 
 // RoundUp returns n rounded up to a multiple of m.

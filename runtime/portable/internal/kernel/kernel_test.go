@@ -263,6 +263,25 @@ func TestBytes(t *testing.T) {
 			intact()
 			same(t, fmt.Sprintf("lookup of %d", n), got, want)
 
+			add := randomAdd(r)
+			addInt8(want, a, b, add)
+			got, intact = guarded[int8](t, n, 99)
+			s.AddInt8(got, a, b, add)
+			intact()
+			same(t, fmt.Sprintf("sum of %d by %+v", n, add), got, want)
+
+			sums, intact32 := guarded[int32](t, n, 99)
+			wantSums := make([]int32, n)
+			for i := range sums {
+				sums[i] = int32(r.IntN(1<<20)) - 1<<19
+				wantSums[i] = sums[i] + int32(a[i])
+			}
+			s.SumInt8(sums, a)
+			intact32()
+			if !slices.Equal(sums, wantSums) {
+				t.Fatalf("sums of %d: got %v, want %v", n, sums, wantSums)
+			}
+
 			copy(want, b)
 			maxInt8(want, a)
 			got, intact = guarded[int8](t, n, 99)
@@ -288,6 +307,39 @@ func TestBytes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// randomAdd returns a sum whose factors are as large as they may be, or are
+// powers of two, so that halves are frequent.
+func randomAdd(r *rand.Rand) *AddInt8 {
+	a := &AddInt8{
+		ZeroX: int32(r.IntN(256)) - 128, ZeroY: int32(r.IntN(256)) - 128, Zero: int32(r.IntN(256)) - 128, Lo: -128, Hi: 127,
+		FactorX: 1<<20 + r.Int32N(1<<20), FactorY: r.Int32N(1 << 21), Shift: 1 + r.Int32N(30),
+	}
+	if r.IntN(2) == 0 {
+		a.FactorX, a.FactorY, a.Shift = 1<<20, 1<<19, 21
+	}
+	if r.IntN(2) == 0 {
+		a.Lo, a.Hi = a.Zero, min(a.Zero+90, 127)
+	}
+	return a
+}
+
+// TestAddInt8 checks the definition against real numbers.
+func TestAddInt8(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for range 1000 {
+		a := randomAdd(r)
+		for range 100 {
+			x, y := int8(r.IntN(256)-128), int8(r.IntN(256)-128)
+			v := float64(int32(x)-a.ZeroX)*float64(a.FactorX) + float64(int32(y)-a.ZeroY)*float64(a.FactorY)
+			want := math.Round(math.Ldexp(v, -int(a.Shift))) + float64(a.Zero)
+			want = min(max(want, float64(a.Lo)), float64(a.Hi))
+			if got := a.Of(x, y); float64(got) != want {
+				t.Fatalf("%+v of %d and %d is %d, want %v", a, x, y, got, want)
+			}
+		}
+	}
 }
 
 func same(t *testing.T, what string, got, want []int8) {
@@ -317,6 +369,12 @@ func TestFloats(t *testing.T) {
 			s.Scale(got, a, b, c)
 			intact()
 			near(t, "scale", got, want, 1e-6)
+
+			addFloat32(want, a, b, -0.3, 0.9)
+			got, intact = guarded[float32](t, n, 99)
+			s.AddFloat32(got, a, b, -0.3, 0.9)
+			intact()
+			near(t, "sum", got, want, 0)
 
 			copy(want, b)
 			maxFloat32(want, a)

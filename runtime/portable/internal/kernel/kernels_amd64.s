@@ -6386,6 +6386,141 @@ done:
 	VZEROUPPER
 	RET
 
+// func addInt8512(dst, x, y []int8, a *AddInt8)
+TEXT ·addInt8512(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), DI
+	MOVQ dst_len+8(FP), CX
+	MOVQ x_base+24(FP), SI
+	MOVQ y_base+48(FP), DX
+	MOVQ a+72(FP), R9
+	VPBROADCASTD AddInt8_ZeroX(R9), Z5
+	VPBROADCASTD AddInt8_ZeroY(R9), Z6
+	VPBROADCASTD AddInt8_FactorX(R9), Z7
+	VPBROADCASTD AddInt8_FactorY(R9), Z8
+	VPBROADCASTD AddInt8_Shift(R9), Z9
+	VPBROADCASTD AddInt8_Zero(R9), Z10
+	VPBROADCASTD AddInt8_Lo(R9), Z11
+	VPBROADCASTD AddInt8_Hi(R9), Z12
+	MOVL $1, AX
+	MOVQ AX, X0
+	VPBROADCASTD X0, Z13
+	VPSLLVD Z9, Z13, Z13
+	VPSRLD $1, Z13, Z13 // half of what is shifted out
+next:
+	SUBQ $16, CX
+	JLT tail
+	VPMOVSXBD (SI), Z0
+	VPSUBD Z5, Z0, Z0
+	VPMULLD Z7, Z0, Z0
+	VPMOVSXBD (DX), Z1
+	VPSUBD Z6, Z1, Z1
+	VPMULLD Z8, Z1, Z1
+	VPADDD Z1, Z0, Z0
+	VPSRAD $31, Z0, Z1
+	VPADDD Z1, Z0, Z0
+	VPADDD Z13, Z0, Z0
+	VPSRAVD Z9, Z0, Z0
+	VPADDD Z10, Z0, Z0
+	VPMAXSD Z11, Z0, Z0
+	VPMINSD Z12, Z0, Z0
+	VPMOVDB Z0, (DI)
+	ADDQ $16, SI
+	ADDQ $16, DX
+	ADDQ $16, DI
+	JMP next
+tail:
+	ADDQ $16, CX
+	JEQ done
+	MOVQ $-1, AX
+	BZHIQ CX, AX, AX
+	KMOVW AX, K1
+	VPMOVSXBD.Z (SI), K1, Z0
+	VPSUBD Z5, Z0, Z0
+	VPMULLD Z7, Z0, Z0
+	VPMOVSXBD.Z (DX), K1, Z1
+	VPSUBD Z6, Z1, Z1
+	VPMULLD Z8, Z1, Z1
+	VPADDD Z1, Z0, Z0
+	VPSRAD $31, Z0, Z1
+	VPADDD Z1, Z0, Z0
+	VPADDD Z13, Z0, Z0
+	VPSRAVD Z9, Z0, Z0
+	VPADDD Z10, Z0, Z0
+	VPMAXSD Z11, Z0, Z0
+	VPMINSD Z12, Z0, Z0
+	VPMOVDB Z0, K1, (DI)
+done:
+	VZEROUPPER
+	RET
+
+// func sumInt8512(acc []int32, src []int8)
+TEXT ·sumInt8512(SB), NOSPLIT, $0-48
+	MOVQ acc_base+0(FP), DI
+	MOVQ acc_len+8(FP), CX
+	MOVQ src_base+24(FP), SI
+next:
+	SUBQ $16, CX
+	JLT tail
+	VPMOVSXBD (SI), Z0
+	VMOVUPS (DI), Z1
+	VPADDD Z1, Z0, Z0
+	VMOVUPS Z0, (DI)
+	ADDQ $16, SI
+	ADDQ $64, DI
+	JMP next
+tail:
+	ADDQ $16, CX
+	JEQ done
+	MOVQ $-1, AX
+	BZHIQ CX, AX, AX
+	KMOVW AX, K1
+	VPMOVSXBD.Z (SI), K1, Z0
+	VMOVUPS.Z (DI), K1, Z1
+	VPADDD Z1, Z0, Z0
+	VMOVUPS Z0, K1, (DI)
+	ADDQ $16, SI
+	ADDQ $64, DI
+done:
+	VZEROUPPER
+	RET
+
+// func addFloat32512(dst, x, y []float32, lo, hi float32)
+TEXT ·addFloat32512(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), DI
+	MOVQ dst_len+8(FP), CX
+	MOVQ x_base+24(FP), SI
+	MOVQ y_base+48(FP), DX
+	VBROADCASTSS lo+72(FP), Z2
+	VBROADCASTSS hi+76(FP), Z3
+next:
+	SUBQ $16, CX
+	JLT tail
+	VMOVUPS (SI), Z0
+	VMOVUPS (DX), Z1
+	VADDPS Z1, Z0, Z0
+	VMAXPS Z2, Z0, Z0
+	VMINPS Z3, Z0, Z0
+	VMOVUPS Z0, (DI)
+	ADDQ $64, SI
+	ADDQ $64, DX
+	ADDQ $64, DI
+	JMP next
+tail:
+	ADDQ $16, CX
+	JEQ done
+	MOVQ $-1, AX
+	BZHIQ CX, AX, AX
+	KMOVW AX, K1
+	VMOVUPS.Z (SI), K1, Z0
+	VMOVUPS.Z (DX), K1, Z1
+	VADDPS Z1, Z0, Z0
+	VMAXPS Z2, Z0, Z0
+	VMINPS Z3, Z0, Z0
+	VMOVUPS Z0, K1, (DI)
+done:
+	VZEROUPPER
+	RET
+
 // func scale256(dst, src, m, a []float32)
 TEXT ·scale256(SB), NOSPLIT, $0-96
 	MOVQ dst_base+0(FP), DI
@@ -6472,6 +6607,99 @@ next:
 	VMAXPS Y0, Y1, Y1
 	VMOVUPS Y1, (DI)
 	ADDQ $32, SI
+	ADDQ $32, DI
+	JMP next
+tail:
+	VZEROUPPER
+	RET
+
+// func addInt8256(dst, x, y []int8, a *AddInt8)
+TEXT ·addInt8256(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), DI
+	MOVQ dst_len+8(FP), CX
+	MOVQ x_base+24(FP), SI
+	MOVQ y_base+48(FP), DX
+	MOVQ a+72(FP), R9
+	VPBROADCASTD AddInt8_ZeroX(R9), Y5
+	VPBROADCASTD AddInt8_ZeroY(R9), Y6
+	VPBROADCASTD AddInt8_FactorX(R9), Y7
+	VPBROADCASTD AddInt8_FactorY(R9), Y8
+	VPBROADCASTD AddInt8_Shift(R9), Y9
+	VPBROADCASTD AddInt8_Zero(R9), Y10
+	VPBROADCASTD AddInt8_Lo(R9), Y11
+	VPBROADCASTD AddInt8_Hi(R9), Y12
+	MOVL $1, AX
+	MOVQ AX, X0
+	VPBROADCASTD X0, Y13
+	VPSLLVD Y9, Y13, Y13
+	VPSRLD $1, Y13, Y13 // half of what is shifted out
+next:
+	SUBQ $8, CX
+	JLT tail
+	VPMOVSXBD (SI), Y0
+	VPSUBD Y5, Y0, Y0
+	VPMULLD Y7, Y0, Y0
+	VPMOVSXBD (DX), Y1
+	VPSUBD Y6, Y1, Y1
+	VPMULLD Y8, Y1, Y1
+	VPADDD Y1, Y0, Y0
+	VPSRAD $31, Y0, Y1
+	VPADDD Y1, Y0, Y0
+	VPADDD Y13, Y0, Y0
+	VPSRAVD Y9, Y0, Y0
+	VPADDD Y10, Y0, Y0
+	VPMAXSD Y11, Y0, Y0
+	VPMINSD Y12, Y0, Y0
+	VEXTRACTI128 $1, Y0, X1
+	VPACKSSDW X1, X0, X0
+	VPACKSSWB X0, X0, X0
+	MOVQ X0, (DI)
+	ADDQ $8, SI
+	ADDQ $8, DX
+	ADDQ $8, DI
+	JMP next
+tail:
+	VZEROUPPER
+	RET
+
+// func sumInt8256(acc []int32, src []int8)
+TEXT ·sumInt8256(SB), NOSPLIT, $0-48
+	MOVQ acc_base+0(FP), DI
+	MOVQ acc_len+8(FP), CX
+	MOVQ src_base+24(FP), SI
+next:
+	SUBQ $8, CX
+	JLT tail
+	VPMOVSXBD (SI), Y0
+	VMOVUPS (DI), Y1
+	VPADDD Y1, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $8, SI
+	ADDQ $32, DI
+	JMP next
+tail:
+	VZEROUPPER
+	RET
+
+// func addFloat32256(dst, x, y []float32, lo, hi float32)
+TEXT ·addFloat32256(SB), NOSPLIT, $0-80
+	MOVQ dst_base+0(FP), DI
+	MOVQ dst_len+8(FP), CX
+	MOVQ x_base+24(FP), SI
+	MOVQ y_base+48(FP), DX
+	VBROADCASTSS lo+72(FP), Y2
+	VBROADCASTSS hi+76(FP), Y3
+next:
+	SUBQ $8, CX
+	JLT tail
+	VMOVUPS (SI), Y0
+	VMOVUPS (DX), Y1
+	VADDPS Y1, Y0, Y0
+	VMAXPS Y2, Y0, Y0
+	VMINPS Y3, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DX
 	ADDQ $32, DI
 	JMP next
 tail:

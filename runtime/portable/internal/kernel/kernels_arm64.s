@@ -2321,6 +2321,122 @@ next:
 done:
 	RET
 
+// func addInt8NEON(dst, x, y []int8, a *AddInt8): whole sixteens.
+TEXT ·addInt8NEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R0
+	MOVD dst_len+8(FP), R1
+	MOVD x_base+24(FP), R2
+	MOVD y_base+48(FP), R3
+	MOVD a+72(FP), R4
+	MOVW AddInt8_ZeroX(R4), R5
+	VDUP R5, V16.B16
+	MOVW AddInt8_ZeroY(R4), R5
+	VDUP R5, V17.B16
+	MOVW AddInt8_FactorX(R4), R5
+	VDUP R5, V18.S4
+	MOVW AddInt8_FactorY(R4), R5
+	VDUP R5, V19.S4
+	MOVW AddInt8_Shift(R4), R5
+	VDUP R5, V20.S4
+	MOVW AddInt8_Zero(R4), R5
+	VDUP R5, V21.H8
+	MOVW AddInt8_Lo(R4), R5
+	VDUP R5, V22.B16
+	MOVW AddInt8_Hi(R4), R5
+	VDUP R5, V23.B16
+	WORD $0x6ea0ba94 // neg v20.4s, v20.4s
+next:
+	SUBS $16, R1
+	BLT done
+	FMOVQ.P 16(R2), F6
+	WORD $0x0e3020c4 // ssubl v4.8h, v6.8b, v16.8b
+	WORD $0x4e3020c5 // ssubl2 v5.8h, v6.16b, v16.16b
+	WORD $0x0f10a480 // sxtl v0.4s, v4.4h
+	WORD $0x4f10a481 // sxtl2 v1.4s, v4.8h
+	WORD $0x0f10a4a2 // sxtl v2.4s, v5.4h
+	WORD $0x4f10a4a3 // sxtl2 v3.4s, v5.8h
+	FMOVQ.P 16(R3), F6
+	WORD $0x0e3120c4 // ssubl v4.8h, v6.8b, v17.8b
+	WORD $0x4e3120c5 // ssubl2 v5.8h, v6.16b, v17.16b
+	WORD $0x0f10a498 // sxtl v24.4s, v4.4h
+	WORD $0x4f10a499 // sxtl2 v25.4s, v4.8h
+	WORD $0x0f10a4ba // sxtl v26.4s, v5.4h
+	WORD $0x4f10a4bb // sxtl2 v27.4s, v5.8h
+	WORD $0x4eb29c00 // mul v0.4s, v0.4s, v18.4s
+	WORD $0x4eb29c21 // mul v1.4s, v1.4s, v18.4s
+	WORD $0x4eb29c42 // mul v2.4s, v2.4s, v18.4s
+	WORD $0x4eb29c63 // mul v3.4s, v3.4s, v18.4s
+	WORD $0x4eb39700 // mla v0.4s, v24.4s, v19.4s
+	WORD $0x4eb39721 // mla v1.4s, v25.4s, v19.4s
+	WORD $0x4eb39742 // mla v2.4s, v26.4s, v19.4s
+	WORD $0x4eb39763 // mla v3.4s, v27.4s, v19.4s
+	WORD $0x4f211400 // ssra #31: v0.4s, v0.4s
+	WORD $0x4f211421 // ssra #31: v1.4s, v1.4s
+	WORD $0x4f211442 // ssra #31: v2.4s, v2.4s
+	WORD $0x4f211463 // ssra #31: v3.4s, v3.4s
+	WORD $0x4eb45400 // srshl v0.4s, v0.4s, v20.4s
+	WORD $0x4eb45421 // srshl v1.4s, v1.4s, v20.4s
+	WORD $0x4eb45442 // srshl v2.4s, v2.4s, v20.4s
+	WORD $0x4eb45463 // srshl v3.4s, v3.4s, v20.4s
+	WORD $0x0e614800 // sqxtn v0.4h, v0.4s
+	WORD $0x4e614820 // sqxtn2 v0.8h, v1.4s
+	WORD $0x4e750c00 // sqadd v0.8h, v0.8h, v21.8h
+	WORD $0x0e614842 // sqxtn v2.4h, v2.4s
+	WORD $0x4e614862 // sqxtn2 v2.8h, v3.4s
+	WORD $0x4e750c42 // sqadd v2.8h, v2.8h, v21.8h
+	WORD $0x0e214800 // sqxtn v0.8b, v0.8h
+	WORD $0x4e214840 // sqxtn2 v0.16b, v2.8h
+	WORD $0x4e366400 // smax v0.16b, v0.16b, v22.16b
+	WORD $0x4e376c00 // smin v0.16b, v0.16b, v23.16b
+	FMOVQ.P F0, 16(R0)
+	B next
+done:
+	RET
+
+// func sumInt8NEON(acc []int32, src []int8): whole sixteens.
+TEXT ·sumInt8NEON(SB), NOSPLIT, $0-48
+	MOVD acc_base+0(FP), R0
+	MOVD acc_len+8(FP), R1
+	MOVD src_base+24(FP), R2
+next:
+	SUBS $16, R1
+	BLT done
+	FMOVQ.P 16(R2), F0
+	WORD $0x0f08a401 // sxtl v1.8h, v0.8b
+	WORD $0x4f08a402 // sxtl2 v2.8h, v0.16b
+	VLD1 (R0), [V4.S4, V5.S4, V6.S4, V7.S4]
+	WORD $0x0e611084 // saddw v4.4s, v4.4s, v1.4h
+	WORD $0x4e6110a5 // saddw2 v5.4s, v5.4s, v1.8h
+	WORD $0x0e6210c6 // saddw v6.4s, v6.4s, v2.4h
+	WORD $0x4e6210e7 // saddw2 v7.4s, v7.4s, v2.8h
+	VST1.P [V4.S4, V5.S4, V6.S4, V7.S4], 64(R0)
+	B next
+done:
+	RET
+
+// func addFloat32NEON(dst, x, y []float32, lo, hi float32): whole fours.
+TEXT ·addFloat32NEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R0
+	MOVD dst_len+8(FP), R1
+	MOVD x_base+24(FP), R2
+	MOVD y_base+48(FP), R3
+	MOVWU lo+72(FP), R4
+	VDUP R4, V2.S4
+	MOVWU hi+76(FP), R4
+	VDUP R4, V3.S4
+next:
+	SUBS $4, R1
+	BLT done
+	FMOVQ.P 16(R2), F0
+	FMOVQ.P 16(R3), F1
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	WORD $0x4e22f400 // fmax v0.4s, v0.4s, v2.4s
+	WORD $0x4ea3f400 // fmin v0.4s, v0.4s, v3.4s
+	FMOVQ.P F0, 16(R0)
+	B next
+done:
+	RET
+
 // func depthInt8NEON(t *DepthInt8)
 TEXT ·depthInt8NEON(SB), NOSPLIT, $0-8
 	MOVD t+0(FP), R0

@@ -47,6 +47,16 @@ var avx2 = &Set{
 		n := len(dst) &^ 31
 		maxInt8(dst[n:], src[n:])
 	},
+	AddInt8: func(dst, x, y []int8, a *AddInt8) {
+		addInt8256(dst, x, y, a)
+		n := len(dst) &^ 7
+		addInt8(dst[n:], x[n:], y[n:], a)
+	},
+	SumInt8: func(acc []int32, src []int8) {
+		sumInt8256(acc, src)
+		n := len(acc) &^ 7
+		sumInt8(acc[n:], src[n:])
+	},
 	DepthInt8: depthInt8256,
 	DepthWide: true,
 	Finish:    finishRows256,
@@ -64,6 +74,11 @@ var avx2 = &Set{
 		maxFloat32256(dst, src)
 		n := len(dst) &^ 7
 		maxFloat32(dst[n:], src[n:])
+	},
+	AddFloat32: func(dst, x, y []float32, lo, hi float32) {
+		addFloat32256(dst, x, y, lo, hi)
+		n := len(dst) &^ 7
+		addFloat32(dst[n:], x[n:], y[n:], lo, hi)
 	},
 	DepthFloat32: depthFloat32256,
 }
@@ -88,12 +103,15 @@ var avx512 = &Set{
 	Affine:       affine512,
 	Lookup:       lookup512,
 	MaxInt8:      maxInt8512,
+	AddInt8:      addInt8512,
+	SumInt8:      sumInt8512,
 	DepthInt8:    depthInt8512,
 	DepthWide:    true,
 	Finish:       finish512,
 	Scale:        scale512,
 	Elu:          elu512,
 	MaxFloat32:   maxFloat32512,
+	AddFloat32:   addFloat32512,
 	DepthFloat32: depthFloat32512,
 }
 

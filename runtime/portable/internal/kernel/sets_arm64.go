@@ -41,6 +41,16 @@ var neon = &Set{
 		n := len(dst) &^ 15
 		maxInt8(dst[n:], src[n:])
 	},
+	AddInt8: func(dst, x, y []int8, a *AddInt8) {
+		addInt8NEON(dst, x, y, a)
+		n := len(dst) &^ 15
+		addInt8(dst[n:], x[n:], y[n:], a)
+	},
+	SumInt8: func(acc []int32, src []int8) {
+		sumInt8NEON(acc, src)
+		n := len(acc) &^ 15
+		sumInt8(acc[n:], src[n:])
+	},
 	DepthInt8: depthInt8NEON,
 	Finish:    finishRowsNEON,
 	Scale: func(dst, src, m, a []float32) {
@@ -57,6 +67,11 @@ var neon = &Set{
 		maxFloat32NEON(dst, src)
 		n := len(dst) &^ 3
 		maxFloat32(dst[n:], src[n:])
+	},
+	AddFloat32: func(dst, x, y []float32, lo, hi float32) {
+		addFloat32NEON(dst, x, y, lo, hi)
+		n := len(dst) &^ 3
+		addFloat32(dst[n:], x[n:], y[n:], lo, hi)
 	},
 	DepthFloat32: depthFloat32NEON,
 }

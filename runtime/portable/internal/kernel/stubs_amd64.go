@@ -409,6 +409,15 @@ func elu512(dst, src []float32)
 func maxFloat32512(dst, src []float32)
 
 //go:noescape
+func addInt8512(dst, x, y []int8, a *AddInt8)
+
+//go:noescape
+func sumInt8512(acc []int32, src []int8)
+
+//go:noescape
+func addFloat32512(dst, x, y []float32, lo, hi float32)
+
+//go:noescape
 func scale256(dst, src, m, a []float32)
 
 //go:noescape
@@ -416,6 +425,15 @@ func elu256(dst, src []float32)
 
 //go:noescape
 func maxFloat32256(dst, src []float32)
+
+//go:noescape
+func addInt8256(dst, x, y []int8, a *AddInt8)
+
+//go:noescape
+func sumInt8256(acc []int32, src []int8)
+
+//go:noescape
+func addFloat32256(dst, x, y []float32, lo, hi float32)
 
 // Tiles by panels less one and pixels.
 var tilesInt8512 = [2][15]func(*TileInt8){

@@ -119,6 +119,21 @@ func maxInt8NEON(dst, src []int8)
 //go:noescape
 func maxFloat32NEON(dst, src []float32)
 
+// whole sixteens.
+//
+//go:noescape
+func addInt8NEON(dst, x, y []int8, a *AddInt8)
+
+// whole sixteens.
+//
+//go:noescape
+func sumInt8NEON(acc []int32, src []int8)
+
+// whole fours.
+//
+//go:noescape
+func addFloat32NEON(dst, x, y []float32, lo, hi float32)
+
 //go:noescape
 func depthInt8NEON(t *DepthInt8)
 

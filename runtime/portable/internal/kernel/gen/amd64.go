@@ -34,6 +34,9 @@ func amd64() []byte {
 		scale(w, bits)
 		elu(w, bits)
 		maxFloat32(w, bits)
+		addInt8(w, bits)
+		sumInt8(w, bits)
+		addFloat32(w, bits)
 	}
 	return w.Bytes()
 }
@@ -594,6 +597,83 @@ func scale(w *writer, bits int) {
 		load(w, "VMOVUPS", "(BX)", mask, reg(bits, 2))
 		w.op("VFMADD213PS %s, %s, %s", reg(bits, 2), reg(bits, 1), r0)
 		store(w, "VMOVUPS", r0, mask, "(DI)")
+	})
+}
+
+// addInt8 adds four bytes to each lane's 32 bits. Constants are in 5..13, in the
+// order of the fields of AddInt8, and half of what is shifted out in 13.
+func addInt8(w *writer, bits int) {
+	w.text(fmt.Sprintf("addInt8%d", bits), 80, fmt.Sprintf("func addInt8%d(dst, x, y []int8, a *AddInt8)", bits))
+	w.op("MOVQ dst_base+0(FP), DI")
+	w.op("MOVQ dst_len+8(FP), CX")
+	w.op("MOVQ x_base+24(FP), SI")
+	w.op("MOVQ y_base+48(FP), DX")
+	w.op("MOVQ a+72(FP), R9")
+	r := func(i int) string { return reg(bits, i) }
+	for i, f := range []string{"ZeroX", "ZeroY", "FactorX", "FactorY", "Shift", "Zero", "Lo", "Hi"} {
+		w.op("VPBROADCASTD AddInt8_%s(R9), %s", f, r(5+i))
+	}
+	w.op("MOVL $1, AX")
+	w.op("MOVQ AX, X0")
+	w.op("VPBROADCASTD X0, %s", r(13))
+	w.op("VPSLLVD %s, %s, %s", r(9), r(13), r(13))
+	w.op("VPSRLD $1, %s, %s // half of what is shifted out", r(13), r(13))
+	loop(w, bits, bits/32, []string{"SI", "DX", "DI"}, 1, func(mask string) {
+		for i, from := range []string{"(SI)", "(DX)"} {
+			load(w, "VPMOVSXBD", from, mask, r(i))
+			w.op("VPSUBD %s, %s, %s", r(5+i), r(i), r(i))
+			w.op("VPMULLD %s, %s, %s", r(7+i), r(i), r(i))
+		}
+		w.op("VPADDD %s, %s, %s", r(1), r(0), r(0))
+		w.op("VPSRAD $31, %s, %s", r(0), r(1))
+		w.op("VPADDD %s, %s, %s", r(1), r(0), r(0))
+		w.op("VPADDD %s, %s, %s", r(13), r(0), r(0))
+		w.op("VPSRAVD %s, %s, %s", r(9), r(0), r(0))
+		w.op("VPADDD %s, %s, %s", r(10), r(0), r(0))
+		w.op("VPMAXSD %s, %s, %s", r(11), r(0), r(0))
+		w.op("VPMINSD %s, %s, %s", r(12), r(0), r(0))
+		if bits == 512 {
+			store(w, "VPMOVDB", r(0), mask, "(DI)")
+			return
+		}
+		w.op("VEXTRACTI128 $1, Y0, X1")
+		w.op("VPACKSSDW X1, X0, X0")
+		w.op("VPACKSSWB X0, X0, X0")
+		w.op("MOVQ X0, (DI)")
+	})
+}
+
+func sumInt8(w *writer, bits int) {
+	w.text(fmt.Sprintf("sumInt8%d", bits), 48, fmt.Sprintf("func sumInt8%d(acc []int32, src []int8)", bits))
+	w.op("MOVQ acc_base+0(FP), DI")
+	w.op("MOVQ acc_len+8(FP), CX")
+	w.op("MOVQ src_base+24(FP), SI")
+	loop(w, bits, bits/32, nil, 0, func(mask string) {
+		load(w, "VPMOVSXBD", "(SI)", mask, reg(bits, 0))
+		load(w, "VMOVUPS", "(DI)", mask, reg(bits, 1))
+		w.op("VPADDD %s, %s, %s", reg(bits, 1), reg(bits, 0), reg(bits, 0))
+		store(w, "VMOVUPS", reg(bits, 0), mask, "(DI)")
+		w.op("ADDQ $%d, SI", bits/32)
+		w.op("ADDQ $%d, DI", bits/8)
+	})
+}
+
+func addFloat32(w *writer, bits int) {
+	w.text(fmt.Sprintf("addFloat32%d", bits), 80, fmt.Sprintf("func addFloat32%d(dst, x, y []float32, lo, hi float32)", bits))
+	w.op("MOVQ dst_base+0(FP), DI")
+	w.op("MOVQ dst_len+8(FP), CX")
+	w.op("MOVQ x_base+24(FP), SI")
+	w.op("MOVQ y_base+48(FP), DX")
+	r := func(i int) string { return reg(bits, i) }
+	w.op("VBROADCASTSS lo+72(FP), %s", r(2))
+	w.op("VBROADCASTSS hi+76(FP), %s", r(3))
+	loop(w, bits, bits/32, []string{"SI", "DX", "DI"}, 4, func(mask string) {
+		load(w, "VMOVUPS", "(SI)", mask, r(0))
+		load(w, "VMOVUPS", "(DX)", mask, r(1))
+		w.op("VADDPS %s, %s, %s", r(1), r(0), r(0))
+		w.op("VMAXPS %s, %s, %s", r(2), r(0), r(0))
+		w.op("VMINPS %s, %s, %s", r(3), r(0), r(0))
+		store(w, "VMOVUPS", r(0), mask, "(DI)")
 	})
 }
 

@@ -45,6 +45,9 @@ func arm64() []byte {
 	requantNEON(w, true)
 	lookupNEON(w)
 	maxNEON(w)
+	addInt8NEON(w)
+	sumInt8NEON(w)
+	addFloat32NEON(w)
 	depthNEON(w, "Int8")
 	depthNEON(w, "Float32")
 	finishNEON(w)
@@ -343,6 +346,100 @@ func maxNEON(w *writer) {
 	}
 }
 
+// addInt8NEON has the constants in V16..V23, in the order of the fields of
+// AddInt8: as wide as they are used.
+func addInt8NEON(w *writer) {
+	w.text("addInt8NEON", 80, "func addInt8NEON(dst, x, y []int8, a *AddInt8): whole sixteens.")
+	w.op("MOVD dst_base+0(FP), R0")
+	w.op("MOVD dst_len+8(FP), R1")
+	w.op("MOVD x_base+24(FP), R2")
+	w.op("MOVD y_base+48(FP), R3")
+	w.op("MOVD a+72(FP), R4")
+	for i, f := range []struct{ name, form string }{{"ZeroX", "B16"}, {"ZeroY", "B16"}, {"FactorX", "S4"}, {"FactorY", "S4"},
+		{"Shift", "S4"}, {"Zero", "H8"}, {"Lo", "B16"}, {"Hi", "B16"}} {
+		w.op("MOVW AddInt8_%s(R4), R5", f.name)
+		w.op("VDUP R5, V%d.%s", 16+i, f.form)
+	}
+	w.two(0x6ea0b800, "neg", "4s", "4s", 20, 20)
+	each := func(f func(i int)) {
+		for i := range 4 {
+			f(i)
+		}
+	}
+	// wide makes 32 bits in d..d+3 of the 16 in V4 and V5.
+	wide := func(d int) {
+		for i := range 2 {
+			w.two(0x0f10a400, "sxtl", "4s", "4h", d+2*i, 4+i)
+			w.two(0x4f10a400, "sxtl2", "4s", "8h", d+2*i+1, 4+i)
+		}
+	}
+	loopNEON(w, 16, func() {
+		for i := range 2 {
+			w.op("FMOVQ.P 16(R%d), F6", 2+i)
+			w.word(0x0e202000|uint32(16+i)<<16|6<<5|4, "ssubl v4.8h, v6.8b, v%d.8b", 16+i)
+			w.word(0x4e202000|uint32(16+i)<<16|6<<5|5, "ssubl2 v5.8h, v6.16b, v%d.16b", 16+i)
+			wide(24 * i)
+		}
+		each(func(i int) { w.three(0x4ea09c00, "mul", "4s", i, i, 18) })
+		each(func(i int) { w.three(0x4ea09400, "mla", "4s", i, 24+i, 19) })
+		each(func(i int) { w.two(0x4f211400, "ssra #31:", "4s", "4s", i, i) })
+		each(func(i int) { w.three(0x4ea05400, "srshl", "4s", i, i, 20) })
+		for i := range 2 {
+			w.two(0x0e614800, "sqxtn", "4h", "4s", 2*i, 2*i)
+			w.two(0x4e614800, "sqxtn2", "8h", "4s", 2*i, 2*i+1)
+			w.three(0x4e600c00, "sqadd", "8h", 2*i, 2*i, 21)
+		}
+		w.two(0x0e214800, "sqxtn", "8b", "8h", 0, 0)
+		w.two(0x4e214800, "sqxtn2", "16b", "8h", 0, 2)
+		w.three(0x4e206400, "smax", "16b", 0, 0, 22)
+		w.three(0x4e206c00, "smin", "16b", 0, 0, 23)
+		w.op("FMOVQ.P F0, 16(R0)")
+	})
+}
+
+func sumInt8NEON(w *writer) {
+	w.text("sumInt8NEON", 48, "func sumInt8NEON(acc []int32, src []int8): whole sixteens.")
+	w.op("MOVD acc_base+0(FP), R0")
+	w.op("MOVD acc_len+8(FP), R1")
+	w.op("MOVD src_base+24(FP), R2")
+	loopNEON(w, 16, func() {
+		w.op("FMOVQ.P 16(R2), F0")
+		w.two(0x0f08a400, "sxtl", "8h", "8b", 1, 0)
+		w.two(0x4f08a400, "sxtl2", "8h", "16b", 2, 0)
+		w.op("VLD1 (R0), [V4.S4, V5.S4, V6.S4, V7.S4]")
+		addPairs(w, 4, 1)
+		w.op("VST1.P [V4.S4, V5.S4, V6.S4, V7.S4], 64(R0)")
+	})
+}
+
+// addPairs adds the 16 bits of n and n+1 to the 32 of d..d+3.
+func addPairs(w *writer, d, n int) {
+	for i := range 2 {
+		w.word(0x0e601000|uint32(n+i)<<16|uint32(d+2*i)<<5|uint32(d+2*i), "saddw v%d.4s, v%d.4s, v%d.4h", d+2*i, d+2*i, n+i)
+		w.word(0x4e601000|uint32(n+i)<<16|uint32(d+2*i+1)<<5|uint32(d+2*i+1), "saddw2 v%d.4s, v%d.4s, v%d.8h", d+2*i+1, d+2*i+1, n+i)
+	}
+}
+
+func addFloat32NEON(w *writer) {
+	w.text("addFloat32NEON", 80, "func addFloat32NEON(dst, x, y []float32, lo, hi float32): whole fours.")
+	w.op("MOVD dst_base+0(FP), R0")
+	w.op("MOVD dst_len+8(FP), R1")
+	w.op("MOVD x_base+24(FP), R2")
+	w.op("MOVD y_base+48(FP), R3")
+	w.op("MOVWU lo+72(FP), R4")
+	w.op("VDUP R4, V2.S4")
+	w.op("MOVWU hi+76(FP), R4")
+	w.op("VDUP R4, V3.S4")
+	loopNEON(w, 4, func() {
+		w.op("FMOVQ.P 16(R2), F0")
+		w.op("FMOVQ.P 16(R3), F1")
+		w.three(0x4e20d400, "fadd", "4s", 0, 0, 1)
+		w.three(0x4e20f400, "fmax", "4s", 0, 0, 2)
+		w.three(0x4ea0f400, "fmin", "4s", 0, 0, 3)
+		w.op("FMOVQ.P F0, 16(R0)")
+	})
+}
+
 // depthNEON holds 16 channels in V0..V3.
 func depthNEON(w *writer, typ string) {
 	w.text(fmt.Sprintf("depth%sNEON", typ), 8, fmt.Sprintf("func depth%sNEON(t *Depth%s)", typ, typ))
@@ -390,11 +487,7 @@ func depthNEON(w *writer, typ string) {
 		w.op("FMOVQ (R9), F5")
 		w.word(0x0e20c000|5<<16|4<<5|6, "smull v6.8h, v4.8b, v5.8b")
 		w.word(0x4e20c000|5<<16|4<<5|7, "smull2 v7.8h, v4.16b, v5.16b")
-		for i := range 2 {
-			n := uint32(6 + i)
-			w.word(0x0e601000|n<<16|uint32(2*i)<<5|uint32(2*i), "saddw v%d.4s, v%d.4s, v%d.4h", 2*i, 2*i, n)
-			w.word(0x4e601000|n<<16|uint32(2*i+1)<<5|uint32(2*i+1), "saddw2 v%d.4s, v%d.4s, v%d.8h", 2*i+1, 2*i+1, n)
-		}
+		addPairs(w, 0, 6)
 	}
 	w.op("ADD R6, R11")
 	w.op("ADD R7, R9")
