@@ -1,21 +1,18 @@
-// Package zoo holds the models that ship inside the programs. It gives their
-// bytes; an engine runs them.
+// Package zoo holds the models that ship inside the programs: all of them, or in
+// a build without cgo the default one alone. It gives their bytes; an engine
+// runs them.
 package zoo
 
 import (
-	"embed"
 	"fmt"
 	"path"
 	"strings"
 )
 
-//go:embed models/*.tflite
-var files embed.FS
-
 const folder, suffix = "models", ".tflite"
 
 // DefaultName is the model that miend runs unless told otherwise.
-const DefaultName = "paper-int8"
+const DefaultName = "edge-int8"
 
 // Names returns the names of the models, sorted.
 func Names() []string {

@@ -1,0 +1,8 @@
+//go:build tflite
+
+package zoo
+
+import "embed"
+
+//go:embed models/*.tflite
+var files embed.FS
