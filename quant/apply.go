@@ -155,8 +155,7 @@ func (a *applier) activation(i int, typ graph.Type) (int, error) {
 	return at, nil
 }
 
-// quant returns the parameters of an activation. Where the plan has them for
-// another integer type, its range serves.
+// quant returns the parameters of an activation.
 func (a *applier) quant(t *graph.Tensor, typ graph.Type) (*graph.Quant, error) {
 	tp := a.tensors[t.Name]
 	if tp == nil {
@@ -174,7 +173,7 @@ func (a *applier) quant(t *graph.Tensor, typ graph.Type) (*graph.Quant, error) {
 		}
 		return &graph.Quant{Scale: []float32{tp.Scale[0]}, Zero: []int64{tp.Zero}}, nil
 	}
-	scale, zero := affineOf(min(tp.Clip[0], 0), max(tp.Clip[1], 0), typ)
+	scale, zero := tp.affine(typ)
 	return &graph.Quant{Scale: []float32{scale}, Zero: []int64{zero}}, nil
 }
 

@@ -23,8 +23,10 @@ func Build(ctx context.Context, g *graph.Graph, faces []Face, r Recipe, o Option
 	var pairs []Equalised
 	if r.Calibrated() {
 		var err error
-		if res.Stats, err = Calibrate(ctx, g, faces, o); err != nil {
-			return nil, err
+		if res.Stats = o.Stats; res.Stats == nil {
+			if res.Stats, err = Calibrate(ctx, g, faces, o); err != nil {
+				return nil, err
+			}
 		}
 		if r.Equalise {
 			if pairs = PlanEqualisation(g, res.Stats); len(pairs) > 0 {

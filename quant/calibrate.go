@@ -46,6 +46,8 @@ const momentum = 0.98
 type Options struct {
 	Threads  int // 0 means one for each CPU
 	Progress func(done, total int)
+	// Stats, for Build, are what Calibrate gave for the same graph and faces.
+	Stats *Stats
 }
 
 func (o Options) threads(n int) int {

@@ -268,6 +268,9 @@ func (p *planner) activations() error {
 		if levels == 65536 && (r.Calibrator == Entropy || r.Calibrator == MSE) {
 			r.Calibrator = MinMax // the histogram is coarser than the levels
 		}
+		if decides(p.g, i) {
+			r.Calibrator = MinMax
+		}
 		lo, hi := rangeOf(s, r, levels)
 		if slices.Contains(p.g.Inputs, i) {
 			lo, hi = 0, 1 // pixels, whatever the faces were
@@ -295,6 +298,13 @@ func (p *planner) activations() error {
 		p.plan.Tensors = append(p.plan.Tensors, tp)
 	}
 	return nil
+}
+
+// decides says whether a tensor is read by a softmax. Nothing of it is clipped:
+// its largest values are the answer.
+func decides(g *graph.Graph, i int) bool {
+	o := reader(g, i)
+	return o != nil && o.Kind == graph.Softmax
 }
 
 // elu fits the ranges around each int8 ELU to what ELU does, whatever the
@@ -441,12 +451,13 @@ func (p *planner) constant(o *graph.Op, slot int) (TensorPlan, error) {
 			tp.Type = graph.Int64.String()
 		}
 		// Its scale follows from the weights and the input.
-		w, in := p.plan.Tensor(p.g.Tensors[o.Inputs[1]].Name), p.plan.Tensor(p.g.Tensors[o.Inputs[0]].Name)
-		if w == nil || in == nil || len(in.Scale) != 1 {
-			return tp, errors.New("its layer's input or weights have no scale")
+		w := p.plan.Tensor(p.g.Tensors[o.Inputs[1]].Name)
+		in, err := p.inputScale(o, layer)
+		if w == nil || err != nil {
+			return tp, errors.Join(err, errors.New("its layer's weights or input have no scale"))
 		}
 		for _, s := range w.Scale {
-			tp.Scale = append(tp.Scale, s*in.Scale[0])
+			tp.Scale = append(tp.Scale, s*in)
 		}
 		return tp, nil
 	case weighted(o.Kind):
@@ -454,11 +465,11 @@ func (p *planner) constant(o *graph.Op, slot int) (TensorPlan, error) {
 		if len(o.Inputs) > 2 && o.Inputs[2] >= 0 {
 			bias = floats(p.g.Tensors[o.Inputs[2]].Data)
 		}
-		in := p.plan.Tensor(p.g.Tensors[o.Inputs[0]].Name)
-		if in == nil || len(in.Scale) != 1 {
-			return tp, errors.New("its layer's input has no scale")
+		in, err := p.inputScale(o, layer)
+		if err != nil {
+			return tp, err
 		}
-		p.weights(&tp, o, v, bias, in.Scale[0])
+		p.weights(&tp, o, v, bias, in)
 		return tp, nil
 	}
 	// The constant side of an addition or multiplication.
@@ -469,6 +480,26 @@ func (p *planner) constant(o *graph.Op, slot int) (TensorPlan, error) {
 	scale, zero := affineOf(lo, hi, layer)
 	tp.Type, tp.Scale, tp.Zero = layer.String(), []float32{scale}, zero
 	return tp, nil
+}
+
+// inputScale is the scale of what an operator reads, in the type in which it
+// reads it.
+func (p *planner) inputScale(o *graph.Op, layer graph.Type) (float32, error) {
+	in := p.plan.Tensor(p.g.Tensors[o.Inputs[0]].Name)
+	if in == nil || len(in.Scale) != 1 {
+		return 0, errors.New("its layer's input has no scale")
+	}
+	scale, _ := in.affine(layer)
+	return scale, nil
+}
+
+// affine returns scale and zero point of an activation in one type. Where the
+// plan has them for another integer type, its range serves.
+func (t *TensorPlan) affine(typ graph.Type) (scale float32, zero int64) {
+	if t.Type == typ.String() && len(t.Scale) == 1 {
+		return t.Scale[0], t.Zero
+	}
+	return affineOf(min(t.Clip[0], 0), max(t.Clip[1], 0), typ)
 }
 
 func weighted(k graph.Kind) bool {

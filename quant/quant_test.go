@@ -9,7 +9,6 @@ import (
 	"mien/quant/tflite"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
-	"mien/runtime/portable"
 )
 
 // testFaces returns pictures that differ much.
@@ -45,7 +44,8 @@ func marshal(t *testing.T, g *graph.Graph) []byte {
 func recipes() []Recipe {
 	out := []Recipe{{Mode: Float32}, {Mode: Float16}, {Mode: Dynamic}, {Mode: Int16x8}, {Mode: Int8, FloatIO: true},
 		{Mode: Int8, Equalise: true, AdaRound: true, CorrectBias: true}, {Mode: Dynamic, AdaRound: true},
-		{Mode: Int8, Float: []string{"emotion*"}}, {Mode: Int16x8, AdaRound: true, Equalise: true}}
+		{Mode: Int8, Float: []string{"emotion*"}}, {Mode: Int8, Int16: []string{"tda", "tqa"}, Float: []string{"age/logits"}},
+		{Mode: Int8, WeightBits: 6, AdaRound: true}, {Mode: Int16x8, AdaRound: true, Equalise: true}}
 	for _, c := range Calibrators() {
 		out = append(out, Recipe{Mode: Int8, Calibrator: c})
 	}
@@ -78,7 +78,6 @@ func TestPlanIsTheWholeResult(t *testing.T) {
 			if other := build(t, testGraph(), r); !bytes.Equal(want, marshal(t, other.Graph)) {
 				t.Error("the same input gives other bytes")
 			}
-			_ = portable.Options{}
 		})
 	}
 }

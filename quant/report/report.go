@@ -84,7 +84,10 @@ type Input struct {
 	// Open loads a file into the engine that measures; it is called several
 	// times, once for each thread and file.
 	Open func(file []byte) (infer.Model, error)
-	// Tapped is how many of the faces are compared tensor by tensor; 0 means 50.
+	// Before, when it is set, is what Ask gave for Float and Samples.
+	Before *Answers
+	// Tapped is how many of the faces are compared tensor by tensor; 0 means 50,
+	// below 0 none.
 	Tapped int
 	// MaxDrop is how many points a head may lose.
 	MaxDrop float64
@@ -108,40 +111,38 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 	if tapped == 0 {
 		tapped = 50
 	}
-	tapped = min(tapped, len(in.Samples))
+	tapped = min(max(tapped, 0), len(in.Samples))
 	total := 2*len(in.Samples) + tapped
-	done := 0
-	var mu sync.Mutex
-	tick := func() {
-		mu.Lock()
-		defer mu.Unlock()
-		done++
-		if in.Progress != nil {
-			in.Progress(done, total)
+	if in.Before != nil {
+		total -= len(in.Samples)
+	}
+	tick := in.ticker(total)
+	before, err := in.Before, error(nil)
+	if before == nil {
+		if before, err = ask(ctx, in, in.Float, tick); err != nil {
+			return nil, err
 		}
 	}
-	before, spec, engine, err := answers(ctx, in, in.Float, tick)
+	after, err := ask(ctx, in, in.File, tick)
 	if err != nil {
 		return nil, err
 	}
-	r.FloatEngine = engine
-	after, quantSpec, engine, err := answers(ctx, in, in.File, tick)
-	if err != nil {
-		return nil, err
+	r.FloatEngine, r.Engine = before.engine, after.engine
+	if len(before.heads) != len(after.heads) || len(before.faces) != len(after.faces) {
+		return nil, fmt.Errorf("report: %d heads about %d faces in float, quantised %d about %d",
+			len(before.heads), len(before.faces), len(after.heads), len(after.faces))
 	}
-	r.Engine = engine
-	if len(spec.Heads) != len(quantSpec.Heads) {
-		return nil, fmt.Errorf("report: the float file has %d heads, the quantised one %d", len(spec.Heads), len(quantSpec.Heads))
-	}
-	for h := range spec.Heads {
-		r.Heads = append(r.Heads, headOf(spec.Heads[h], h, in.Samples, before, after))
+	for h := range before.heads {
+		r.Heads = append(r.Heads, headOf(before.heads[h], h, in.Samples, before.faces, after.faces))
 	}
 	faces := make([]quant.Face, tapped)
 	for i := range faces {
 		faces[i] = in.Samples[i*len(in.Samples)/tapped].Face
 	}
-	if r.Tensors, err = tensors(ctx, in, faces, tick); err != nil {
-		return nil, err
+	if tapped > 0 {
+		if r.Tensors, err = tensors(ctx, in, faces, tick); err != nil {
+			return nil, err
+		}
 	}
 	if mode := r.Recipe.Mode; mode == quant.Dynamic || mode == quant.Int16x8 {
 		r.Notes = append(r.Notes, "tensor by tensor, only the error of the weights is shown: the instrument does not compute in mode "+string(mode))
@@ -150,8 +151,34 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 	return r, nil
 }
 
-// answers runs every sample through a file.
-func answers(ctx context.Context, in Input, file []byte, tick func()) ([][]answer, *model.Spec, string, error) {
+// ticker counts steps for Progress.
+func (in *Input) ticker(total int) func() {
+	var mu sync.Mutex
+	done := 0
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		if in.Progress != nil {
+			in.Progress(done, total)
+		}
+	}
+}
+
+// Answers are a file's about the samples.
+type Answers struct {
+	faces  [][]answer // then head by head
+	heads  []model.Head
+	engine string
+}
+
+// Ask runs the samples through the float file, for Input.Before.
+func Ask(ctx context.Context, in Input) (*Answers, error) {
+	return ask(ctx, in, in.Float, in.ticker(len(in.Samples)))
+}
+
+// ask runs every sample through a file.
+func ask(ctx context.Context, in Input, file []byte, tick func()) (*Answers, error) {
 	threads := in.Threads
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
@@ -190,9 +217,9 @@ func answers(ctx context.Context, in Input, file []byte, tick func()) ([][]answe
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return nil, nil, "", err
+		return nil, err
 	}
-	return out, specs[0], engines[0], nil
+	return &Answers{out, specs[0].Heads, engines[0]}, nil
 }
 
 // headOf adds up one head; h is its place among the answers.
@@ -353,7 +380,8 @@ func (r *Report) verdict() string {
 func (r *Report) advice() string {
 	c := r.Recipe
 	for _, t := range r.Tensors {
-		if t.Saturation > 0.01 && c.Calibrator != quant.MinMax {
+		cut := t.Seen[0] < t.Clip[0] || t.Seen[1] > t.Clip[1] // else the type's range ends there, as a softmax's
+		if cut && t.Saturation > 0.01 && c.Calibrator != quant.MinMax {
 			return fmt.Sprintf("%.1f%% of the values of %s are clipped: try --calibrator minmax", 100*t.Saturation, t.Name)
 		}
 	}

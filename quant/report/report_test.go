@@ -182,6 +182,20 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A softmax's integers end just below 1, whatever the calibrator; only what it
+// cut is told.
+func TestAdviceAboutClipping(t *testing.T) {
+	r := &Report{Recipe: quant.Recipe{Mode: quant.Int8, Calibrator: quant.MSE, CorrectBias: true, AdaRound: true},
+		Tensors: []Tensor{{Name: "race", Saturation: 0.1, Clip: [2]float64{0, 1}, Seen: [2]float64{0, 1}}}}
+	if a := r.advice(); strings.Contains(a, "clipped") {
+		t.Error(a)
+	}
+	r.Tensors[0].Seen[1] = 2
+	if a := r.advice(); !strings.Contains(a, "values of race are clipped: try --calibrator minmax") {
+		t.Error(a)
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	head := func(lost int, agree float64) []Head {
 		t := tally{n: 1000, float: 600, quant: 600 - lost, lost: lost}

@@ -19,6 +19,7 @@ type commands struct {
 	Eval       evalCmd       `cmd:"" help:"Measure a model or checkpoint on a data set."`
 	CameraTest cameraTestCmd `cmd:"" help:"Find and read known faces in composed camera frames."`
 	Quantize   quantizeCmd   `cmd:"" help:"Turn a checkpoint into a .tflite file and say what it cost."`
+	Recipes    recipesCmd    `cmd:"" help:"Quantise a checkpoint in every way and print a table of what each cost."`
 	Calibrate  calibrateCmd  `cmd:"" help:"Find the temperatures that make a model's confidences mean what they say."`
 	Card       cardCmd       `cmd:"" help:"Measure a model and write what it can and cannot do into its card."`
 	Inspect    inspectCmd    `cmd:"" help:"Say what is in a .tflite file."`

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mien/quant"
+	"mien/quant/graph"
+	"mien/quant/report"
+	"mien/runtime/infer"
+	"mien/runtime/model"
+	"mien/train"
+	"mien/train/arch"
+	"mien/train/checkpoint"
+	"mien/train/data"
+	"mien/train/export"
+	"mien/train/qat"
+)
+
+// quantFlags are what mien quantize and mien recipes have in common: a
+// network, faces to calibrate with and faces to measure on.
+type quantFlags struct {
+	Checkpoint string   `help:"Checkpoint of the trainer." placeholder:"F.safetensors" required:""`
+	Heads      []string `help:"Heads that the file shall have; nothing of the others is in it. By default all." placeholder:"emotion,age"`
+	Calibrate  []string `help:"Faces to calibrate with: KIND:DIR (${kinds}), whose training split is used, or faces:DIR, a folder of crops." placeholder:"KIND:DIR"`
+	Faces      int      `help:"How many of them." default:"500"`
+	Eval       []string `help:"Data sets to measure on: their test split. By default those of --calibrate." placeholder:"KIND:DIR"`
+	Measure    int      `help:"Faces of each to measure on; 0 measures nothing, --measure=-1 all." default:"500"`
+	Engine     string   `help:"Engine to measure in: tflite, portable or auto." default:"auto" enum:"auto,tflite,portable"`
+	Seed       uint64   `help:"Seed of the split into train and val." default:"1"`
+	Threads    int      `help:"Threads; 0 means one for each CPU."`
+}
+
+// network is a checkpoint and the network that it is of.
+type network struct {
+	file *checkpoint.File
+	net  arch.Net
+	sum  string // of the file's bytes
+}
+
+func openNetwork(path string) (*network, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := checkpoint.Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	name := f.Meta[train.MetaArch]
+	if name == "" {
+		name = "paper" // written by others, who have no metadata
+	}
+	net, err := arch.ByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	sum := sha256.Sum256(b)
+	return &network{f, net, hex.EncodeToString(sum[:])}, nil
+}
+
+func (n *network) graph(heads []string) (*graph.Graph, error) {
+	return export.Graph(n.net, n.file.Floats(), heads)
+}
+
+// describe puts what the checkpoint says into the card of a graph made of it.
+func (n *network) describe(card *model.Card, g *graph.Graph) {
+	card.SHA256.Checkpoint = n.sum
+	card.Name, card.Arch, card.Heads = "mien "+n.net.Name, n.net.Name, nil
+	card.Recipe = n.file.Meta[train.MetaRecipe]
+	card.Epochs, _ = strconv.Atoi(n.file.Meta[train.MetaEpoch]) // 0: not told
+	for _, i := range g.Outputs {
+		for _, h := range n.net.Heads {
+			if h.Name == g.Tensors[i].Name {
+				card.Heads = append(card.Heads, h)
+			}
+		}
+	}
+}
+
+// calibration returns the faces of --calibrate, evenly from all that there
+// are.
+func (c *quantFlags) calibration(e env) ([]quant.Face, error) {
+	if len(c.Calibrate) == 0 {
+		return nil, errors.New("this recipe needs --calibrate KIND:DIR")
+	}
+	if c.Faces < 1 {
+		return nil, fmt.Errorf("--faces %d: want at least 1", c.Faces)
+	}
+	var faces []quant.Face
+	for i, spec := range c.Calibrate {
+		n := c.Faces*(i+1)/len(c.Calibrate) - c.Faces*i/len(c.Calibrate)
+		more, err := c.training(e, spec, n)
+		if err != nil {
+			return nil, err
+		}
+		faces = append(faces, more...)
+	}
+	return faces, nil
+}
+
+// training returns n of the faces that a network may learn from; all when n is
+// below 0.
+func (c *quantFlags) training(e env, spec string, n int) ([]quant.Face, error) {
+	samples, err := loadFaces(e, spec, []string{data.Train, data.All}, n, c.Seed)
+	if err != nil {
+		return nil, err
+	}
+	var faces []quant.Face
+	for _, s := range samples {
+		faces = append(faces, s.Face)
+	}
+	return faces, nil
+}
+
+func fingerprint(faces []quant.Face) string {
+	h := sha256.New()
+	for _, f := range faces {
+		h.Write(f)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (c *quantFlags) evalSpecs() []string {
+	if len(c.Eval) > 0 {
+		return c.Eval
+	}
+	return c.Calibrate
+}
+
+// kindsOf says what specs are of, not where it lies.
+func kindsOf(specs []string) []string {
+	var out []string
+	for _, s := range specs {
+		kind, _, _ := strings.Cut(s, ":")
+		out = append(out, kind)
+	}
+	return out
+}
+
+// samples returns the faces to measure on, of the first of the splits that each
+// data set has.
+func (c *quantFlags) samples(e env, splits ...string) ([]report.Sample, error) {
+	var out []report.Sample
+	for _, spec := range c.evalSpecs() {
+		more, err := loadFaces(e, spec, splits, c.Measure, c.Seed)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, more...)
+	}
+	return out, nil
+}
+
+// build quantises, and shows its progress. Stats are those of the graph and the
+// faces, or nil.
+func (c *quantFlags) build(e env, g *graph.Graph, faces []quant.Face, r quant.Recipe, stats *quant.Stats) (*quant.Result, error) {
+	var b *bar
+	defer func() { b.end() }()
+	return quant.Build(e.ctx, g, faces, r, quant.Options{Threads: c.Threads, Stats: stats, Progress: func(done, total int) {
+		if b == nil || b.total != total {
+			b.end()
+			b = newBar(e.stderr, "calibrating", "steps", total)
+		}
+		b.set(done)
+	}})
+}
+
+// compare measures, and shows its progress.
+func (c *quantFlags) compare(e env, in report.Input) (*report.Report, error) {
+	end := c.measuring(e, &in)
+	defer end()
+	return report.Compare(e.ctx, in)
+}
+
+// ask has the float file answer, once for several comparisons.
+func (c *quantFlags) ask(e env, in report.Input) (*report.Answers, error) {
+	end := c.measuring(e, &in)
+	defer end()
+	return report.Ask(e.ctx, in)
+}
+
+// measuring sets how in is measured.
+func (c *quantFlags) measuring(e env, in *report.Input) (end func()) {
+	var b *bar
+	in.Open = func(f []byte) (infer.Model, error) { return openEngine(c.Engine, f, 1) }
+	in.Options = quant.Options{Threads: c.Threads, Progress: func(done, total int) {
+		if b == nil {
+			b = newBar(e.stderr, "measuring", "runs", total)
+		}
+		b.set(done)
+	}}
+	return func() { b.end() }
+}
+
+// tune trains a network on for the integers of a plan. It looks at all training
+// faces of --calibrate; none needs a label.
+func (c *quantFlags) tune(e env, n *network, plan *quant.Plan, steps int) (*network, error) {
+	if len(plan.Equal) > 0 {
+		return nil, errors.New("--tune trains the network as it is, not as --equalise rescales it: leave one out")
+	}
+	var faces []quant.Face
+	for _, spec := range c.Calibrate {
+		more, err := c.training(e, spec, -1)
+		if err != nil {
+			return nil, err
+		}
+		faces = append(faces, more...)
+	}
+	b := newBar(e.stderr, "training for integers", "steps", steps)
+	weights, err := qat.Tune(e.ctx, n.net, n.file.Floats(), plan, faces,
+		qat.Options{Steps: steps, Heads: c.Heads, Seed: c.Seed, Threads: threads(c.Threads), Progress: b.set})
+	b.end()
+	if err != nil {
+		return nil, err
+	}
+	out := &network{net: n.net, file: &checkpoint.File{Meta: map[string]string{}}}
+	for k, v := range n.file.Meta {
+		if k != "state" { // of a run that can be resumed, which this is not
+			out.file.Meta[k] = v
+		}
+	}
+	out.file.Meta["tuned"] = fmt.Sprintf("%d steps for %s", steps, plan.Recipe)
+	for _, t := range n.file.Tensors {
+		if w, ok := weights[t.Name]; ok {
+			out.file.Tensors = append(out.file.Tensors, checkpoint.Tensor{Name: t.Name, Shape: t.Shape, Data: w})
+		}
+	}
+	return out, nil
+}
+
+// loadFaces returns n faces of a spec, evenly from all of the first of the
+// splits that it has; n < 0 means all.
+func loadFaces(e env, spec string, splits []string, n int, seed uint64) ([]report.Sample, error) {
+	if dir, ok := strings.CutPrefix(spec, "faces:"); ok {
+		return crops(dir, n)
+	}
+	o := data.Options{Seed: seed}
+	if n > 0 {
+		o.Limit = max(12*n, 2000) // enough for every split, and quick to read
+	}
+	sets, err := loadSets(e, []string{spec}, o)
+	if err != nil {
+		return nil, err
+	}
+	var samples []data.Sample
+	for _, split := range splits {
+		if samples, _, err = sets[0].Select(split); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []report.Sample
+	for _, s := range samples {
+		out = append(out, report.Sample{Path: s.Path, Face: quant.Face(s.Face), Labels: slices.Clone(s.Labels[:])})
+	}
+	return evenly(out, n), nil
+}
+
+func evenly[T any](v []T, n int) []T {
+	if n < 0 || len(v) <= n {
+		return v
+	}
+	out := make([]T, n)
+	for i := range out {
+		out[i] = v[i*len(v)/n]
+	}
+	return out
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mien/quant"
+	"mien/quant/graph"
+	"mien/quant/report"
+	"mien/runtime/model"
+	"mien/train/data"
+)
+
+// recipesCmd measures on validation faces, so that the test faces, on which mien
+// quantize measures, have had no part in the choice.
+type recipesCmd struct {
+	quantFlags `embed:""`
+	Only       []string `help:"Parts of the table: modes, calibrators, recoveries. By default all." placeholder:"PART" enum:"modes,calibrators,recoveries"`
+	Calibrator string   `help:"Calibrator of the recoveries. By default the best of the table's." placeholder:"NAME"`
+	WeightBits int      `help:"Bits that integer weights use, as in mien quantize." default:"8" placeholder:"N"`
+	Tune       int      `help:"Steps of training for integers, as in mien quantize; 0 leaves it out." default:"0" placeholder:"STEPS"`
+}
+
+// variant is a recipe as mien quantize takes it.
+type variant struct {
+	flags  string
+	recipe quant.Recipe
+	tune   bool
+}
+
+func (c *recipesCmd) has(part string) bool {
+	return len(c.Only) == 0 || slices.Contains(c.Only, part)
+}
+
+func modes() (out []variant) {
+	for _, m := range quant.Modes() {
+		out = append(out, variant{flags: "--mode " + string(m), recipe: quant.Recipe{Mode: m}})
+	}
+	return out
+}
+
+func calibrators() (out []variant) {
+	for _, k := range quant.Calibrators() {
+		out = append(out, variant{flags: "--calibrator " + string(k), recipe: quant.Recipe{Mode: quant.Int8, Calibrator: k}})
+	}
+	return out
+}
+
+// recoveries are tried with one calibrator.
+func (c *recipesCmd) recoveries(k quant.Calibrator) (out []variant) {
+	add := func(flags string, tune bool, r quant.Recipe) {
+		r.Mode, r.Calibrator = quant.Int8, k
+		out = append(out, variant{strings.TrimSpace("--calibrator " + string(k) + " " + flags), r, tune})
+	}
+	both := quant.Recipe{AdaRound: true, CorrectBias: true}
+	add("", false, quant.Recipe{})
+	add("--equalise", false, quant.Recipe{Equalise: true})
+	add("--correct-bias", false, quant.Recipe{CorrectBias: true})
+	add("--adaround", false, quant.Recipe{AdaRound: true})
+	add("--adaround --correct-bias", false, both)
+	if c.Tune > 0 {
+		steps := fmt.Sprintf("--tune %d", c.Tune)
+		add(steps, true, quant.Recipe{})
+		add(steps+" --adaround --correct-bias", true, both)
+	}
+	return out
+}
+
+func (c *recipesCmd) Run(e env) error {
+	if k := quant.Calibrator(c.Calibrator); k != "" && !slices.Contains(quant.Calibrators(), k) {
+		return fmt.Errorf("--calibrator %s: there are %v", k, quant.Calibrators())
+	}
+	t, err := c.table(e)
+	if err != nil {
+		return err
+	}
+	if c.has("modes") {
+		if err := t.rows(modes()); err != nil {
+			return err
+		}
+	}
+	if c.has("calibrators") {
+		if err := t.rows(calibrators()); err != nil {
+			return err
+		}
+	}
+	if c.has("recoveries") {
+		k := quant.Calibrator(c.Calibrator)
+		if k == "" && t.best != nil {
+			k = t.best.recipe.Calibrator
+		}
+		if k == "" {
+			k = quant.MinMax
+		}
+		if err := t.rows(c.recoveries(k)); err != nil {
+			return err
+		}
+	}
+	if t.best != nil {
+		fmt.Fprintf(e.stdout, "\nNearest to float of the int8 files: mien quantize %s\n", t.best.flags)
+	}
+	return nil
+}
+
+// table is what the rows share.
+type table struct {
+	*recipesCmd
+	e     env
+	first *candidate            // the checkpoint
+	tuned map[string]*candidate // by calibrator
+	faces []quant.Face
+	in    report.Input
+	best  *row // of int8
+}
+
+// table reads everything and prints the head.
+func (c *recipesCmd) table(e env) (*table, error) {
+	t := &table{recipesCmd: c, e: e, tuned: map[string]*candidate{}, in: report.Input{Tapped: -1}}
+	n, err := openNetwork(c.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	if t.faces, err = c.calibration(e); err != nil {
+		return nil, err
+	}
+	if t.first, err = t.candidate(n); err != nil {
+		return nil, err
+	}
+	if t.in.Samples, err = c.samples(e, data.Val, data.Test, data.All); err != nil {
+		return nil, err
+	}
+	if len(t.in.Samples) == 0 {
+		return nil, errors.New("there is nothing to compare recipes on: --measure is 0")
+	}
+	if t.in.Float, err = c.file(n, t.first.graph); err != nil {
+		return nil, err
+	}
+	if t.in.Before, err = c.ask(e, t.in); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(e.stdout, "Network %s, calibrated with %d faces, measured on %d of %s. Moves: how far the probability of float's answer "+
+		"moves, in points, in the mean. Heads: on how many of all faces the answer is float's; points of accuracy lost on those with a label "+
+		"(below zero: won).\n\n| option | bytes | moves |", n.net.Name, len(t.faces), len(t.in.Samples), strings.Join(kindsOf(c.evalSpecs()), " and "))
+	for _, o := range t.first.graph.Outputs {
+		fmt.Fprintf(e.stdout, " %s |", t.first.graph.Tensors[o].Name)
+	}
+	fmt.Fprintf(e.stdout, "\n| --- | ---: | ---: |%s\n", strings.Repeat(" ---: |", len(t.first.graph.Outputs)))
+	return t, nil
+}
+
+// rows measures variants and prints a row of each.
+func (t *table) rows(all []variant) error {
+	for _, v := range all {
+		if t.WeightBits != 8 && v.recipe.Mode != quant.Float32 && v.recipe.Mode != quant.Float16 {
+			v.recipe.WeightBits = t.WeightBits
+			v.flags += fmt.Sprintf(" --weight-bits %d", t.WeightBits)
+		}
+		r, err := t.row(v)
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.flags, err)
+		}
+		fmt.Fprintln(t.e.stdout, r)
+		if v.recipe.Mode == quant.Int8 && (t.best == nil || r.moves() < t.best.moves()) {
+			t.best = r
+		}
+	}
+	return nil
+}
+
+// candidate is a network with what calibration saw of it.
+type candidate struct {
+	net   *network
+	graph *graph.Graph
+	stats *quant.Stats
+}
+
+func (t *table) candidate(n *network) (*candidate, error) {
+	g, err := n.graph(t.Heads)
+	if err != nil {
+		return nil, err
+	}
+	res, err := t.build(t.e, g, t.faces, quant.Recipe{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &candidate{n, g, res.Stats}, nil
+}
+
+// tunedFor trains the network for integers, once for each calibrator.
+func (t *table) tunedFor(r quant.Recipe) (*candidate, error) {
+	key := string(r.Calibrator)
+	if c := t.tuned[key]; c != nil {
+		return c, nil
+	}
+	plain := quant.Recipe{Mode: r.Mode, Calibrator: r.Calibrator, WeightBits: r.WeightBits}
+	res, err := t.build(t.e, t.first.graph, t.faces, plain, t.first.stats)
+	if err != nil {
+		return nil, err
+	}
+	n, err := t.tune(t.e, t.first.net, res.Plan, t.Tune)
+	if err != nil {
+		return nil, err
+	}
+	t.tuned[key], err = t.candidate(n)
+	return t.tuned[key], err
+}
+
+func (t *table) row(v variant) (*row, error) {
+	from := t.first
+	if v.tune {
+		var err error
+		if from, err = t.tunedFor(v.recipe); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	in := t.in
+	if in.Result, err = t.build(t.e, from.graph, t.faces, v.recipe, from.stats); err != nil {
+		return nil, err
+	}
+	if in.File, err = t.file(from.net, in.Result.Graph); err != nil {
+		return nil, err
+	}
+	rep, err := t.compare(t.e, in)
+	if err != nil {
+		return nil, err
+	}
+	return &row{v, rep}, nil
+}
+
+// file is a graph with the least card that engines read.
+func (c *recipesCmd) file(n *network, g *graph.Graph) ([]byte, error) {
+	var card model.Card
+	n.describe(&card, g)
+	return withCard(g, card)
+}
+
+// row is a line of the table.
+type row struct {
+	variant
+	*report.Report
+}
+
+// moves is the mean of the heads' MeanShift: it tells files apart with far
+// fewer faces than accuracy does.
+func (r *row) moves() float64 {
+	sum := 0.0
+	for _, h := range r.Heads {
+		sum += h.MeanShift
+	}
+	return sum / float64(len(r.Heads))
+}
+
+func (r *row) String() string {
+	cells := []string{fmt.Sprintf("`%s`", r.flags), fmt.Sprint(r.Bytes), fmt.Sprintf("%.2f", r.moves())}
+	for _, h := range r.Heads {
+		cell := fmt.Sprintf("%.2f%%", 100*h.Agreement)
+		if h.All.N > 0 {
+			cell += fmt.Sprintf(", %+.2f", h.All.Drop)
+		}
+		cells = append(cells, cell)
+	}
+	return "| " + strings.Join(cells, " | ") + " |"
+}
