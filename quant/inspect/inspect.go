@@ -334,6 +334,9 @@ func (info *Info) metadata(b *bytes.Buffer) {
 		for _, a := range c.Accuracy {
 			fmt.Fprintf(b, "  accuracy of %s on %s: %.2f%% of %d (float %.2f%%)\n", a.Head, a.Data, 100*a.File, a.N, 100*a.Float)
 		}
+		for i, t := range c.Temperature {
+			fmt.Fprintf(b, "  temperature of %s: %.3f\n", c.Heads[i].Name, t)
+		}
 		for _, l := range c.Limits {
 			fmt.Fprintf(b, "  limit: %s\n", l)
 		}
