@@ -341,6 +341,9 @@ func (info *Info) metadata(b *bytes.Buffer) {
 				fmt.Fprintf(b, "    calibration error %.4f, scaled %.4f; %d groups and a confusion matrix (--json)\n", a.ECE, a.Scaled, len(a.Groups))
 			}
 		}
+		for i, t := range c.Temperature {
+			fmt.Fprintf(b, "  temperature of %s: %.3f\n", c.Heads[i].Name, t)
+		}
 		for _, l := range c.Limits {
 			fmt.Fprintf(b, "  limit: %s\n", l)
 		}

@@ -21,7 +21,7 @@ import (
 
 func TestDescribe(t *testing.T) {
 	g := infertest.Network(1, model.Heads()...)
-	card := model.Card{Name: "a \"test\"", Heads: model.Heads(), SHA256: model.Fingerprint{Checkpoint: "c0ffee"}}
+	card := model.Card{Name: "a \"test\"", Heads: model.Heads(), Temperature: []float32{1, 1, 1, 1.25}, SHA256: model.Fingerprint{Checkpoint: "c0ffee"}}
 	b, err := card.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("%d bytes, %d operators, %d parameters", info.Bytes, len(info.Operators), info.Parameters)
 	}
 	text := info.Text()
-	for _, want := range []string{"CONV_2D", "SOFTMAX", "face [1 50 50 1] float32", "checkpoint SHA-256: c0ffee", "head age: 0-3, 4-19"} {
+	for _, want := range []string{"CONV_2D", "SOFTMAX", "face [1 50 50 1] float32", "checkpoint SHA-256: c0ffee", "head age: 0-3, 4-19", "temperature of age: 1.250"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the text lacks %q:\n%s", want, text)
 		}

@@ -196,6 +196,34 @@ func TestQuantizeErrors(t *testing.T) {
 	}
 }
 
+// The table has a row for each recipe, all measured, and names the one that
+// moves least.
+func TestRecipes(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	out, err := runTool(t, "recipes", "--checkpoint", untrained(t), "--engine", "portable", "--calibrate", "faces:"+cropsFolder(t, 3),
+		"--heads", "emotion", "--only", "recoveries", "--tune", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var least, best string
+	for _, line := range strings.Split(out, "\n") {
+		if cells := strings.Split(line, " | "); strings.HasPrefix(line, "| `") {
+			if least == "" || cells[2] < least {
+				least, best = cells[2], strings.Trim(cells[0], "|` ")
+			}
+		}
+	}
+	if n := strings.Count(out, "\n| `--calibrator minmax"); n != 7 || !strings.Contains(out, "| `--calibrator minmax --tune 1` |") {
+		t.Errorf("%d rows:\n%s", n, out)
+	}
+	if !strings.Contains(out, "mien quantize "+best) {
+		t.Errorf("%q moves least:\n%s", best, out)
+	}
+	if _, err := runTool(t, "recipes", "--checkpoint", untrained(t), "--calibrate", "faces:x", "--calibrator", "guess"); err == nil || !strings.Contains(err.Error(), "guess") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestRaceIsNotInAnEmotionFile(t *testing.T) {
 	ckpt, dir := untrained(t), t.TempDir()
 	file := filepath.Join(dir, "e.tflite")

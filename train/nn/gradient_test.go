@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,12 +109,17 @@ func scatterParams(rng *rand.Rand, n *Net) {
 				}
 			}
 		}
-		if strings.HasSuffix(p.Name, ".running_mean") {
+		if layer, ok := strings.CutSuffix(p.Name, ".running_mean"); ok && frozen(n, layer) {
 			for i := range p.Value {
 				p.Value[i] += 0.1 * rng.Float32()
 			}
 		}
 	}
+}
+
+// frozen reports whether a norm goes by its running statistics.
+func frozen(n *Net, name string) bool {
+	return slices.ContainsFunc(n.Arch.Body, func(l arch.Layer) bool { return l.Name == name && l.Frozen })
 }
 
 func referenceOf(n *Net, key uint64) *reference {
