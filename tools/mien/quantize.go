@@ -43,6 +43,10 @@ type quantizeCmd struct {
 }
 
 func (c *quantizeCmd) Run(e env) error {
+	// First, so that no minutes are lost for want of a folder.
+	if err := os.MkdirAll(filepath.Dir(c.Out), 0o755); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
 	card, err := c.card()
 	if err != nil {
 		return err

@@ -165,8 +165,8 @@ func TestQuantizeErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, plan := filepath.Join(dir, "o.tflite"), filepath.Join(dir, "f.plan.json")
-	if _, err := runTool(t, "quantize", "--checkpoint", ckpt, "--mode", "float32", "--out", filepath.Join(dir, "f.tflite")); err != nil {
+	out, plan := filepath.Join(dir, "o.tflite"), filepath.Join(dir, "made", "f.plan.json")
+	if _, err := runTool(t, "quantize", "--checkpoint", ckpt, "--mode", "float32", "--out", filepath.Join(dir, "made", "f.tflite")); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
