@@ -49,12 +49,19 @@ type Patient struct {
 	Groups []string      // of the user
 	Now    time.Time
 
-	Lines  func() ([]string, error)                            // names by which GPIO lines can be had
-	Frame  func(device string) (what string, err error)        // takes one frame from a V4L2 device
-	Model  func() (engine, name string, ms float64, err error) // one run
-	Free   func(path string) (bytes uint64, err error)         // of a file system
-	Vitals func() vitals.Vitals                                // heat and power now
+	Lines  func() ([]string, error)                     // names by which GPIO lines can be had
+	Frame  func(device string) (what string, err error) // takes one frame from a V4L2 device
+	Model  func() (Trial, error)                        // one run
+	Free   func(path string) (bytes uint64, err error)  // of a file system
+	Vitals func() vitals.Vitals                         // heat and power now
 	InPath func(program string) bool
+}
+
+// Trial is one run of the model.
+type Trial struct {
+	Name, Engine string
+	Took         time.Duration
+	Card         model.Card
 }
 
 // Examine looks at everything and returns what it found, in a fixed order.
@@ -326,16 +333,35 @@ func (e *exam) model() {
 	if e.Model == nil {
 		return
 	}
-	engine, name, ms, err := e.Patient.Model()
-	switch {
-	case err != nil:
+	t, err := e.Patient.Model()
+	if err != nil {
 		e.bad(Fail, "model", err.Error(), "nothing can be read from a face", "set model.file to a file that mien wrote, or leave it empty for the model inside miend")
-	case e.Config.Model.Engine == "auto" && strings.HasPrefix(engine, "portable") && e.Board.Engine == "tflite":
-		e.bad(Warn, "model", fmt.Sprintf("%s on %s, %.0f ms a face", name, engine, ms), "this board can run TensorFlow Lite, which is faster; this build is without",
-			e.withLibrary())
-	default:
-		e.ok("model", "%s on %s, %.0f ms a face", name, engine, ms)
+		return
 	}
+	what := fmt.Sprintf("%s on %s, %.1f ms a face", t.Name, t.Engine, float64(t.Took.Microseconds())/1000)
+	if e.Config.Model.Engine == "auto" && strings.HasPrefix(t.Engine, "portable") && e.Board.Engine == "tflite" {
+		e.bad(Warn, "model", what, "this board can run TensorFlow Lite, which is faster; this build is without", e.withLibrary())
+	} else {
+		e.ok("model", "%s", what)
+	}
+	e.card(&t.Card)
+}
+
+// card tells how often the model is right and what it was trained on.
+func (e *exam) card(c *model.Card) {
+	if len(c.Accuracy) == 0 || len(c.Training) == 0 {
+		e.bad(Warn, "model card", "the file does not say how often it is right, or what it was trained on",
+			"its answers cannot be judged, nor whether its terms allow this use", "mien card measures a model and writes it in; or leave model.file empty for the model inside miend")
+		return
+	}
+	var right, from []string
+	for _, a := range c.Accuracy {
+		right = append(right, fmt.Sprintf("%s %.1f%%", a.Head, 100*a.File))
+	}
+	for _, d := range c.Training {
+		from = append(from, d.Name+", "+d.Terms)
+	}
+	e.ok("model card", "right on faces it had not seen: %s; trained on %s", strings.Join(right, ", "), strings.Join(from, "; "))
 }
 
 // withLibrary is how a build with TensorFlow Lite comes here.

@@ -12,6 +12,7 @@ import (
 	"mien/boards"
 	"mien/device/config"
 	"mien/device/vitals"
+	"mien/runtime/model"
 )
 
 // root is the file system of a healthy board.
@@ -67,9 +68,32 @@ func patient(t *testing.T, b boards.Board) Patient {
 		Now:    time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC),
 		Lines:  func() ([]string, error) { return names, nil },
 		Frame:  func(d string) (string, error) { return d + " YUYV 640x480", nil },
-		Model:  func() (string, string, float64, error) { return "tflite", "paper", 12, nil },
+		Model:  trial("tflite", 12*time.Millisecond),
 		Free:   func(string) (uint64, error) { return 1 << 30, nil },
 		InPath: func(p string) bool { return p == "rpicam-vid" }}
+}
+
+// trial is a run of a model with a card.
+func trial(engine string, took time.Duration) func() (Trial, error) {
+	c := model.Card{Training: []model.DataSet{{Name: "UTKFace", Images: 3, Terms: "research only"}},
+		Accuracy: []model.Accuracy{{Head: "age", File: 0.8}, {Head: "race", File: 0.926}}}
+	return func() (Trial, error) { return Trial{"paper", engine, took, c}, nil }
+}
+
+// What the model is worth and came from is said where it runs.
+func TestModelCard(t *testing.T) {
+	p := Patient{Root: fstest.MapFS{}, Model: trial("tflite", 0)}
+	for _, f := range Examine(p) {
+		if f.Part == "model card" {
+			for _, want := range []string{"age 80.0%", "race 92.6%", "UTKFace, research only"} {
+				if !strings.Contains(f.What, want) {
+					t.Errorf("%q does not say %q", f.What, want)
+				}
+			}
+			return
+		}
+	}
+	t.Error("no word of the card")
 }
 
 // examine is Examine with the vitals of the fixture as it is now.
@@ -147,8 +171,11 @@ func TestIllnesses(t *testing.T) {
 		"not in i2c":   {noGroup("i2c"), "i2c", Fail, "usermod -aG i2c"},
 		"no spi":       {without("dev/spidev0.0"), "spi", Fail, "sudo"},
 		"broken model": {func(p *Patient) {
-			p.Model = func() (string, string, float64, error) { return "", "", 0, errors.New("cut") }
+			p.Model = func() (Trial, error) { return Trial{}, errors.New("cut") }
 		}, "model", Fail, "model.file"},
+		"mute model": {func(p *Patient) {
+			p.Model = func() (Trial, error) { return Trial{Name: "other", Engine: "tflite"}, nil }
+		}, "model card", Warn, "mien card"},
 		"race":    {func(p *Patient) { p.Config.Heads = append(p.Config.Heads, "race") }, "heads", Warn, "heads: [emotion"},
 		"preview": {func(p *Patient) { p.Config.Status.Preview = true }, "preview", Warn, "preview: false"},
 		"1970":    {func(p *Patient) { p.Now = time.Unix(0, 0) }, "clock", Fail, "timedatectl"},
@@ -213,7 +240,7 @@ func TestPortableWhereTFLiteCouldBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := patient(t, b)
-	p.Model = func() (string, string, float64, error) { return "portable (neon)", "paper", 90, nil }
+	p.Model = trial("portable (neon)", 90*time.Millisecond)
 	for _, f := range examine(p) {
 		if f.Part == "model" && (f.State != Warn || !strings.Contains(f.Mend, "make deb BOARD=rpi4")) {
 			t.Errorf("%+v", f)

@@ -39,9 +39,11 @@ type rule func(g *graph.Graph, o *graph.Op) (why string)
 // It was checked line by line against the copies of that table that Axis
 // publishes for its ARTPEC-7 cameras (developer.axis.com, "Supported ops": all up
 // to RESIZE_BILINEAR) and, for what comes after in the alphabet, of compiler 2
-// (github.com/dgist-datalab/Datalab_Intern, Edge_TPU). Added since, and in
-// neither copy's part: RSQRT, SUM, SQUARED_DIFFERENCE, TRANSPOSE, TRANSPOSE_CONV
-// and that SPLIT may not be along the batch.
+// (github.com/dgist-datalab/Datalab_Intern, Edge_TPU). Added since: TRANSPOSE
+// and TRANSPOSE_CONV, which users of compiler 16 show mapped or quote from the
+// table in issues 433, 684 and 686 of github.com/google-coral/edgetpu. For
+// RSQRT, SUM, SQUARED_DIFFERENCE and that SPLIT may not be along the batch no
+// copy was found.
 //
 // Two conditions are the compiler's to judge: it may leave RESHAPE and
 // RESIZE_* on the CPU for their sizes.

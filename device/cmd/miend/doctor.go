@@ -67,7 +67,7 @@ func examinee(ctx context.Context, cfg config.Config) (doctor.Patient, error) {
 	return doctor.Patient{Root: root, Config: cfg, Board: b, Known: known, User: name, Groups: groups, Now: time.Now(),
 		Lines: pins.Chips{Chip: cfg.Signals.Chip, Board: b.Header}.Names,
 		Frame: func(device string) (string, error) { return tryCamera(ctx, &cfg, device) },
-		Model: func() (string, string, float64, error) { return tryModel(cfg.Model, b.Threads) },
+		Model: func() (doctor.Trial, error) { return tryModel(cfg.Model, b.Threads) },
 		Free:  free, InPath: inPath, Vitals: func() vitals.Vitals { return vitalsOf(ctx, root, b) }}, nil
 }
 
@@ -90,10 +90,10 @@ func whoAmI() (name string, groups []string) {
 
 // tryModel times one run of the model on a grey picture, the second: the
 // first makes tables.
-func tryModel(c config.Model, threads int) (engine, name string, ms float64, err error) {
+func tryModel(c config.Model, threads int) (doctor.Trial, error) {
 	m, name, err := openModel(c, threads)
 	if err != nil {
-		return "", "", 0, err
+		return doctor.Trial{}, err
 	}
 	defer m.Close()
 	face, out := image.NewGray(image.Rect(0, 0, model.Side, model.Side)), m.Spec().NewScores()
@@ -101,10 +101,10 @@ func tryModel(c config.Model, threads int) (engine, name string, ms float64, err
 	for range 2 {
 		start = time.Now()
 		if err := m.Predict(face, out); err != nil {
-			return "", "", 0, err
+			return doctor.Trial{}, err
 		}
 	}
-	return m.Engine(), name, float64(time.Since(start).Microseconds()) / 1000, nil
+	return doctor.Trial{Name: name, Engine: m.Engine(), Took: time.Since(start), Card: m.Spec().Card}, nil
 }
 
 // tryCamera takes one frame and says from what.
