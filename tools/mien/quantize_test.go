@@ -224,6 +224,27 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
+// A mode that the engine does not run is a row that says so, and the others are
+// measured.
+func TestRecipesNameWhatTheEngineRefuses(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	out, err := runTool(t, "recipes", "--checkpoint", untrained(t), "--engine", "portable", "--calibrate", "faces:"+cropsFolder(t, 3),
+		"--heads", "emotion", "--only", "modes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[string]string{"int16x8": "not measured: portable: ", "int8": "100.00%", "float16": "100.00%"} {
+		if !strings.Contains(out, "\n| `--mode "+mode+"` |") {
+			t.Errorf("no row of %s:\n%s", mode, out)
+		}
+		for _, line := range strings.Split(out, "\n") {
+			if strings.HasPrefix(line, "| `--mode "+mode+"` |") && !strings.Contains(line, want) {
+				t.Errorf("%q does not say %q", line, want)
+			}
+		}
+	}
+}
+
 func TestRaceIsNotInAnEmotionFile(t *testing.T) {
 	ckpt, dir := untrained(t), t.TempDir()
 	file := filepath.Join(dir, "e.tflite")

@@ -162,7 +162,7 @@ func (t *table) rows(all []variant) error {
 			return fmt.Errorf("%s: %w", v.flags, err)
 		}
 		fmt.Fprintln(t.e.stdout, r)
-		if v.recipe.Mode == quant.Int8 && (t.best == nil || r.moves() < t.best.moves()) {
+		if r.refused == nil && v.recipe.Mode == quant.Int8 && (t.best == nil || r.moves() < t.best.moves()) {
 			t.best = r
 		}
 	}
@@ -223,11 +223,16 @@ func (t *table) row(v variant) (*row, error) {
 	if in.File, err = t.file(from.net, in.Result.Graph); err != nil {
 		return nil, err
 	}
+	m, err := openEngine(t.Engine, in.File, 1)
+	if err != nil {
+		return &row{variant: v, refused: err}, nil // as 16x8 in the portable engine: the others can still be compared
+	}
+	m.Close()
 	rep, err := t.compare(t.e, in)
 	if err != nil {
 		return nil, err
 	}
-	return &row{v, rep}, nil
+	return &row{variant: v, Report: rep}, nil
 }
 
 // file is a graph with the least card that engines read.
@@ -241,6 +246,7 @@ func (c *recipesCmd) file(n *network, g *graph.Graph) ([]byte, error) {
 type row struct {
 	variant
 	*report.Report
+	refused error // the engine does not run the file, and Report is nil
 }
 
 // moves is the mean of the heads' MeanShift: it tells files apart with far
@@ -254,6 +260,9 @@ func (r *row) moves() float64 {
 }
 
 func (r *row) String() string {
+	if r.refused != nil {
+		return fmt.Sprintf("| `%s` | | not measured: %v |", r.flags, r.refused)
+	}
 	cells := []string{fmt.Sprintf("`%s`", r.flags), fmt.Sprint(r.Bytes), fmt.Sprintf("%.2f", r.moves())}
 	for _, h := range r.Heads {
 		cell := fmt.Sprintf("%.2f%%", 100*h.Agreement)
