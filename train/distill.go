@@ -64,36 +64,43 @@ func answer(net *nn.Net, h head) int {
 }
 
 // teach blends the teachers' mean answer into the targets of b. A picture
-// without a label stays without one.
+// without a label of a head is taught by the answer alone, and weighs as much
+// as the answer does beside a label.
 func (t *teachers) teach(b *nn.Batch, heads []head) {
 	if len(t.nets) == 0 {
 		return
 	}
+	part := make([][]float32, len(heads)) // of the target, by picture
 	for i, h := range heads {
-		for k := range b.Target[i][:b.N*len(h.Labels)] {
-			b.Target[i][k] *= 1 - t.share
+		part[i] = make([]float32, b.N)
+		for k, w := range b.Weight[i][:b.N] {
+			if part[i][k] = t.share; w == 0 {
+				part[i][k], b.Weight[i][k] = 1, t.share
+			}
+			scale(b.Target[i][k*len(h.Labels):][:len(h.Labels)], 1-part[i][k])
 		}
 	}
 	for _, net := range t.nets {
 		logits := net.Predict(b.X, b.N)
 		for i, h := range heads {
-			t.add(b.Target[i], logits[answer(net, h)], b.Weight[i][:b.N], len(h.Labels))
+			t.add(b.Target[i], logits[answer(net, h)], part[i], len(h.Labels))
 		}
 	}
 }
 
-// add puts one teacher's part of the answers, rows of n, into the targets of
-// labelled pictures.
-func (t *teachers) add(target, logits, weight []float32, n int) {
-	part := t.share / float32(len(t.nets))
-	for i, w := range weight {
-		if w == 0 {
-			continue
-		}
+func scale(x []float32, by float32) {
+	for i := range x {
+		x[i] *= by
+	}
+}
+
+// add puts one teacher's part of the answers into the targets, rows of n.
+func (t *teachers) add(target, logits, part []float32, n int) {
+	for i, share := range part {
 		p := logits[i*n:][:n]
 		Softmax(p)
 		for j, v := range p {
-			target[i*n+j] += part * v
+			target[i*n+j] += share / float32(len(t.nets)) * v
 		}
 	}
 }

@@ -36,7 +36,8 @@ func teacher(t *testing.T, faces string) string {
 }
 
 // TestTeach: the target of a labelled head is the label and the mean of the
-// teachers' answers, each by its share; a head without a label is left alone.
+// teachers' answers, each by its share; without a label it is their answer, at
+// the weight of that share.
 func TestTeach(t *testing.T) {
 	faces := t.TempDir()
 	drawFaces(t, faces, 8)
@@ -60,20 +61,23 @@ func TestTeach(t *testing.T) {
 		plain.Target = append(plain.Target, append([]float32(nil), row...))
 	}
 	run.teachers.teach(b, run.heads)
-	says := net.Predict(b.X, 16)[0]
-	for i := range 16 {
-		p := says[i*7:][:7]
-		Softmax(p)
-		for k, v := range p {
-			if want := 0.75*plain.Target[0][i*7+k] + 0.25*v; math.Abs(float64(b.Target[0][i*7+k]-want)) > 1e-6 {
-				t.Errorf("picture %d, label %d: target %g, want %g", i, k, b.Target[0][i*7+k], want)
+	for head, says := range net.Predict(b.X, 16) {
+		labels := len(run.heads[head].Labels)
+		for i := range 16 {
+			label, weight := float32(0.75), float32(1)
+			if head > 0 { // the drawn faces have an emotion alone
+				label, weight = 0, 0.25
 			}
-		}
-	}
-	for head := 1; head < 4; head++ {
-		for _, v := range b.Target[head][:16] {
-			if v != 0 {
-				t.Errorf("head %d has no labels, and a target of %g", head, v)
+			if got := b.Weight[head][i]; got != weight {
+				t.Errorf("head %d, picture %d: weight %g, want %g", head, i, got, weight)
+			}
+			p := says[i*labels:][:labels]
+			Softmax(p)
+			for k, v := range p {
+				got, want := b.Target[head][i*labels+k], label*plain.Target[head][i*labels+k]+(1-label)*v
+				if math.Abs(float64(got-want)) > 1e-6 {
+					t.Errorf("head %d, picture %d, label %d: target %g, want %g", head, i, k, got, want)
+				}
 			}
 		}
 	}

@@ -46,7 +46,7 @@ type Recipe struct {
 	Augment   Augment `yaml:"augment"`
 	Balance   float64 `yaml:"balance"`   // class weight: frequency to the power -balance; 1 makes classes count alike
 	Smoothing float64 `yaml:"smoothing"` // part of the target spread over all labels
-	Distill   float64 `yaml:"distill"`   // part of the target that is the teachers' answer; 0: off
+	Distill   float64 `yaml:"distill"`   // part of the target that is the teachers' answer, and weight of a picture that has no other; 0: off
 	Mixup     float64 `yaml:"mixup"`     // alpha of the Beta distribution; 0: off
 	EMA       float64 `yaml:"ema"`       // decay of averaged weights a step; 0: off
 	Dropout   float64 `yaml:"dropout"`   // times the network's rates
