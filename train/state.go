@@ -60,7 +60,7 @@ const (
 // fingerprint tells whether a run is resumed with the images it began with.
 func (r *run) fingerprint() string {
 	h := sha256.New()
-	for _, part := range [][]data.Sample{r.batches.makers[0].samples, r.val} {
+	for _, part := range [][]data.Sample{r.train, r.val} {
 		fmt.Fprintln(h, len(part))
 		for i := range part {
 			fmt.Fprintln(h, part[i].ID, part[i].Labels)

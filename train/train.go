@@ -126,6 +126,7 @@ type run struct {
 	monitor  int       // index in heads
 	batches  *ahead
 	teachers *teachers
+	train    []data.Sample
 	val      []data.Sample
 	ema      [][]float32 // nil when the recipe has none
 	state    state
@@ -211,19 +212,18 @@ func headIndex(name string) int {
 // images collects the splits and refuses a run that cannot be judged. Images
 // that no trained head has a label for are left out.
 func (r *run) images() error {
-	var train []data.Sample
 	for _, s := range r.o.Sets {
 		for _, x := range s.Samples {
 			switch {
 			case x.Split == data.Train && r.teaches(&x):
-				train = append(train, x)
+				r.train = append(r.train, x)
 			case x.Split == data.Val:
 				r.val = append(r.val, x)
 			}
 		}
 	}
-	if len(train) < 2 {
-		return fmt.Errorf("train: %d images to learn from, of heads whose loss weight is not 0", len(train))
+	if len(r.train) < 2 {
+		return fmt.Errorf("train: %d images to learn from, of heads whose loss weight is not 0", len(r.train))
 	}
 	n := 0
 	for i := range r.val {
@@ -234,8 +234,8 @@ func (r *run) images() error {
 	if n == 0 {
 		return fmt.Errorf("train: no validation image has a label of %s, which the recipe monitors (add a data set that has, or --set monitor=HEAD)", r.recipe.Monitor)
 	}
-	r.batches = newAhead(r.recipe, r.heads, train)
-	r.perEpoch = len(train)
+	r.batches = newAhead(r.recipe, r.heads, r.train)
+	r.perEpoch = len(r.train)
 	if r.recipe.EpochImages > 0 {
 		r.perEpoch = r.recipe.EpochImages
 	}

@@ -15,7 +15,8 @@ type Seen struct {
 // Machine is the contract. Tell it of frames, readings and faults, and call
 // Tick no later than Next says; each returns the lines that change, in the
 // order in which they have to be written, and Written says when they were.
-// The returned slice is valid until the next call. A Machine in use allocates nothing and serves one goroutine.
+// The returned slice is valid until the next call. A Machine in use allocates
+// nothing and serves one goroutine.
 type Machine struct {
 	o       Options
 	lines   []line
