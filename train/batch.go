@@ -19,9 +19,15 @@ type batcher struct {
 
 	pass  uint64 // that order is of; order nil: none yet
 	order []int32
-	batch nn.Batch
+	batch batch
 	warp  warp
 	other []float32
+}
+
+// batch is a batch and what its pictures are.
+type batch struct {
+	nn.Batch
+	views []int // numbers of the pictures' views, when the recipe has a finite number
 }
 
 // head is a head of the network and its place in data.Labels.
@@ -69,8 +75,8 @@ func classWeights(h head, samples []data.Sample, balance float64) []float32 {
 
 // at makes the batch of n images from position pos on in the endless stream
 // of shuffled passes over the samples.
-func (b *batcher) at(pos uint64, n int) *nn.Batch {
-	b.batch.N = n
+func (b *batcher) at(pos uint64, n int) *batch {
+	b.batch.N, b.batch.views = n, b.batch.views[:0]
 	for _, w := range b.batch.Weight {
 		clear(w[:n])
 	}
@@ -79,7 +85,12 @@ func (b *batcher) at(pos uint64, n int) *nn.Batch {
 	}
 	for i := range n {
 		pass, s := b.sample(pos + uint64(i))
-		rng := rand.New(rand.NewPCG(b.recipe.Seed^0x6175676d656e74, pass<<32|uint64(s)))
+		view := pass
+		if k := uint64(b.recipe.Views); k > 0 {
+			view %= k
+			b.batch.views = append(b.batch.views, int(view)*len(b.samples)+int(s))
+		}
+		rng := rand.New(rand.NewPCG(b.recipe.Seed^0x6175676d656e74, view<<32|uint64(s)))
 		b.fill(i, s, 1, rng)
 		if b.recipe.Mixup > 0 {
 			b.mixup(i, rng)
@@ -93,20 +104,20 @@ func (b *batcher) at(pos uint64, n int) *nn.Batch {
 type ahead struct {
 	makers [2]*batcher // in turns, since each has memory for one batch
 	turn   int
-	made   chan *nn.Batch
+	made   chan *batch
 	flying bool // the batch of n images from pos on is being made
 	pos    uint64
 	n      int
 }
 
 func newAhead(r *Recipe, heads []head, samples []data.Sample) *ahead {
-	return &ahead{makers: [2]*batcher{newBatcher(r, heads, samples), newBatcher(r, heads, samples)}, made: make(chan *nn.Batch, 1)}
+	return &ahead{makers: [2]*batcher{newBatcher(r, heads, samples), newBatcher(r, heads, samples)}, made: make(chan *batch, 1)}
 }
 
 // at is batcher.at, and begins with the next batch, of next images. The batch
 // is good until the next call.
-func (a *ahead) at(pos uint64, n, next int) *nn.Batch {
-	var b *nn.Batch
+func (a *ahead) at(pos uint64, n, next int) *batch {
+	var b *batch
 	if a.flying {
 		b = <-a.made
 	}

@@ -2,11 +2,14 @@ package train
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"mien/train/data"
 	"mien/train/nn"
 )
 
@@ -60,7 +63,7 @@ func TestTeach(t *testing.T) {
 	for _, row := range b.Target {
 		plain.Target = append(plain.Target, append([]float32(nil), row...))
 	}
-	run.teachers.teach(b, run.heads)
+	run.teachers.teach(b)
 	for head, says := range net.Predict(b.X, 16) {
 		labels := len(run.heads[head].Labels)
 		for i := range 16 {
@@ -78,6 +81,55 @@ func TestTeach(t *testing.T) {
 				if math.Abs(float64(got-want)) > 1e-6 {
 					t.Errorf("head %d, picture %d, label %d: target %g, want %g", head, i, k, got, want)
 				}
+			}
+		}
+	}
+}
+
+// TestViews: with a number of views each picture comes in so many ways, in
+// turns, and its teachers are asked about each once: what they said is the
+// same in other company, and when they have gone.
+func TestViews(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 8)
+	r, err := LoadRecipe("paper", []string{"batch=5", "distill=0.5", "validation=0.3", "views=2", "augment.shift=3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := newRun(Options{Recipe: r, Sets: loadFaces(t, faces, r), Out: t.TempDir(), Net: tiny(), Teachers: []string{teacher(t, faces)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer run.batches.stop()
+	type seen struct{ x, target []float32 }
+	n := len(run.train)
+	passes := make([]map[string]seen, 4)
+	for pass := range passes {
+		passes[pass] = map[string]seen{}
+		if pass == 2 {
+			run.teachers.nets = []*nn.Net{nil}
+		}
+		for at := 0; at < n; {
+			k := min(5, n-at)
+			b := run.batches.at(uint64(pass*n+at), k, min(5, max(n-at-k, 1)))
+			run.teachers.teach(b)
+			for i := range k {
+				id := run.train[b.views[i]%n].ID
+				passes[pass][fmt.Sprint(id)] = seen{slices.Clone(b.X[i*data.Pixels:][:data.Pixels]), slices.Clone(b.Target[0][i*7:][:7])}
+			}
+			at += k
+		}
+		if len(passes[pass]) != n {
+			t.Fatalf("pass %d shows %d of %d", pass, len(passes[pass]), n)
+		}
+	}
+	for id, a := range passes[0] {
+		if b := passes[1][id]; slices.Equal(a.x, b.x) {
+			t.Errorf("%s: the second view is the first", id)
+		}
+		for pass := range 2 {
+			if a, b := passes[pass][id], passes[pass+2][id]; !slices.Equal(a.x, b.x) || !slices.Equal(a.target, b.target) {
+				t.Errorf("%s: pass %d is not pass %d", id, pass+2, pass)
 			}
 		}
 	}

@@ -44,6 +44,7 @@ type Recipe struct {
 	Schedule    Schedule `yaml:"schedule"`
 
 	Augment   Augment `yaml:"augment"`
+	Views     int     `yaml:"views"`     // changed views of each picture, one a pass in turns, whose teachers are asked once; 0: a new one each pass
 	Balance   float64 `yaml:"balance"`   // class weight: frequency to the power -balance; 1 makes classes count alike
 	Smoothing float64 `yaml:"smoothing"` // part of the target spread over all labels
 	Distill   float64 `yaml:"distill"`   // part of the target that is the teachers' answer, and weight of a picture that has no other; 0: off
@@ -253,6 +254,6 @@ func (r Recipe) check() error {
 		within("augment.rotate", a.Rotate, 0, 180), within("augment.zoom", a.Zoom, 0, 0.9),
 		within("augment.brightness", a.Brightness, 0, 1), within("augment.contrast", a.Contrast, 0, 1),
 		within("augment.erase", a.Erase, 0, 1), within("balance", r.Balance, 0, 2),
-		within("smoothing", r.Smoothing, 0, 0.9), within("distill", r.Distill, 0, 1), within("mixup", r.Mixup, 0, 100),
+		within("smoothing", r.Smoothing, 0, 0.9), within("distill", r.Distill, 0, 1), within("views", float64(r.Views), 0, 100), within("mixup", r.Mixup, 0, 100),
 		within("ema", r.EMA, 0, 0.999999), within("dropout", r.Dropout, 0, 1.6))
 }

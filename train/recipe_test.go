@@ -208,7 +208,7 @@ func TestBatchDependsOnItsPlaceAlone(t *testing.T) {
 	b.at(0, 32)
 	b.at(170, 32)
 	x, y := a.at(64, 32), b.at(64, 32)
-	if d := cmp.Diff(x, y); d != "" {
+	if d := cmp.Diff(x, y, cmp.AllowUnexported(batch{})); d != "" {
 		t.Error(d)
 	}
 	for _, v := range x.X {

@@ -152,7 +152,7 @@ func newRun(o Options) (*run, error) {
 		return nil, err
 	}
 	var err error
-	if r.teachers, err = newTeachers(&r.o, r.heads); err != nil {
+	if r.teachers, err = newTeachers(&r.o, r.heads, len(r.train)); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
@@ -325,8 +325,8 @@ func (r *run) step() error {
 	n := min(r.recipe.Batch, r.perEpoch-r.state.At)
 	next := min(r.recipe.Batch, r.perEpoch-(r.state.At+n)%r.perEpoch)
 	b := r.batches.at(uint64(r.state.Epoch)*uint64(r.perEpoch)+uint64(r.state.At), n, next)
-	r.teachers.teach(b, r.heads)
-	l, err := r.net.Step(b, r.weights, r.recipe.Seed<<40^r.state.Step)
+	r.teachers.teach(b)
+	l, err := r.net.Step(&b.Batch, r.weights, r.recipe.Seed<<40^r.state.Step)
 	if err != nil {
 		return err
 	}

@@ -193,7 +193,7 @@ func TestShippedCards(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no models in %s (%v)", folder, err)
 	}
-	index, err := os.ReadFile(filepath.Join(folder, "README.md"))
+	index, err := os.ReadFile("../../runtime/zoo/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestShippedCards(t *testing.T) {
 		if page, err := os.ReadFile(pagePath(file)); err != nil || string(page) != cardPage(file, b, spec.Card) {
 			t.Errorf("%s is not the card of %s (%v); make model writes both", pagePath(file), file, err)
 		}
-		if want := fmt.Sprintf("(%s)", filepath.Base(pagePath(file))); !strings.Contains(string(index), want) {
+		if want := fmt.Sprintf("(models/%s)", filepath.Base(pagePath(file))); !strings.Contains(string(index), want) {
 			t.Errorf("README.md does not link %s", want)
 		}
 		ckpt := filepath.Join(folder, spec.Card.Arch+".safetensors")
