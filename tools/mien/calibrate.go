@@ -16,15 +16,15 @@ import (
 )
 
 type calibrateCmd struct {
-	Model   string   `arg:"" name:"f.tflite" help:"Model whose confidences shall mean what they say."`
-	Data    []string `help:"Data sets as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:""`
-	Split   string   `help:"Split to find the temperatures on; a published test split is measured besides, if there is one." default:"val"`
-	Out     string   `help:"File to write, with the temperatures in its card. By default nothing is written." placeholder:"F.tflite"`
-	Seed    uint64   `help:"Seed of the split into train and val." default:"1"`
-	Limit   int      `help:"At most that many images of each published split."`
-	Engine  string   `help:"Engine: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`
-	JSON    bool     `help:"Print JSON." name:"json"`
-	Threads int      `help:"Threads; 0 means one for each CPU."`
+	Model      string   `arg:"" name:"f.tflite" help:"Model whose confidences shall mean what they say."`
+	Data       []string `help:"Data sets as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:""`
+	Split      string   `help:"Split to find the temperatures on; a published test split is measured besides, if there is one." default:"val"`
+	Out        string   `help:"File to write, with the temperatures in its card. By default nothing is written." placeholder:"F.tflite"`
+	splitFlags `embed:""`
+	Limit      int    `help:"At most that many images of each published split."`
+	Engine     string `help:"Engine: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`
+	JSON       bool   `help:"Print JSON." name:"json"`
+	Threads    int    `help:"Threads; 0 means one for each CPU."`
 }
 
 // calibration is what was found of one head. ECE is the expected calibration
@@ -55,7 +55,7 @@ func (c *calibrateCmd) Run(e env) error {
 		return fmt.Errorf("%s: %w", c.Model, err)
 	}
 	defer mod.Close()
-	sets, err := loadSets(e, c.Data, data.Options{Seed: c.Seed, Limit: c.Limit})
+	sets, err := loadSets(e, c.Data, c.options(c.Limit))
 	if err != nil {
 		return err
 	}

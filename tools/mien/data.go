@@ -15,16 +15,27 @@ import (
 	"mien/train/data"
 )
 
+// splitFlags say which training images are val. Models are told from one
+// another there, so it has to be the split of the run that made them.
+type splitFlags struct {
+	Seed       uint64  `help:"Seed of the split into train and val; as in the recipe." default:"1"`
+	Validation float64 `help:"Part of the training images that is val; as in the recipe." default:"0.1"`
+}
+
+func (s splitFlags) options(limit int) data.Options {
+	return data.Options{Seed: s.Seed, Validation: s.Validation, Limit: limit}
+}
+
 type dataCmd struct {
 	Check dataCheckCmd `cmd:"" help:"Count a data set, find unreadable images and duplicates, draw a contact sheet."`
 }
 
 type dataCheckCmd struct {
-	Specs []string `arg:"" name:"kind:dir" help:"Data sets as KIND:DIR (${kinds}); of several, what they share is counted too."`
-	Sheet string   `help:"Write a contact sheet there, a PNG; KIND stands for the kind." placeholder:"F.png" default:"contact-KIND.png"`
-	Seed  uint64   `help:"Seed of the split into train and val." default:"1"`
-	Limit int      `help:"At most that many images of each published split."`
-	List  int      `help:"List at most that many unreadable images and groups of duplicates." default:"20"`
+	Specs      []string `arg:"" name:"kind:dir" help:"Data sets as KIND:DIR (${kinds}); of several, what they share is counted too."`
+	Sheet      string   `help:"Write a contact sheet there, a PNG; KIND stands for the kind." placeholder:"F.png" default:"contact-KIND.png"`
+	splitFlags `embed:""`
+	Limit      int `help:"At most that many images of each published split."`
+	List       int `help:"List at most that many unreadable images and groups of duplicates." default:"20"`
 }
 
 func (c *dataCheckCmd) Run(e env) error {
@@ -52,7 +63,7 @@ func (c *dataCheckCmd) check(e env, spec string) (*data.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := data.Options{Seed: c.Seed, Limit: c.Limit}
+	o := c.options(c.Limit)
 	if dir, err := os.UserCacheDir(); err == nil {
 		o.CacheDir = filepath.Join(dir, "mien")
 	}

@@ -88,7 +88,7 @@ func (c *diffCmd) faces(e env) ([]quant.Face, error) {
 	if c.Faces == "" {
 		return madeUp(8), nil
 	}
-	samples, err := loadFaces(e, c.Faces, []string{"test", "val", "all"}, c.N, 1)
+	samples, err := loadFaces(e, c.Faces, []string{"test", "val", "all"}, c.N, splitFlags{Seed: 1})
 	if err != nil {
 		return nil, err
 	}

@@ -15,14 +15,14 @@ import (
 )
 
 type evalCmd struct {
-	Model   string `help:"Model or checkpoint." placeholder:"F.tflite|F.safetensors" required:""`
-	Data    string `help:"Data set as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:""`
-	Split   string `help:"train, val, test, private or all. By default the published test split, or all images of a set that has none."`
-	Seed    uint64 `help:"Seed of the split into train and val." default:"1"`
-	Limit   int    `help:"At most that many images of each published split."`
-	Engine  string `help:"Engine for a .tflite: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`
-	JSON    bool   `help:"Print JSON." name:"json"`
-	Threads int    `help:"Threads; 0 means one for each CPU."`
+	Model      string `help:"Model or checkpoint." placeholder:"F.tflite|F.safetensors" required:""`
+	Data       string `help:"Data set as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:""`
+	Split      string `help:"train, val, test, private or all. By default the published test split, or all images of a set that has none."`
+	splitFlags `embed:""`
+	Limit      int    `help:"At most that many images of each published split."`
+	Engine     string `help:"Engine for a .tflite: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`
+	JSON       bool   `help:"Print JSON." name:"json"`
+	Threads    int    `help:"Threads; 0 means one for each CPU."`
 }
 
 // evalReport is what --json prints.
@@ -44,7 +44,7 @@ func (c *evalCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	sets, err := loadSets(e, []string{c.Data}, data.Options{Seed: c.Seed, Limit: c.Limit})
+	sets, err := loadSets(e, []string{c.Data}, c.options(c.Limit))
 	if err != nil {
 		return err
 	}

@@ -33,8 +33,8 @@ type quantFlags struct {
 	Eval       []string `help:"Data sets to measure on: their test split. By default those of --calibrate." placeholder:"KIND:DIR"`
 	Measure    int      `help:"Faces of each to measure on; 0 measures nothing, --measure=-1 all." default:"500"`
 	Engine     string   `help:"Engine to measure in: tflite, portable or auto." default:"auto" enum:"auto,tflite,portable"`
-	Seed       uint64   `help:"Seed of the split into train and val." default:"1"`
-	Threads    int      `help:"Threads; 0 means one for each CPU."`
+	splitFlags `embed:""`
+	Threads    int `help:"Threads; 0 means one for each CPU."`
 }
 
 // network is a checkpoint and the network that it is of.
@@ -108,7 +108,7 @@ func (c *quantFlags) calibration(e env) ([]quant.Face, error) {
 // training returns n of the faces that a network may learn from; all when n is
 // below 0.
 func (c *quantFlags) training(e env, spec string, n int) ([]quant.Face, error) {
-	samples, err := loadFaces(e, spec, []string{data.Train, data.All}, n, c.Seed)
+	samples, err := loadFaces(e, spec, []string{data.Train, data.All}, n, c.splitFlags)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func kindsOf(specs []string) []string {
 func (c *quantFlags) samples(e env, splits ...string) ([]report.Sample, error) {
 	var out []report.Sample
 	for _, spec := range c.evalSpecs() {
-		more, err := loadFaces(e, spec, splits, c.Measure, c.Seed)
+		more, err := loadFaces(e, spec, splits, c.Measure, c.splitFlags)
 		if err != nil {
 			return nil, err
 		}
@@ -237,11 +237,11 @@ func (c *quantFlags) tune(e env, n *network, plan *quant.Plan, steps int) (*netw
 
 // loadFaces returns n faces of a spec, evenly from all of the first of the
 // splits that it has; n < 0 means all.
-func loadFaces(e env, spec string, splits []string, n int, seed uint64) ([]report.Sample, error) {
+func loadFaces(e env, spec string, splits []string, n int, by splitFlags) ([]report.Sample, error) {
 	if dir, ok := strings.CutPrefix(spec, "faces:"); ok {
 		return crops(dir, n)
 	}
-	o := data.Options{Seed: seed}
+	o := by.options(0)
 	if n > 0 {
 		o.Limit = max(12*n, 2000) // enough for every split, and quick to read
 	}

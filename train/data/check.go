@@ -30,7 +30,7 @@ type Report struct {
 
 // Check reads a whole data set, unreadable images included.
 func Check(ctx context.Context, spec string, o Options) (*Report, error) {
-	kind, dir, items, err := list(spec)
+	kind, dir, items, err := list(spec, o)
 	if err != nil {
 		return nil, err
 	}

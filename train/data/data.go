@@ -108,7 +108,7 @@ func Kinds() []string { return []string{"fairface", "fer2013", "rafdb", "utkface
 // Load reads a data set named KIND:DIR, prepares its faces and splits it. An
 // image that cannot be read is an error that names it.
 func Load(ctx context.Context, spec string, o Options) (*Set, error) {
-	kind, dir, items, err := list(spec)
+	kind, dir, items, err := list(spec, o)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,10 @@ func Load(ctx context.Context, spec string, o Options) (*Set, error) {
 	return s, nil
 }
 
-func list(spec string) (kind, dir string, items []item, err error) {
+func list(spec string, o Options) (kind, dir string, items []item, err error) {
+	if v := o.Validation; !(v >= 0 && v < 1) {
+		return "", "", nil, fmt.Errorf("data: %g of the training images as validation: want less than 1 and not below 0", v)
+	}
 	kind, dir, err = ParseSpec(spec)
 	if err != nil {
 		return "", "", nil, err

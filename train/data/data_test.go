@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -289,6 +290,33 @@ func TestSplitDependsOnSeedButTestDoesNot(t *testing.T) {
 	}
 	if count[Test] < 8 || count[Test] > 40 || count[Val] < 6 || count[Val] > 36 {
 		t.Errorf("splits %v of 200", count)
+	}
+}
+
+// A smaller part to validate is a part of the larger, so that networks trained
+// with either can be told apart on it; and a part is what it has to be.
+func TestValidationParts(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 200 {
+		putFace(t, uint64(i), 32, dir, fmt.Sprintf("30_0_0_%03d.jpg", i))
+	}
+	large := splitsOf(load(t, "utkface:"+dir, Options{Seed: 1, Validation: 0.4}))
+	n := 0
+	for name, x := range splitsOf(load(t, "utkface:"+dir, Options{Seed: 1, Validation: 0.2})) {
+		if x != Val {
+			continue
+		}
+		if n++; large[name] != Val {
+			t.Errorf("%s is in val by a fifth and %s by two fifths", name, large[name])
+		}
+	}
+	if n < 20 || n > 60 {
+		t.Errorf("%d of about 180 are a fifth", n)
+	}
+	for _, v := range []float64{-0.1, 1, math.NaN()} {
+		if _, err := Load(t.Context(), "utkface:"+dir, Options{Validation: v}); err == nil || !strings.Contains(err.Error(), "validation") {
+			t.Errorf("validation %g: %v", v, err)
+		}
 	}
 }
 
