@@ -103,7 +103,7 @@ model: bin/mien ## quantise CHECKPOINT=F.safetensors into the zoo as ARCH-int8 a
 	$(foreach v,ARCH CHECKPOINT FER2013 UTKFACE,$(call given,$v))
 	@mkdir -p build/model
 	bin/mien quantize --checkpoint $(CHECKPOINT) --calibrate fer2013:$(FER2013) --calibrate utkface:$(UTKFACE) \
-	    --mode int8 --adaround --measure 0 --out build/model/$(ARCH)-int8.tflite
+	    --mode int8 --measure 0 --out build/model/$(ARCH)-int8.tflite
 	bin/mien card build/model/$(ARCH)-int8.tflite --checkpoint $(CHECKPOINT) $(DATA) --out $(ZOO)/$(ARCH)-int8.tflite --reproduce \
 	    $$'mien train $(RECIPE) --data fer2013:DIR --data utkface:DIR --out run\nmake model ARCH=$(ARCH) CHECKPOINT=run/best.safetensors FER2013=DIR UTKFACE=DIR'
 	cp $(CHECKPOINT) $(ZOO)/$(ARCH).safetensors

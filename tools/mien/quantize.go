@@ -25,7 +25,7 @@ type quantizeCmd struct {
 	IO         string `help:"Input and output: int8 or float. By default that of the mode." default:"" enum:",int8,float"`
 	Plan       string `help:"Carry out this plan (JSON or YAML) instead of making one." placeholder:"F.plan.json" type:"existingfile"`
 
-	Calibrator string  `help:"minmax, average, percentile, mse or entropy." default:"percentile" enum:"minmax,average,percentile,mse,entropy"`
+	Calibrator string  `help:"minmax, average, percentile, mse or entropy." default:"mse" enum:"minmax,average,percentile,mse,entropy"`
 	Percentile float64 `help:"Part of the values inside the range, for --calibrator percentile." default:"99.99"`
 
 	FloatLayers []string `help:"Layers to compute in float32 (patterns)." placeholder:"NAME"`
@@ -33,7 +33,7 @@ type quantizeCmd struct {
 	WeightBits  int      `help:"Bits that integer weights use, 2 to 8. Fewer make nothing faster: they show how much a network has to spare." default:"8" placeholder:"N"`
 	Equalise    bool     `help:"Cross-layer equalisation."`
 	Adaround    *bool    `help:"Choose each weight's rounding by what its layer computes. By default for int8 and int16x8." negatable:""`
-	CorrectBias bool     `help:"Take mean errors out through the biases."`
+	CorrectBias *bool    `help:"Take mean errors out through the biases. By default for int8 without --int16-layers." negatable:""`
 	Tune        int      `help:"Before it is quantised, train on for that many steps of 32 faces, with everything rounded as in int8, to answer what the float network does. The new checkpoint goes beside the output, as F.safetensors." placeholder:"STEPS"`
 
 	Report  string   `help:"Write report.md, report.json and plots into this folder." placeholder:"DIR"`
@@ -129,15 +129,20 @@ func (c *quantizeCmd) tuned(e env, n *network, res *quant.Result, card *model.Ca
 	return n, res, err
 }
 
+// or is what a flag says, or else its default.
+func or(flag *bool, otherwise bool) bool {
+	if flag != nil {
+		return *flag
+	}
+	return otherwise
+}
+
 // recipe is what the flags ask for.
 func (c *quantizeCmd) recipe() quant.Recipe {
 	m := quant.Mode(c.Mode)
-	ada := m == quant.Int8 || m == quant.Int16x8
-	if c.Adaround != nil {
-		ada = *c.Adaround
-	}
-	r := quant.Recipe{Mode: m, Float: c.FloatLayers, Int16: c.Int16Layers,
-		Equalise: c.Equalise, AdaRound: ada, CorrectBias: c.CorrectBias, FloatIO: c.IO == "float"}
+	r := quant.Recipe{Mode: m, Float: c.FloatLayers, Int16: c.Int16Layers, Equalise: c.Equalise, FloatIO: c.IO == "float",
+		AdaRound:    or(c.Adaround, m == quant.Int8 || m == quant.Int16x8),
+		CorrectBias: or(c.CorrectBias, m == quant.Int8 && len(c.Int16Layers) == 0)}
 	if c.WeightBits != 8 {
 		r.WeightBits = c.WeightBits
 	}
