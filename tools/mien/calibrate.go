@@ -18,7 +18,7 @@ import (
 type calibrateCmd struct {
 	Model      string   `arg:"" name:"f.tflite" help:"Model whose confidences shall mean what they say."`
 	Data       []string `help:"Data sets as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:""`
-	Split      string   `help:"Split to find the temperatures on; a published test split is measured besides, if there is one." default:"val"`
+	Split      string   `help:"Split to find the temperatures on; the test split is measured besides, where there is one." default:"val"`
 	Out        string   `help:"File to write, with the temperatures in its card. By default nothing is written." placeholder:"F.tflite"`
 	splitFlags `embed:""`
 	Limit      int    `help:"At most that many images of each published split."`
@@ -29,7 +29,7 @@ type calibrateCmd struct {
 
 // calibration is what was found of one head. ECE is the expected calibration
 // error over 15 bins, before and after scaling with the temperature; held-out
-// figures are of the published test split, which the temperature never saw.
+// figures are of the test split, which the temperature never saw.
 type calibration struct {
 	Head        string      `json:"head"`
 	N           int         `json:"n"`
@@ -66,7 +66,7 @@ func (c *calibrateCmd) Run(e env) error {
 			return err
 		}
 		fit = append(fit, some...)
-		if s.Published && c.Split != data.Test && c.Split != data.All {
+		if c.Split != data.Test && c.Split != data.All {
 			if some, _, err := s.Select(data.Test); err == nil {
 				test = append(test, some...)
 			}

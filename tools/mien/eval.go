@@ -17,7 +17,7 @@ import (
 type evalCmd struct {
 	Model      string `help:"Model or checkpoint." placeholder:"F.tflite|F.safetensors" required:""`
 	Data       string `help:"Data set as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:""`
-	Split      string `help:"train, val, test, private or all. By default the published test split, or all images of a set that has none."`
+	Split      string `help:"train, val, test, private or all. By default the test split, or all images of a set that has none."`
 	splitFlags `embed:""`
 	Limit      int    `help:"At most that many images of each published split."`
 	Engine     string `help:"Engine for a .tflite: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`

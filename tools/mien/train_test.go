@@ -119,16 +119,17 @@ func TestTrainResumeEval(t *testing.T) {
 	}
 	best := filepath.Join(out, "best.safetensors")
 	evalOf(t, best, "fer2013:"+fer, "test", map[string]int{"emotion": 9, "gender": 0, "race": 0, "age": 0})
-	evalOf(t, best, "utkface:"+utk, "all", map[string]int{"emotion": 0, "gender": 24, "race": 24, "age": 24})
+	evalOf(t, best, "utkface:"+utk, "all", map[string]int{"emotion": 0, "gender": 24, "race": 24, "age": 24}, "--split", "all")
+	evalOf(t, best, "utkface:"+utk, "test", map[string]int{"emotion": 0, "gender": 1, "race": 1, "age": 1})
 	if text := mustMien(t, "eval", "--model", best, "--data", "fer2013:"+fer); !strings.Contains(text, "emotion: n 9, accuracy") {
 		t.Errorf("eval printed %s", text)
 	}
 }
 
-func evalOf(t *testing.T, model, spec, split string, want map[string]int) {
+func evalOf(t *testing.T, model, spec, split string, want map[string]int, flags ...string) {
 	t.Helper()
 	var r evalReport
-	if err := json.Unmarshal([]byte(mustMien(t, "eval", "--model", model, "--data", spec, "--json")), &r); err != nil {
+	if err := json.Unmarshal([]byte(mustMien(t, append([]string{"eval", "--model", model, "--data", spec, "--json"}, flags...)...)), &r); err != nil {
 		t.Fatal(err)
 	}
 	if r.Split != split {
@@ -162,10 +163,10 @@ func TestEvalModelFile(t *testing.T) {
 	if err := os.WriteFile(path, infertest.Marshal(t, infertest.Network(7, model.Gender, model.Age)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	evalOf(t, path, "utkface:"+utk, "all", map[string]int{"gender": 24, "age": 24})
+	evalOf(t, path, "utkface:"+utk, "all", map[string]int{"gender": 24, "age": 24}, "--split", "all")
 	var a, b evalReport
 	for engine, r := range map[string]*evalReport{"portable": &a, "auto": &b} {
-		out := mustMien(t, "eval", "--model", path, "--data", "utkface:"+utk, "--json", "--engine", engine)
+		out := mustMien(t, "eval", "--model", path, "--data", "utkface:"+utk, "--split", "all", "--json", "--engine", engine)
 		if err := json.Unmarshal([]byte(out), r); err != nil {
 			t.Fatal(err)
 		}

@@ -202,12 +202,12 @@ func limit(items []item, n int) []item {
 }
 
 // Select returns the samples of a split. All selects every image. The empty
-// name selects the test split where the set was published with one, and
-// everything otherwise; the name that it stood for is returned.
+// name selects the test split where the set has one, and everything otherwise;
+// the name that it stood for is returned.
 func (s *Set) Select(split string) ([]Sample, string, error) {
 	if split == "" {
 		split = All
-		if s.Published && s.count(Test) > 0 {
+		if s.count(Test) > 0 {
 			split = Test
 		}
 	}

@@ -288,6 +288,10 @@ func TestSplitDependsOnSeedButTestDoesNot(t *testing.T) {
 	if moved == 0 {
 		t.Error("the seed changes nothing")
 	}
+	// What is measured unless asked otherwise has taught nothing.
+	if some, name, err := load(t, "utkface:"+dir, Options{Seed: 1}).Select(""); err != nil || name != Test || len(some) != count[Test] {
+		t.Errorf("default split %q with %d images, %v", name, len(some), err)
+	}
 	if count[Test] < 8 || count[Test] > 40 || count[Val] < 6 || count[Val] > 36 {
 		t.Errorf("splits %v of 200", count)
 	}
