@@ -80,7 +80,9 @@ type Epoch struct {
 	Dropped    bool                   `json:"lr_dropped,omitempty"` // the learning rate falls after this epoch
 }
 
-// HeadSummary is a head in the log.
+// HeadSummary is a head in the log. In training an answer is right when it is
+// the target's largest, which teachers have a say in, and all that they answer
+// for count.
 type HeadSummary struct {
 	N        int     `json:"n"`
 	Accuracy float64 `json:"accuracy"`
