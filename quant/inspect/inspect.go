@@ -325,12 +325,8 @@ func (info *Info) metadata(b *bytes.Buffer) {
 		if c.Epochs > 0 {
 			fmt.Fprintf(b, "  epochs: %d\n", c.Epochs)
 		}
-		for i, h := range c.Heads {
-			fmt.Fprintf(b, "  head %s: %s", h.Name, strings.Join(h.Labels, ", "))
-			if i < len(c.Temperature) {
-				fmt.Fprintf(b, "; temperature %.3f", c.Temperature[i])
-			}
-			fmt.Fprintln(b)
+		for _, h := range c.Heads {
+			fmt.Fprintf(b, "  head %s: %s\n", h.Name, strings.Join(h.Labels, ", "))
 		}
 		for _, d := range c.Training {
 			fmt.Fprintf(b, "  trained on %s: %d images, %s\n", d.Name, d.Images, d.Terms)
