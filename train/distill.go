@@ -12,7 +12,7 @@ import (
 
 // teachers are trained networks whose answers a run learns beside the labels
 // (Hinton et al. 2015, arXiv 1503.02531, at temperature 1). They see each
-// batch just as the student does.
+// batch just as the student does, and reckon in the recipe's precision.
 type teachers struct {
 	nets  []*nn.Net
 	heads []head
@@ -37,6 +37,10 @@ func newTeachers(o *Options, heads []head, samples int) (*teachers, error) {
 		return nil, errors.New("train: a teacher is named, but the recipe's distill is 0 (--set distill=0.5)")
 	}
 	t := &teachers{heads: heads, share: float32(o.Recipe.Distill)}
+	precision, err := nn.ParsePrecision(o.Recipe.Precision)
+	if err != nil {
+		return nil, err
+	}
 	sum := sha256.New()
 	for _, path := range o.Teachers {
 		b, err := os.ReadFile(path)
@@ -44,7 +48,7 @@ func newTeachers(o *Options, heads []head, samples int) (*teachers, error) {
 			return nil, fmt.Errorf("train: teacher: %w", err)
 		}
 		sum.Write(b)
-		net, err := Open(path, o.Recipe.Batch, o.Threads)
+		net, err := openIn(precision, path, o.Recipe.Batch, o.Threads)
 		if err != nil {
 			return nil, err
 		}

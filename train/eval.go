@@ -15,6 +15,10 @@ import (
 
 // Open makes the network of a checkpoint, with its weights.
 func Open(path string, batch, threads int) (*nn.Net, error) {
+	return openIn(nn.Float32, path, batch, threads)
+}
+
+func openIn(p nn.Precision, path string, batch, threads int) (*nn.Net, error) {
 	f, err := checkpoint.Read(path)
 	if err != nil {
 		return nil, err
@@ -27,7 +31,7 @@ func Open(path string, batch, threads int) (*nn.Net, error) {
 	if err != nil {
 		return nil, fmt.Errorf("train: %s: %w", path, err)
 	}
-	net, err := nn.New(a, batch, max(threads, 1))
+	net, err := nn.NewIn(p, a, batch, max(threads, 1))
 	if err != nil {
 		return nil, err
 	}

@@ -87,6 +87,8 @@ func ByName(name string) (Net, error) {
 		return Paper(), nil
 	case "edge":
 		return Edge(), nil
+	case "wide":
+		return Wide(), nil
 	}
-	return Net{}, fmt.Errorf("arch: no network %q (there are paper and edge)", name)
+	return Net{}, fmt.Errorf("arch: no network %q (there are paper, edge and wide)", name)
 }

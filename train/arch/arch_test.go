@@ -30,7 +30,7 @@ func TestCost(t *testing.T) {
 
 // TestNetworks: names are unique, references go back, a head follows a vector.
 func TestNetworks(t *testing.T) {
-	for _, name := range []string{"paper", "edge"} {
+	for _, name := range []string{"paper", "edge", "wide"} {
 		n, err := ByName(name)
 		if err != nil {
 			t.Fatal(err)
@@ -51,7 +51,7 @@ func TestNetworks(t *testing.T) {
 			t.Errorf("%s is called %q and has %d heads", name, n.Name, len(n.Heads))
 		}
 	}
-	if _, err := ByName("resnet"); err == nil || !strings.Contains(err.Error(), "paper and edge") {
+	if _, err := ByName("resnet"); err == nil || !strings.Contains(err.Error(), "paper, edge and wide") {
 		t.Errorf("an unknown name: %v", err)
 	}
 }

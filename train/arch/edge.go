@@ -10,12 +10,19 @@ import (
 // the paper's multiply-adds and a quarter of its parameters, from operations
 // that an Edge TPU maps (convolution, ReLU, addition, mean, dense). Batch
 // norm comes straight after each convolution, so that it folds into it.
-func Edge() Net {
-	n := Net{Name: "edge", Heads: model.Heads()}
-	n.conv("stem", 32, 5, 2)
+func Edge() Net { return residualNet("edge", 32) }
+
+// Wide is Edge of twice the width, and four times the work: a teacher for it.
+func Wide() Net { return residualNet("wide", 64) }
+
+// residualNet has width channels at half the picture's size, twice that at a
+// quarter and four times at an eighth.
+func residualNet(name string, width int) Net {
+	n := Net{Name: name, Heads: model.Heads()}
+	n.conv("stem", width, 5, 2)
 	n.relu("stem")
-	n.residual("block1", 32)
-	for k, s := range []struct{ out, blocks int }{{64, 2}, {128, 1}} {
+	n.residual("block1", width)
+	for k, s := range []struct{ out, blocks int }{{2 * width, 2}, {4 * width, 1}} {
 		name := fmt.Sprintf("down%d", k+1)
 		n.conv(name, s.out, 3, 2)
 		n.relu(name)

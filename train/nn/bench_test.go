@@ -10,7 +10,7 @@ import (
 // BenchmarkStep is one training step at batch 32 on two threads: forward,
 // backward, Adam.
 func BenchmarkStep(b *testing.B) {
-	for _, name := range []string{"paper", "edge"} {
+	for _, name := range []string{"paper", "edge", "wide"} {
 		for p := range precisions {
 			b.Run(name+"/"+Precision(p).String(), func(b *testing.B) { benchmarkStep(b, Precision(p), name) })
 		}
