@@ -24,8 +24,10 @@ type Recipe struct {
 	About string `yaml:"about"`
 	Arch  string `yaml:"arch"` // of train/arch
 
-	Losses  Losses `yaml:"losses"`  // weight of each head's loss
-	Monitor string `yaml:"monitor"` // head whose validation accuracy chooses the best epoch
+	Losses Losses `yaml:"losses"` // weight of each head's loss
+	// Monitor is the head whose validation accuracy chooses the best epoch, or
+	// all: the mean of those with a loss.
+	Monitor string `yaml:"monitor"`
 
 	// Precision is float32, or bfloat16: convolutions then multiply values
 	// rounded to bfloat16, forward and backward, and sum in float32; weights,
@@ -222,6 +224,28 @@ func (r Recipe) scaleDropout(n arch.Net) arch.Net {
 	return n
 }
 
+// MonitorAll is the Monitor that is every head with a loss.
+const MonitorAll = "all"
+
+// monitors tells whether a head has a say in which epoch is best.
+func (r Recipe) monitors(head string) bool {
+	return head == r.Monitor || r.Monitor == MonitorAll && r.Losses.Of(head) > 0
+}
+
+// Accuracy is what chooses the best epoch: the monitored head's validation
+// accuracy, or the mean of several.
+func (r Recipe) Accuracy(e *Epoch) float64 {
+	var sum float64
+	n := 0
+	for _, h := range model.Heads() {
+		if v, ok := e.Val[h.Name]; ok && r.monitors(h.Name) {
+			sum += v.Accuracy
+			n++
+		}
+	}
+	return sum / float64(max(n, 1))
+}
+
 func (r Recipe) check() error {
 	within := func(key string, v, lo, hi float64) error {
 		if !(v >= lo && v <= hi) {
@@ -233,8 +257,8 @@ func (r Recipe) check() error {
 	if !slices.Contains(kinds, r.Schedule.Kind) {
 		return fmt.Errorf("schedule.kind %q is none of %s", r.Schedule.Kind, strings.Join(kinds, ", "))
 	}
-	if _, err := model.HeadByName(r.Monitor); err != nil {
-		return fmt.Errorf("monitor: %w", err)
+	if _, err := model.HeadByName(r.Monitor); err != nil && r.Monitor != MonitorAll {
+		return fmt.Errorf("monitor: %w, or all", err)
 	}
 	if _, err := nn.ParsePrecision(r.Precision); err != nil {
 		return fmt.Errorf("precision: %w", err)

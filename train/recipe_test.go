@@ -76,6 +76,19 @@ func TestSet(t *testing.T) {
 	}
 }
 
+// TestAccuracy: all is the mean of the heads with a loss and a labelled image.
+func TestAccuracy(t *testing.T) {
+	e := Epoch{Val: map[string]HeadSummary{"emotion": {N: 9, Accuracy: 0.5}, "gender": {N: 9, Accuracy: 0.75}, "race": {N: 9, Accuracy: 1}}}
+	r := Recipe{Monitor: "emotion", Losses: Losses{Emotion: 1, Gender: 0.1, Age: 2}}
+	if got := r.Accuracy(&e); got != 0.5 {
+		t.Errorf("of emotion %g, want 0.5", got)
+	}
+	r.Monitor = MonitorAll
+	if got := r.Accuracy(&e); got != 0.625 {
+		t.Errorf("of all %g, want 0.625: race has no loss, age no image", got)
+	}
+}
+
 func TestRecipeErrors(t *testing.T) {
 	for text, words := range map[string][]string{
 		"lr: 1e-3\nlearning_rate: 1\n": {"[2:1]", "learning_rate"},
@@ -85,7 +98,7 @@ func TestRecipeErrors(t *testing.T) {
 		"lr: -1\n":                     {"lr is -1"},
 		"lr: .nan\n":                   {"lr is NaN"},
 		"schedule: {kind: steps}\n":    {`"steps"`, "cosine"},
-		"monitor: mood\n":              {`"mood"`},
+		"monitor: mood\n":              {`"mood"`, "all"},
 		"precision: half\n":            {`"half"`, "bfloat16"},
 		"validation: 1\n":              {"validation is 1"},
 		"losses: {emotion: 0, age: 0, race: 0, gender: 0}\n": {"losses"},

@@ -24,6 +24,7 @@ type state struct {
 	Images    string  `json:"images"`   // fingerprint of the samples and their splits
 	Teachers  string  `json:"teachers"` // fingerprint of their files
 	Precision string  `json:"precision"`
+	Monitor   string  `json:"monitor"`
 	From      string  `json:"from,omitempty"` // checkpoint of the first weights
 	Epoch     int     `json:"epoch"`          // epochs done
 	At        int     `json:"at"`             // images done in the current one
@@ -171,6 +172,9 @@ func (r *run) restore(f *checkpoint.File) error {
 	}
 	if had := cmp.Or(r.state.Precision, nn.Float32.String()); had != r.recipe.Precision {
 		return fmt.Errorf("the run began with precision %s, the recipe says %s (--set precision=%s goes on as it began)", had, r.recipe.Precision, had)
+	}
+	if had := r.state.Monitor; had != r.recipe.Monitor {
+		return fmt.Errorf("the run's best epoch is by %s, the recipe's by %s (--set monitor=%s goes on as it began)", had, r.recipe.Monitor, had)
 	}
 	if r.recipe.EMA > 0 {
 		r.ema = make([][]float32, len(r.net.Params()))

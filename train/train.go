@@ -93,7 +93,7 @@ type HeadSummary struct {
 type Result struct {
 	Epochs    int
 	BestEpoch int
-	Best      float64 // validation accuracy of the monitored head
+	Best      float64 // validation accuracy, by Recipe.Accuracy
 	Reason    string  // why it ended
 	From      string  // checkpoint that the first weights are of; "" for fresh ones
 	Log       []Epoch
@@ -125,7 +125,6 @@ type run struct {
 	adam     nn.Adam
 	heads    []head
 	weights  []float64 // of the losses
-	monitor  int       // index in heads
 	batches  *ahead
 	teachers *teachers
 	train    []data.Sample
@@ -187,15 +186,13 @@ func (r *run) network() error {
 		return err
 	}
 	r.adam = nn.Adam{LR: r.recipe.LR, WeightDecay: r.recipe.WeightDecay}
-	r.monitor = -1
-	for i, h := range net.Heads {
+	monitored := false
+	for _, h := range net.Heads {
 		r.heads = append(r.heads, head{h, headIndex(h.Name)})
 		r.weights = append(r.weights, r.recipe.Losses.Of(h.Name))
-		if h.Name == r.recipe.Monitor {
-			r.monitor = i
-		}
+		monitored = monitored || r.recipe.monitors(h.Name)
 	}
-	if r.monitor < 0 {
+	if !monitored {
 		return fmt.Errorf("train: network %s has no head %s to monitor", net.Name, r.recipe.Monitor)
 	}
 	return nil
@@ -228,9 +225,11 @@ func (r *run) images() error {
 		return fmt.Errorf("train: %d images to learn from, of heads whose loss weight is not 0", len(r.train))
 	}
 	n := 0
-	for i := range r.val {
-		if r.val[i].Labels[r.heads[r.monitor].at] >= 0 {
-			n++
+	for _, h := range r.heads {
+		for i := range r.val {
+			if r.recipe.monitors(h.Name) && r.val[i].Labels[h.at] >= 0 {
+				n++
+			}
 		}
 	}
 	if n == 0 {
@@ -271,7 +270,7 @@ func (r *run) begin() error {
 		}
 	}
 	r.state = state{Images: r.fingerprint(), Teachers: r.teachers.hash,
-		Precision: r.recipe.Precision, From: r.o.From, Scale: 1, Best: -1, Sums: make([]sums, len(r.heads))}
+		Precision: r.recipe.Precision, Monitor: r.recipe.Monitor, From: r.o.From, Scale: 1, Best: -1, Sums: make([]sums, len(r.heads))}
 	if r.recipe.EMA > 0 {
 		for _, p := range r.net.Params() {
 			r.ema = append(r.ema, append([]float32(nil), p.Value...))
@@ -460,7 +459,7 @@ func (r *run) finish(ctx context.Context, e Epoch) error {
 	}
 	r.state.Epoch, r.state.At, r.state.Steps, r.state.Loss = e.Epoch, 0, 0, 0
 	clear(r.state.Sums)
-	r.judge(&e, m.Heads[r.recipe.Monitor].Accuracy)
+	r.judge(&e, r.recipe.Accuracy(&e))
 	if e.Best {
 		if err := r.saveBest(m); err != nil {
 			return err

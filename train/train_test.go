@@ -370,6 +370,10 @@ func TestRefusals(t *testing.T) {
 		x.Out = t.TempDir()
 		x.Recipe.Monitor = "age"
 	}, "age", "monitors")
+	refuse("another head to monitor", func(x *Options) {
+		x.Resume = true
+		x.Recipe.Monitor = MonitorAll
+	}, "by emotion", "monitor=emotion")
 	refuse("no images to learn from", func(x *Options) {
 		x.Out = t.TempDir()
 		x.Recipe.Losses = Losses{Age: 1}

@@ -53,7 +53,7 @@ func (c *trainCmd) Run(e env) error {
 	if err = errors.Join(err, show.err); err != nil {
 		return freeSpace(err, c.Out)
 	}
-	fmt.Fprintf(e.stdout, "ended: %s; best validation %s accuracy %.4f in epoch %d\n", res.Reason, recipe.Monitor, res.Best, res.BestEpoch)
+	fmt.Fprintf(e.stdout, "ended: %s; best validation accuracy (%s) %.4f in epoch %d\n", res.Reason, recipe.Monitor, res.Best, res.BestEpoch)
 	fmt.Fprintf(e.stdout, "best weights: %s\n", filepath.Join(c.Out, train.BestFile))
 	return c.report(e, recipe, sets, res)
 }

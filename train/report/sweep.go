@@ -28,7 +28,7 @@ func Sweep(dir string, s *sweep.Sweep) error {
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# Sweep of %s\n\nValidation accuracy of %s, one trial in %d kept after each round of %v epochs.\n\n![accuracy by epoch](%s)\n\n",
-		s.Plan.Recipe, s.Head(), s.Plan.Keep, s.Plan.Rounds(), SweepPlot)
+		s.Plan.Recipe, s.Monitor(), s.Plan.Keep, s.Plan.Rounds(), SweepPlot)
 	SweepRows(&b, s)
 	return write(dir, SweepTable, func(w io.Writer) error {
 		_, err := w.Write(b.Bytes())
@@ -51,7 +51,7 @@ func SweepRows(w io.Writer, s *sweep.Sweep) {
 // sweepCurves draws a line for each trial; the legend has the ten best.
 func sweepCurves(w io.Writer, s *sweep.Sweep) error {
 	p := plot.New()
-	p.Title.Text = "validation accuracy of " + s.Head()
+	p.Title.Text = "validation accuracy of " + s.Monitor()
 	p.X.Label.Text, p.Y.Label.Text = "epoch", "accuracy"
 	p.Add(plotter.NewGrid())
 	for i, t := range s.Ranked() {

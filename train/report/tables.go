@@ -26,7 +26,7 @@ func (r *Run) markdown(w io.Writer) {
 	if r.Recipe.About != "" {
 		fmt.Fprintf(w, "%s ", r.Recipe.About)
 	}
-	fmt.Fprintf(w, "Seed %d, %d epochs, the best is epoch %d by validation accuracy of %s. ", r.Recipe.Seed, len(r.Log), r.BestEpoch, r.Recipe.Monitor)
+	fmt.Fprintf(w, "Seed %d, %d epochs, the best is epoch %d by validation accuracy (%s). ", r.Recipe.Seed, len(r.Log), r.BestEpoch, r.Recipe.Monitor)
 	fmt.Fprintf(w, "`val` chose the learning rate and the best epoch; nothing was chosen by `test`.\n\n")
 	if len(r.Log) > 0 {
 		fmt.Fprintf(w, "![accuracy and loss of every head](%s)\n\n", CurvesFile)

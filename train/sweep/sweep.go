@@ -23,7 +23,7 @@ const StateFile = "sweep.json"
 type Trial struct {
 	Dir    string    `json:"dir"` // within the sweep's folder
 	Set    []string  `json:"set"`
-	Curve  []float64 `json:"curve"`            // validation accuracy of the monitored head, by epoch
+	Curve  []float64 `json:"curve"`            // validation accuracy of what is monitored, by epoch
 	Ended  bool      `json:"ended,omitempty"`  // by its own recipe
 	Failed string    `json:"failed,omitempty"` // why it failed, for instance a loss that is no number
 }
@@ -64,7 +64,7 @@ type Sweep struct {
 	Plan   Plan     `json:"plan"`
 	Trials []*Trial `json:"trials"`
 	dir    string
-	head   string
+	base   train.Recipe
 }
 
 // Open begins a sweep in dir, or takes up the one that is there.
@@ -76,7 +76,7 @@ func Open(dir string, p Plan) (*Sweep, error) {
 	if p.First < 1 || p.Keep < 2 || p.Epochs < p.First {
 		return nil, fmt.Errorf("sweep: %d epochs in the first round of %d, one in %d kept: want at least 1, no more than all, and 2", p.First, p.Epochs, p.Keep)
 	}
-	s := &Sweep{Plan: p, dir: dir, head: base.Monitor}
+	s := &Sweep{Plan: p, dir: dir, base: base}
 	path := filepath.Join(dir, StateFile)
 	b, err := os.ReadFile(path)
 	if err == nil {
@@ -180,7 +180,7 @@ func (s *Sweep) trial(ctx context.Context, run Runner, t *Trial, epochs int) err
 	}
 	t.Curve = nil
 	for _, e := range log {
-		t.Curve = append(t.Curve, e.Val[s.head].Accuracy)
+		t.Curve = append(t.Curve, s.base.Accuracy(&e))
 	}
 	t.Ended = len(t.Curve) < epochs // its own recipe stopped it
 	return s.save()
@@ -229,5 +229,5 @@ func (s *Sweep) Ranked() []*Trial {
 	return out
 }
 
-// Head is the head whose validation accuracy ranks the trials.
-func (s *Sweep) Head() string { return s.head }
+// Monitor is the head whose validation accuracy ranks the trials, or all.
+func (s *Sweep) Monitor() string { return s.base.Monitor }
