@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -230,6 +231,13 @@ func listen(t testing.TB, b *broker) *ears {
 	e.cm = cm
 	e.await("ears are open", func([]heard) bool { return e.ups > 0 })
 	return e
+}
+
+// all returns what has been heard so far.
+func (e *ears) all() []heard {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.heard)
 }
 
 // await waits until what has been heard satisfies f.

@@ -92,7 +92,7 @@ func TestNothingIsLostAndOrderHolds(t *testing.T) {
 	stop()
 
 	want, twice := 0, 0
-	for _, h := range e.heard {
+	for _, h := range e.all() {
 		var got int
 		switch {
 		case h.topic == o.prefix()+"/transition":
