@@ -173,6 +173,8 @@ func (r *run) restore(f *checkpoint.File) error {
 	if had := cmp.Or(r.state.Precision, nn.Float32.String()); had != r.recipe.Precision {
 		return fmt.Errorf("the run began with precision %s, the recipe says %s (--set precision=%s goes on as it began)", had, r.recipe.Precision, had)
 	}
+	// Runs begun before this was kept are taken at the recipe's word.
+	r.state.Monitor = cmp.Or(r.state.Monitor, r.recipe.Monitor)
 	if had := r.state.Monitor; had != r.recipe.Monitor {
 		return fmt.Errorf("the run's best epoch is by %s, the recipe's by %s (--set monitor=%s goes on as it began)", had, r.recipe.Monitor, had)
 	}

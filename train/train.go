@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"mien/runtime/atomicfile"
@@ -193,7 +194,7 @@ func (r *run) network() error {
 		monitored = monitored || r.recipe.monitors(h.Name)
 	}
 	if !monitored {
-		return fmt.Errorf("train: network %s has no head %s to monitor", net.Name, r.recipe.Monitor)
+		return fmt.Errorf("train: network %s has no head to monitor (the recipe says %s)", net.Name, r.recipe.Monitor)
 	}
 	return nil
 }
@@ -224,16 +225,8 @@ func (r *run) images() error {
 	if len(r.train) < 2 {
 		return fmt.Errorf("train: %d images to learn from, of heads whose loss weight is not 0", len(r.train))
 	}
-	n := 0
-	for _, h := range r.heads {
-		for i := range r.val {
-			if r.recipe.monitors(h.Name) && r.val[i].Labels[h.at] >= 0 {
-				n++
-			}
-		}
-	}
-	if n == 0 {
-		return fmt.Errorf("train: no validation image has a label of %s, which the recipe monitors (add a data set that has, or --set monitor=HEAD)", r.recipe.Monitor)
+	if !slices.ContainsFunc(r.val, r.judges) {
+		return fmt.Errorf("train: no validation image has a label of what the recipe monitors, %s (add a data set that has, or --set monitor=HEAD)", r.recipe.Monitor)
 	}
 	r.batches = newAhead(r.recipe, r.heads, r.train)
 	r.perEpoch = len(r.train)
@@ -242,6 +235,11 @@ func (r *run) images() error {
 	}
 	r.x = make([]float32, r.recipe.Batch*data.Pixels)
 	return nil
+}
+
+// judges tells whether an image has a say in which epoch is best.
+func (r *run) judges(x data.Sample) bool {
+	return slices.ContainsFunc(r.heads, func(h head) bool { return r.recipe.monitors(h.Name) && x.Labels[h.at] >= 0 })
 }
 
 func (r *run) teaches(x *data.Sample) bool {

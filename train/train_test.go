@@ -380,6 +380,34 @@ func TestRefusals(t *testing.T) {
 	}, "0 images to learn from")
 }
 
+// TestResumeOlder: a run begun before its state named what it monitors goes on.
+func TestResumeOlder(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 20)
+	o := testOptions(t, faces, "epochs=2")
+	o.StopAfter = 1
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(o.Out, LastFile)
+	f, err := checkpoint.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := strings.Replace(f.Meta[metaState], `"monitor":"emotion",`, "", 1)
+	if older == f.Meta[metaState] {
+		t.Fatalf("the state does not name what it monitors: %s", older)
+	}
+	f.Meta[metaState] = older
+	if err := checkpoint.Write(path, f); err != nil {
+		t.Fatal(err)
+	}
+	o.Resume, o.StopAfter = true, 0
+	if r, err := Run(context.Background(), o); err != nil || r.Epochs != 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // From takes weights only: the paper's fine-tuning starts so.
 func TestFrom(t *testing.T) {
 	faces := t.TempDir()
