@@ -21,6 +21,10 @@ type Board struct {
 
 	Match Match `json:"match"`
 
+	// Layout says what the header is like: RaspberryPi or Coral, or "" where
+	// there is none of 40 pins.
+	Layout string `json:"layout,omitempty"`
+
 	// Header holds the pins of the header that are free for signals: those
 	// with a bus or a fixed function are left out.
 	Header []Pin `json:"header,omitempty"`
@@ -42,6 +46,13 @@ type Board struct {
 	// its key.
 	Sources map[string]string `json:"sources"`
 }
+
+// The layouts of a header. Coral has 40 pins too, with power and ground where
+// the Raspberry Pi has them, but other lines.
+const (
+	RaspberryPi = "raspberry-pi"
+	Coral       = "coral"
+)
 
 // Match says how a board is recognised. All that is given must hold.
 type Match struct {

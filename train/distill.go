@@ -37,10 +37,6 @@ func newTeachers(o *Options, heads []head, samples int) (*teachers, error) {
 		return nil, errors.New("train: a teacher is named, but the recipe's distill is 0 (--set distill=0.5)")
 	}
 	t := &teachers{heads: heads, share: float32(o.Recipe.Distill)}
-	precision, err := nn.ParsePrecision(o.Recipe.Precision)
-	if err != nil {
-		return nil, err
-	}
 	sum := sha256.New()
 	for _, path := range o.Teachers {
 		b, err := os.ReadFile(path)
@@ -48,7 +44,7 @@ func newTeachers(o *Options, heads []head, samples int) (*teachers, error) {
 			return nil, fmt.Errorf("train: teacher: %w", err)
 		}
 		sum.Write(b)
-		net, err := openIn(precision, path, o.Recipe.Batch, o.Threads)
+		net, err := openIn(o.Recipe.Precision, path, o.Recipe.Batch, o.Threads)
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ import (
 func TestPaperRecipes(t *testing.T) {
 	want := Recipe{
 		Arch: "paper", Losses: Losses{Emotion: 2, Gender: 0.1, Race: 1.5, Age: 4}, Monitor: "emotion",
-		Precision: "float32", Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
+		Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
 		Schedule: Schedule{Kind: "plateau", Factor: 0.2, Patience: 5, MinLR: 1e-6},
 	}
 	for _, name := range []string{"paper", "paper-single", "paper-finetune"} {

@@ -21,19 +21,19 @@ import (
 // state is the place in a run. Together with the weights, Adam's moments and
 // the averaged weights it is all that a run remembers.
 type state struct {
-	Images    string  `json:"images"`   // fingerprint of the samples and their splits
-	Teachers  string  `json:"teachers"` // fingerprint of their files
-	Precision string  `json:"precision"`
-	Monitor   string  `json:"monitor"`
-	From      string  `json:"from,omitempty"` // checkpoint of the first weights
-	Epoch     int     `json:"epoch"`          // epochs done
-	At        int     `json:"at"`             // images done in the current one
-	Step      uint64  `json:"step"`           // steps done in all
-	Scale     float64 `json:"scale"`          // of the learning rate, by plateaus
-	Wait      int     `json:"wait"`           // epochs without improvement
-	Best      float64 `json:"best"`
-	BestEpoch int     `json:"best_epoch"`
-	Stopped   bool    `json:"stopped"`
+	Images    string       `json:"images"`   // fingerprint of the samples and their splits
+	Teachers  string       `json:"teachers"` // fingerprint of their files
+	Precision nn.Precision `json:"precision"`
+	Monitor   string       `json:"monitor"`
+	From      string       `json:"from,omitempty"` // checkpoint of the first weights
+	Epoch     int          `json:"epoch"`          // epochs done
+	At        int          `json:"at"`             // images done in the current one
+	Step      uint64       `json:"step"`           // steps done in all
+	Scale     float64      `json:"scale"`          // of the learning rate, by plateaus
+	Wait      int          `json:"wait"`           // epochs without improvement
+	Best      float64      `json:"best"`
+	BestEpoch int          `json:"best_epoch"`
+	Stopped   bool         `json:"stopped"`
 
 	// Sums over the current epoch.
 	Steps int     `json:"steps"`
@@ -170,7 +170,7 @@ func (r *run) restore(f *checkpoint.File) error {
 	if r.state.Teachers != r.teachers.hash {
 		return errors.New("the run began with other teachers (give the same --teacher files)")
 	}
-	if had := cmp.Or(r.state.Precision, nn.Float32.String()); had != r.recipe.Precision {
+	if had := r.state.Precision; had != r.recipe.Precision {
 		return fmt.Errorf("the run began with precision %s, the recipe says %s (--set precision=%s goes on as it began)", had, r.recipe.Precision, had)
 	}
 	// Runs begun before this was kept are taken at the recipe's word.

@@ -172,18 +172,14 @@ func newRun(o Options) (*run, error) {
 }
 
 func (r *run) network() error {
+	var err error
 	net := r.recipe.scaleDropout(r.o.Net)
 	if net.Name == "" {
-		var err error
 		if net, err = r.recipe.Net(); err != nil {
 			return err
 		}
 	}
-	precision, err := nn.ParsePrecision(r.recipe.Precision)
-	if err != nil {
-		return fmt.Errorf("train: recipe %s: %w", r.recipe.Name, err)
-	}
-	if r.net, err = nn.NewIn(precision, net, r.recipe.Batch, r.o.Threads); err != nil {
+	if r.net, err = nn.NewIn(r.recipe.Precision, net, r.recipe.Batch, r.o.Threads); err != nil {
 		return err
 	}
 	r.adam = nn.Adam{LR: r.recipe.LR, WeightDecay: r.recipe.WeightDecay}

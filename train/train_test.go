@@ -331,7 +331,7 @@ func TestRefusals(t *testing.T) {
 		x.Sets = []*data.Set{{Samples: x.Sets[0].Samples[1:]}}
 	}, "other images", LastFile)
 	refuse("another precision", func(x *Options) {
-		x.Resume, x.Recipe.Precision = true, "bfloat16"
+		x.Resume, x.Recipe.Precision = true, nn.Bfloat16
 	}, "began with precision float32", "--set precision=float32", LastFile)
 	refuse("another network", func(x *Options) {
 		x.Resume = true

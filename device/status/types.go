@@ -95,8 +95,6 @@ func fill[T any](s *[]T) {
 // layout names the 40 pins of the Raspberry Pi's header as its kernel names
 // the lines
 // (https://www.raspberrypi.com/documentation/computers/raspberry-pi.html#gpio).
-// Coral's boards have power and ground in the same places
-// (https://coral.ai/docs/dev-board/gpio, https://coral.ai/docs/dev-board-mini/gpio).
 var layout = [40]string{"3V3", "5V", "GPIO2", "5V", "GPIO3", "GND", "GPIO4", "GPIO14", "GND", "GPIO15",
 	"GPIO17", "GPIO18", "GPIO27", "GND", "GPIO22", "GPIO23", "3V3", "GPIO24", "GPIO10", "GND",
 	"GPIO9", "GPIO25", "GPIO11", "GPIO8", "GND", "GPIO7", "ID_SDA", "ID_SCL", "GPIO5", "GND",
@@ -105,15 +103,13 @@ var layout = [40]string{"3V3", "5V", "GPIO2", "5V", "GPIO3", "GND", "GPIO4", "GP
 // HeaderOf returns the 40 pins of a board, or none for a machine without such
 // a header.
 func HeaderOf(b boards.Board) []Pin {
-	if n := len(b.Header); n == 0 || b.Header[n-1].Number <= 20 {
+	if b.Layout == "" {
 		return nil
 	}
 	named := map[int]string{}
 	for _, p := range b.Header {
 		named[p.Number] = p.Name()
 	}
-	first := b.Header[0]
-	pi := first.Line == layout[first.Number-1]
 	pins := make([]Pin, len(layout))
 	for i, name := range layout {
 		p := Pin{i + 1, name, "gpio"}
@@ -127,7 +123,7 @@ func HeaderOf(b boards.Board) []Pin {
 		default:
 			if own, ok := named[p.Number]; ok {
 				p.Name = own
-			} else if !pi {
+			} else if b.Layout != boards.RaspberryPi {
 				p.Name, p.Kind = "", "other"
 			}
 		}

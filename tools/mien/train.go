@@ -13,7 +13,6 @@ import (
 	"mien/runtime/model"
 	"mien/train"
 	"mien/train/data"
-	"mien/train/nn"
 	"mien/train/report"
 )
 
@@ -41,7 +40,7 @@ func (c *trainCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	if p, err := nn.ParsePrecision(recipe.Precision); err == nil && !p.Fast() {
+	if p := recipe.Precision; !p.Fast() {
 		fmt.Fprintf(e.stderr, "warning: precision %s is slower than float32 here: it is for x86-64 processors with AMX under Linux\n", p)
 	}
 	show := &trainView{e: e, out: c.Out}

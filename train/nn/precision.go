@@ -22,14 +22,18 @@ var precisions = [...]string{Float32: "float32", Bfloat16: "bfloat16"}
 
 func (p Precision) String() string { return precisions[p] }
 
-// ParsePrecision reads a precision's name.
-func ParsePrecision(name string) (Precision, error) {
-	for p, n := range precisions {
-		if n == name {
-			return Precision(p), nil
+// MarshalText returns the precision's name.
+func (p Precision) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads a precision's name.
+func (p *Precision) UnmarshalText(name []byte) error {
+	for k, n := range precisions {
+		if n == string(name) {
+			*p = Precision(k)
+			return nil
 		}
 	}
-	return 0, fmt.Errorf("%q is neither float32 nor bfloat16", name)
+	return fmt.Errorf("precision %q is neither float32 nor bfloat16", name)
 }
 
 // Fast reports whether this machine computes in a precision as fast as it
