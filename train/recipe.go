@@ -159,7 +159,7 @@ func ParseRecipe(name string, b []byte, set []string) (Recipe, error) {
 func paperRecipe() Recipe {
 	return Recipe{
 		Name: "paper", Arch: "paper", Losses: Losses{Emotion: 2, Gender: 0.1, Race: 1.5, Age: 4}, Monitor: "emotion",
-		Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
+		Precision: nn.Float32, Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
 		Schedule: Schedule{Kind: "plateau", Factor: 0.2, Patience: 5, MinLR: 1e-6},
 	}
 }

@@ -11,13 +11,14 @@ import (
 
 	"mien/runtime/model"
 	"mien/train/data"
+	"mien/train/nn"
 )
 
 // The three recipes are exactly the paper's (section 4 of arXiv 2110.15028).
 func TestPaperRecipes(t *testing.T) {
 	want := Recipe{
 		Arch: "paper", Losses: Losses{Emotion: 2, Gender: 0.1, Race: 1.5, Age: 4}, Monitor: "emotion",
-		Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
+		Precision: nn.Float32, Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
 		Schedule: Schedule{Kind: "plateau", Factor: 0.2, Patience: 5, MinLR: 1e-6},
 	}
 	for _, name := range []string{"paper", "paper-single", "paper-finetune"} {
