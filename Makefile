@@ -98,14 +98,17 @@ given = $(if $($(1)),,$(error $@: give $(1)=))
 # Where the runs of the recipe need more than its name, RECIPE says it.
 RECIPE ?= --recipe $(ARCH)
 
+# And QUANTIZE, where mien recipes finds others nearer to float than the defaults.
+QUANTIZE ?=
+
 .PHONY: model
 model: bin/mien ## quantise CHECKPOINT=F.safetensors into the zoo as ARCH-int8 and fill its card, on FER2013=DIR UTKFACE=DIR
 	$(foreach v,ARCH CHECKPOINT FER2013 UTKFACE,$(call given,$v))
 	@mkdir -p build/model
 	bin/mien quantize --checkpoint $(CHECKPOINT) --calibrate fer2013:$(FER2013) --calibrate utkface:$(UTKFACE) \
-	    --mode int8 --measure 0 --out build/model/$(ARCH)-int8.tflite
+	    --mode int8 $(QUANTIZE) --measure 0 --out build/model/$(ARCH)-int8.tflite
 	bin/mien card build/model/$(ARCH)-int8.tflite --checkpoint $(CHECKPOINT) $(DATA) --out $(ZOO)/$(ARCH)-int8.tflite --reproduce \
-	    $$'mien train $(RECIPE) --data fer2013:DIR --data utkface:DIR --out run\nmake model ARCH=$(ARCH) CHECKPOINT=run/best.safetensors FER2013=DIR UTKFACE=DIR'
+	    $$'mien train $(RECIPE) --data fer2013:DIR --data utkface:DIR --out run\nmake model ARCH=$(ARCH) CHECKPOINT=run/best.safetensors FER2013=DIR UTKFACE=DIR$(if $(QUANTIZE), QUANTIZE="$(QUANTIZE)")'
 	cp $(CHECKPOINT) $(ZOO)/$(ARCH).safetensors
 	go test ./runtime/zoo -run Answers -update
 
