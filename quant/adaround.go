@@ -8,7 +8,7 @@ import (
 
 	"gonum.org/v1/gonum/blas/blas32"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/portable"
 )
 

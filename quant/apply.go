@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // Apply returns the float graph g as the plan says. The same graph and plan

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/portable"
 )
 

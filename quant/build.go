@@ -3,7 +3,7 @@ package quant
 import (
 	"context"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // Result is everything that came out of Build.

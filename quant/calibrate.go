@@ -9,7 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/model"
 	"mien/runtime/portable"
 )

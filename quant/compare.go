@@ -8,7 +8,7 @@ import (
 	"math"
 	"sync"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/portable"
 )
 

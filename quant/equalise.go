@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // Equalised records one cross-layer equalisation: channel c of what layer From

@@ -10,7 +10,7 @@ import (
 	"io"
 	"math"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // affineOf returns the scale and zero point with which integers of a type

@@ -10,7 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // Plan says what becomes of every layer and tensor of a float graph. It names

@@ -5,8 +5,8 @@ import (
 	"context"
 	"testing"
 
-	"mien/quant/graph"
-	"mien/quant/tflite"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 )
@@ -33,7 +33,7 @@ func build(t *testing.T, g *graph.Graph, r Recipe) *Result {
 
 func marshal(t *testing.T, g *graph.Graph) []byte {
 	t.Helper()
-	b, err := tflite.Marshal(g)
+	b, err := flatfile.Marshal(g)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/model"
 	"mien/runtime/portable"
 	"mien/runtime/tflite"

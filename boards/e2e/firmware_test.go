@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 )

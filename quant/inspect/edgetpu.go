@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // Mapping says what the Edge TPU compiler would do with an operator.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/model"
 )
 

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"mien/quant/graph"
-	"mien/quant/tflite"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 )
@@ -100,7 +100,7 @@ func TestOthersFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := tflite.Unmarshal(b)
+	g, err := flatfile.Unmarshal(b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"sync"
 
 	"mien/quant"
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/infer"
 	"mien/runtime/model"
 )

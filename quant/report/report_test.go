@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"mien/quant"
-	"mien/quant/tflite"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
@@ -32,11 +32,11 @@ func compare(t *testing.T, r quant.Recipe, labels func(i int) []int8) *Report {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := tflite.Marshal(res.Graph)
+	file, err := flatfile.Marshal(res.Graph)
 	if err != nil {
 		t.Fatal(err)
 	}
-	float, err := tflite.Marshal(g)
+	float, err := flatfile.Marshal(g)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/portable/internal/kernel"
 )
 

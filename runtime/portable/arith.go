@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/portable/internal/kernel"
 )
 

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/portable/internal/kernel"
 )
 

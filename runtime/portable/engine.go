@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"image"
 
-	"mien/quant/tflite"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
 )
 
@@ -38,11 +38,11 @@ type output struct {
 
 // Open loads a face model in the .tflite format. It keeps no reference to data.
 func Open(data []byte, o Options) (*Engine, error) {
-	g, err := tflite.Unmarshal(data)
+	g, err := flatfile.Unmarshal(data)
 	if err != nil {
 		return nil, fmt.Errorf("portable: %w", err)
 	}
-	spec, err := tflite.SpecOf(g)
+	spec, err := flatfile.SpecOf(g)
 	if err != nil {
 		return nil, fmt.Errorf("portable: %w", err)
 	}

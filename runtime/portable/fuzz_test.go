@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
-	"mien/quant/graph"
-	"mien/quant/tflite"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/infer/optest"
 	"mien/runtime/model"
@@ -19,20 +19,20 @@ func FuzzFile(f *testing.F) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, k := range optest.Kinds() {
 		for _, typ := range []graph.Type{graph.Float32, graph.Int8} {
-			data, err := tflite.Marshal(optest.Random(r, k, typ))
+			data, err := flatfile.Marshal(optest.Random(r, k, typ))
 			if err != nil {
 				f.Fatal(err)
 			}
 			f.Add(data)
 		}
 	}
-	data, err := tflite.Marshal(infertest.Network(1, model.Heads()...))
+	data, err := flatfile.Marshal(infertest.Network(1, model.Heads()...))
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(data)
 	f.Fuzz(func(_ *testing.T, data []byte) {
-		if g, err := tflite.Unmarshal(data); err == nil {
+		if g, err := flatfile.Unmarshal(data); err == nil {
 			tryRun(g, 1)
 		}
 	})

@@ -8,7 +8,7 @@ import (
 	"math"
 	"slices"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/portable/internal/kernel"
 )
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/infer/optest"
 	"mien/runtime/model"

@@ -7,7 +7,7 @@ import (
 	"math"
 	"slices"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/portable/internal/kernel"
 )
 

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // pool is a maximum or an average over windows. Padding takes no part in it.

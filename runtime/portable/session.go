@@ -3,7 +3,7 @@ package portable
 import (
 	"fmt"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/portable/internal/kernel"
 )
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // reshape gives a tensor's memory a second name.

@@ -3,7 +3,7 @@ package portable
 import (
 	"fmt"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // window is how a filter moves over a picture: pictures, their size, the

@@ -16,7 +16,7 @@ import (
 	"github.com/mattn/go-tflite/delegates"
 	"golang.org/x/sys/unix"
 
-	"mien/quant/tflite"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
 )
 
@@ -137,11 +137,11 @@ func plural(n int, noun string) string {
 // verify reads data as the C library, which trusts its input, would not: every
 // offset and index is checked before the library sees the file.
 func verify(data []byte) (*model.Spec, error) {
-	g, err := tflite.Unmarshal(data)
+	g, err := flatfile.Unmarshal(data)
 	if err != nil {
 		return nil, unprefixed{err}
 	}
-	spec, err := tflite.SpecOf(g)
+	spec, err := flatfile.SpecOf(g)
 	if err != nil {
 		return nil, unprefixed{err}
 	}
@@ -151,11 +151,11 @@ func verify(data []byte) (*model.Spec, error) {
 	return spec, nil
 }
 
-// unprefixed is an error of quant/tflite without that package's name, which is
-// this one's too and would stand there twice.
+// unprefixed is an error of runtime/graph/flatfile without that package's name,
+// which says nothing to who reads it.
 type unprefixed struct{ error }
 
-func (u unprefixed) Error() string { return strings.TrimPrefix(u.error.Error(), "tflite: ") }
+func (u unprefixed) Error() string { return strings.TrimPrefix(u.error.Error(), "flatfile: ") }
 func (u unprefixed) Unwrap() error { return u.error }
 
 // load hands data to the library in a file that exists in memory only. The

@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/infer"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"

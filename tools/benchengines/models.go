@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 
 	"mien/quant"
-	"mien/quant/tflite"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
 	"mien/train/arch"
 	"mien/train/export"
@@ -82,5 +82,5 @@ func build(ctx context.Context, net arch.Net, mode quant.Mode) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tflite.Marshal(res.Graph)
+	return flatfile.Marshal(res.Graph)
 }

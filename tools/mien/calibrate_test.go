@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"mien/quant/tflite"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 )
@@ -43,11 +43,11 @@ func TestCalibrate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := tflite.Unmarshal(file)
+	g, err := flatfile.Unmarshal(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec, err := tflite.SpecOf(g)
+	spec, err := flatfile.SpecOf(g)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 
-	"mien/quant/graph"
-	"mien/quant/tflite"
 	"mien/runtime/atomicfile"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer"
 	"mien/runtime/model"
 	"mien/train"
@@ -68,11 +68,11 @@ func (c *cardCmd) Run(e env) error {
 
 // cardOf reads a model and its card, whose heads are in the model's order.
 func cardOf(file []byte) (*graph.Graph, *model.Spec, error) {
-	g, err := tflite.Unmarshal(file)
+	g, err := flatfile.Unmarshal(file)
 	if err != nil {
 		return nil, nil, err
 	}
-	spec, err := tflite.SpecOf(g)
+	spec, err := flatfile.SpecOf(g)
 	if err != nil {
 		return nil, nil, err
 	}

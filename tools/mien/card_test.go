@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"mien/quant/tflite"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
 	"mien/train/data"
 )
@@ -106,7 +106,7 @@ func lie(t *testing.T, path string, c model.Card) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := tflite.Unmarshal(b)
+	g, err := flatfile.Unmarshal(b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,8 @@ import (
 	"text/tabwriter"
 
 	"mien/quant"
-	"mien/quant/graph"
-	"mien/quant/tflite"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
 )
 
@@ -74,7 +74,7 @@ func (c *diffCmd) model(path string) (*graph.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := tflite.SpecOf(g); err != nil {
+	if _, err := flatfile.SpecOf(g); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	p, err := quant.Computable(g)

@@ -6,9 +6,9 @@ import (
 	"os"
 	"text/tabwriter"
 
-	"mien/quant/graph"
 	"mien/quant/inspect"
-	"mien/quant/tflite"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile"
 )
 
 type inspectCmd struct {
@@ -71,7 +71,7 @@ func readGraph(path string) (*graph.Graph, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	g, err := tflite.Unmarshal(b)
+	g, err := flatfile.Unmarshal(b)
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", path, err)
 	}

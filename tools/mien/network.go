@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"mien/quant"
-	"mien/quant/graph"
 	"mien/quant/report"
+	"mien/runtime/graph"
 	"mien/runtime/infer"
 	"mien/runtime/model"
 	"mien/train"

@@ -9,10 +9,10 @@ import (
 	"strings"
 
 	"mien/quant"
-	"mien/quant/graph"
 	"mien/quant/report"
-	"mien/quant/tflite"
 	"mien/runtime/atomicfile"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
 	"mien/train/checkpoint"
 	"mien/train/data"
@@ -213,7 +213,7 @@ func (c *quantizeCmd) measure(e env, res *quant.Result, g *graph.Graph, file []b
 	if err != nil {
 		return nil, err
 	}
-	float, err := tflite.Marshal(g)
+	float, err := flatfile.Marshal(g)
 	if err != nil {
 		return nil, err
 	}
@@ -296,5 +296,5 @@ func withCard(g *graph.Graph, card model.Card) ([]byte, error) {
 	g.Description = card.Name
 	g.SetMeta(model.CardKey, b)
 	g.SetMeta("min_runtime_version", append([]byte("2.9.0"), make([]byte, 11)...)) // 16 bytes, as converters write it
-	return tflite.Marshal(g)
+	return flatfile.Marshal(g)
 }

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"mien/quant/tflite"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 	"mien/train/arch"
@@ -89,11 +89,11 @@ func TestQuantizeInspectDiff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := tflite.Unmarshal(b)
+	g, err := flatfile.Unmarshal(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec, err := tflite.SpecOf(g)
+	spec, err := flatfile.SpecOf(g)
 	if err != nil || len(spec.Heads) != 2 || spec.Card.SHA256.Checkpoint == "" || spec.Card.SHA256.Calibration == "" || spec.Card.Epochs != 3 {
 		t.Fatalf("%+v, %v", spec, err)
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"mien/quant"
-	"mien/quant/graph"
 	"mien/quant/report"
+	"mien/runtime/graph"
 	"mien/runtime/model"
 	"mien/train/data"
 )

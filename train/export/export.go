@@ -23,7 +23,7 @@ import (
 	"slices"
 	"strings"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/model"
 	"mien/train/arch"
 )

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"mien/quant/graph"
-	"mien/quant/tflite"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
 	"mien/runtime/portable"
 	"mien/train/arch"
@@ -116,11 +116,11 @@ func TestGraphComputesWhatTheTrainerDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := tflite.Marshal(g)
+		b, err := flatfile.Marshal(g)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if g, err = tflite.Unmarshal(b); err != nil {
+		if g, err = flatfile.Unmarshal(b); err != nil {
 			t.Fatal(err)
 		}
 		rng := rand.New(rand.NewPCG(5, 6))
@@ -187,7 +187,7 @@ func rows(g *graph.Graph, name string, n int) [][]byte {
 
 func marshal(t *testing.T, g *graph.Graph) []byte {
 	t.Helper()
-	b, err := tflite.Marshal(g)
+	b, err := flatfile.Marshal(g)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"mien/quant"
-	"mien/quant/graph"
 	"mien/quant/inspect"
-	"mien/quant/tflite"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
@@ -125,7 +125,7 @@ func TestQuantisedHeadsLeftOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := tflite.Unmarshal(marshal(t, res.Graph))
+		back, err := flatfile.Unmarshal(marshal(t, res.Graph))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"mien/quant"
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 	"mien/runtime/portable"

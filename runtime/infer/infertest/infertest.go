@@ -13,8 +13,8 @@ import (
 	"sync"
 	"testing"
 
-	"mien/quant/graph"
-	"mien/quant/tflite"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer"
 	"mien/runtime/model"
 )
@@ -88,7 +88,7 @@ func fixtures(t *testing.T) []fixture {
 // Marshal writes g as a .tflite file.
 func Marshal(t testing.TB, g *graph.Graph) []byte {
 	t.Helper()
-	data, err := tflite.Marshal(g)
+	data, err := flatfile.Marshal(g)
 	if err != nil {
 		t.Fatalf("writing the fixture: %v", err)
 	}
@@ -352,7 +352,7 @@ func badFiles(t *testing.T, open Open) {
 	with := func(change func(g *graph.Graph)) []byte {
 		g := Network(7, model.Heads()...)
 		change(g)
-		data, err := tflite.Marshal(g)
+		data, err := flatfile.Marshal(g)
 		if err != nil {
 			t.Fatalf("writing a bad fixture: %v", err)
 		}

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/model"
 )
 

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/model"
 )
 

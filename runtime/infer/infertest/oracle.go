@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // Eval runs a float32 graph in float64, one plain loop an operator, and

@@ -9,7 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // Kinds are the operators that Random makes.

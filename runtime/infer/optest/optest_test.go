@@ -10,8 +10,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"mien/quant/graph"
-	"mien/quant/tflite"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer/optest"
 	"mien/runtime/portable"
 	library "mien/runtime/tflite"
@@ -45,7 +45,7 @@ func TestAgainstTheLibrary(t *testing.T) {
 
 func compare(t *testing.T, r *rand.Rand, g *graph.Graph, o portable.Options) (exact, total int) {
 	t.Helper()
-	data, err := tflite.Marshal(g)
+	data, err := flatfile.Marshal(g)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,18 +27,18 @@ var rules = []rule{
 	{"camera", nil},
 	{"camera/cameratest", []string{"camera"}},
 	{"camera/...", []string{"camera/...", "runtime/face", "runtime/model"}},
-	{"boards/e2e/standin", []string{"device", "device/pins", "device/signal", "camera", "runtime/...", "boards", "quant/graph", "quant/tflite/..."}},
+	{"boards/e2e/standin", []string{"device", "device/pins", "device/signal", "camera", "runtime/...", "boards"}},
 	{"boards/e2e/...", nil},
 	{"boards/...", []string{"boards/..."}},
-	{"quant/graph", nil},
-	{"quant/tflite/...", []string{"quant/tflite/...", "quant/graph", "runtime/model"}},
+	{"runtime/graph", nil},
+	{"runtime/graph/flatfile/...", []string{"runtime/graph/flatfile/...", "runtime/graph", "runtime/model"}},
 	{"runtime/model/...", []string{"runtime/model/..."}},
-	{"runtime/...", []string{"runtime/...", "quant/graph", "quant/tflite/..."}},
+	{"runtime/...", []string{"runtime/..."}},
 	{"quant/...", []string{"quant/...", "runtime/...", "train/arch"}},
 	{"train/arch", []string{"runtime/model/..."}},
 	{"train/...", []string{"train/...", "runtime/...", "quant/..."}},
-	{"device/cmd/...", []string{"device/...", "camera/...", "runtime/...", "boards/...", "quant/graph", "quant/tflite/..."}},
-	{"device/...", []string{"device/...", "camera", "runtime/...", "boards", "quant/graph", "quant/tflite/..."}},
+	{"device/cmd/...", []string{"device/...", "camera/...", "runtime/...", "boards/..."}},
+	{"device/...", []string{"device/...", "camera", "runtime/...", "boards"}},
 	{"tools/internal/...", []string{"tools/..."}},
 	{"tools/...", []string{"tools/...", "train/...", "quant/...", "runtime/...", "boards/...", "device/...", "camera/..."}},
 }
@@ -58,7 +58,7 @@ var alone = []struct {
 // heavy is what the firmware must not link: modules that only its tests or the
 // workstation's tool need.
 var heavy = []string{
-	"google.golang.org/protobuf", "github.com/prometheus", "github.com/chromedp", "gonum.org", "github.com/vbauerster", "mien/train", "mien/quant/report",
+	"google.golang.org/protobuf", "github.com/prometheus", "github.com/chromedp", "gonum.org", "github.com/vbauerster", "mien/train", "mien/quant",
 }
 
 func TestFirmwareLinksNothingHeavy(t *testing.T) {
@@ -176,9 +176,9 @@ func TestRulesCatch(t *testing.T) {
 		"device/signal":    "mien/camera/v4l2",
 		"runtime/portable": "mien/quant",
 		"camera":           "mien/runtime/model",
-		"quant/graph":      "mien/runtime/model",
+		"runtime/graph":    "mien/runtime/model",
 		"boards":           "mien/camera",
-		"train/arch":       "mien/quant/graph",
+		"train/arch":       "mien/runtime/graph",
 		"quant":            "mien/train",
 	} {
 		if bad, err := wrong(path, []string{"fmt", dep}); err != nil || len(bad) != 1 {

@@ -1,6 +1,6 @@
 // Package graph holds a neural network the way a .tflite file does: tensors,
 // operators that read and write them by index, and metadata. It is plain data:
-// the quantiser rewrites it, quant/tflite stores it, runtime/portable runs it.
+// the quantiser rewrites it, runtime/graph/flatfile stores it, runtime/portable runs it.
 package graph
 
 import (

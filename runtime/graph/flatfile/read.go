@@ -1,4 +1,4 @@
-package tflite
+package flatfile
 
 import (
 	"errors"
@@ -6,8 +6,8 @@ import (
 
 	flatbuffers "github.com/google/flatbuffers/go"
 
-	"mien/quant/graph"
-	"mien/quant/tflite/internal/schema"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile/internal/schema"
 )
 
 // Unmarshal reads a .tflite file. Any bytes give a graph that passes its Check
@@ -16,25 +16,25 @@ import (
 // of len(b).
 func Unmarshal(b []byte) (g *graph.Graph, err error) {
 	if len(b) < 8 || string(b[4:8]) != identifier {
-		return nil, errors.New("tflite: not a .tflite file (no TFL3 at byte 4)")
+		return nil, errors.New("flatfile: not a .tflite file (no TFL3 at byte 4)")
 	}
 	if len(b) > maxFile {
-		return nil, fmt.Errorf("tflite: %d bytes is over the limit of %d", len(b), maxFile)
+		return nil, fmt.Errorf("flatfile: %d bytes is over the limit of %d", len(b), maxFile)
 	}
 	// The generated accessors follow offsets without looking; an offset out of
 	// the file becomes an index out of the slice. Nothing they do writes,
 	// loops or allocates, and what this package allocates r.budget bounds.
 	defer func() {
 		if p := recover(); p != nil {
-			g, err = nil, errors.New("tflite: the file is cut or damaged: an offset points outside")
+			g, err = nil, errors.New("flatfile: the file is cut or damaged: an offset points outside")
 		}
 	}()
 	r := &reader{b: b, g: &graph.Graph{}, budget: 4*len(b) + 1<<16}
 	if err := r.model(); err != nil {
-		return nil, fmt.Errorf("tflite: %w", err)
+		return nil, fmt.Errorf("flatfile: %w", err)
 	}
 	if err := r.g.Check(); err != nil {
-		return nil, fmt.Errorf("tflite: %w", err)
+		return nil, fmt.Errorf("flatfile: %w", err)
 	}
 	return r.g, nil
 }

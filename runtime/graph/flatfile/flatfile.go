@@ -1,9 +1,9 @@
-// Package tflite reads and writes .tflite files, in Go alone.
+// Package flatfile reads and writes .tflite files, in Go alone.
 //
 // It knows schema version 3 as TensorFlow Lite publishes it. Of a file with
 // several subgraphs the first is read; what a graph cannot hold is listed in
 // Graph.Unkept, and such a graph is not written.
-package tflite
+package flatfile
 
 // identifier stands at byte 4 of every file.
 const identifier = "TFL3"

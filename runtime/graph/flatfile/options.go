@@ -1,9 +1,9 @@
-package tflite
+package flatfile
 
 import (
 	"strings"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // layouts holds, for each member of the schema's BuiltinOptions union from 1

@@ -1,4 +1,4 @@
-package tflite
+package flatfile
 
 import (
 	"bytes"
@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"testing"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 )
 
 // every returns a graph with every operator and option that mien writes, and

@@ -1,11 +1,11 @@
-package tflite
+package flatfile
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 
-	"mien/quant/graph"
+	"mien/runtime/graph"
 	"mien/runtime/model"
 )
 
@@ -14,13 +14,13 @@ import (
 // tensor is not as a face model has it.
 func SpecOf(g *graph.Graph) (*model.Spec, error) {
 	if err := checkInput(g); err != nil {
-		return nil, fmt.Errorf("tflite: %w", err)
+		return nil, fmt.Errorf("flatfile: %w", err)
 	}
 	spec := &model.Spec{}
 	if b := g.Meta(model.CardKey); b != nil {
 		card, err := model.ParseCard(b)
 		if err != nil {
-			return nil, fmt.Errorf("tflite: %w", err)
+			return nil, fmt.Errorf("flatfile: %w", err)
 		}
 		spec.Card = card
 	}
@@ -36,21 +36,21 @@ func SpecOf(g *graph.Graph) (*model.Spec, error) {
 		i := output(g, h.Name)
 		if i < 0 {
 			if spec.Card.Heads != nil {
-				return nil, fmt.Errorf("tflite: the card promises head %q, but no output is called so (outputs: %s)",
+				return nil, fmt.Errorf("flatfile: the card promises head %q, but no output is called so (outputs: %s)",
 					h.Name, outputNames(g))
 			}
 			continue
 		}
 		if t := g.Tensors[i]; t.Elems() != len(want[k].Labels) {
-			return nil, fmt.Errorf("tflite: output %q has shape %v, want %d values", h.Name, t.Shape, len(want[k].Labels))
+			return nil, fmt.Errorf("flatfile: output %q has shape %v, want %d values", h.Name, t.Shape, len(want[k].Labels))
 		}
 		if err := checkScale(g.Tensors[i]); err != nil {
-			return nil, fmt.Errorf("tflite: output %w", err)
+			return nil, fmt.Errorf("flatfile: output %w", err)
 		}
 		spec.Heads = append(spec.Heads, want[k])
 	}
 	if len(spec.Heads) == 0 {
-		return nil, fmt.Errorf("tflite: no output is called emotion, gender, race or age (outputs: %s)", outputNames(g))
+		return nil, fmt.Errorf("flatfile: no output is called emotion, gender, race or age (outputs: %s)", outputNames(g))
 	}
 	return spec, nil
 }

@@ -1,4 +1,4 @@
-package tflite
+package flatfile
 
 import (
 	"crypto/sha256"
@@ -9,31 +9,31 @@ import (
 
 	flatbuffers "github.com/google/flatbuffers/go"
 
-	"mien/quant/graph"
-	"mien/quant/tflite/internal/schema"
+	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile/internal/schema"
 )
 
 // Marshal returns g as a .tflite file. The same graph gives the same bytes.
 // It refuses a graph that does not pass its Check or lists Unkept parts.
 func Marshal(g *graph.Graph) ([]byte, error) {
 	if len(g.Unkept) > 0 {
-		return nil, fmt.Errorf("tflite: the graph was read from a file with parts that cannot be written again: %s",
+		return nil, fmt.Errorf("flatfile: the graph was read from a file with parts that cannot be written again: %s",
 			strings.Join(g.Unkept, ", "))
 	}
 	if err := g.Check(); err != nil {
-		return nil, fmt.Errorf("tflite: %w", err)
+		return nil, fmt.Errorf("flatfile: %w", err)
 	}
 	size := 1 << 16
 	for _, t := range g.Tensors {
 		size += len(t.Data)
 	}
 	if size > maxFile {
-		return nil, fmt.Errorf("tflite: %d bytes of constants is over the limit of %d", size, maxFile)
+		return nil, fmt.Errorf("flatfile: %d bytes of constants is over the limit of %d", size, maxFile)
 	}
 	w := &writer{b: flatbuffers.NewBuilder(size), g: g, known: map[[32]byte]uint32{}, codes: map[opCode]int{}}
 	out, err := w.model()
 	if err != nil {
-		return nil, fmt.Errorf("tflite: %w", err)
+		return nil, fmt.Errorf("flatfile: %w", err)
 	}
 	return out, nil
 }
