@@ -98,7 +98,7 @@ given = $(if $($(1)),,$(error $@: give $(1)=))
 # Where the runs of the recipe need more than its name, RECIPE says it.
 RECIPE ?= --recipe $(ARCH)
 
-# And QUANTIZE, where mien recipes finds others nearer to float than the defaults.
+# And QUANTIZE, where mien compare finds others nearer to float than the defaults.
 QUANTIZE ?=
 
 .PHONY: model

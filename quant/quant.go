@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -41,13 +42,16 @@ const (
 // Calibrators lists the calibrators.
 func Calibrators() []Calibrator { return []Calibrator{MinMax, Average, Percentile, MSE, Entropy} }
 
+// DefaultPercentile is the part of the values that Percentile keeps, in percent.
+const DefaultPercentile = 99.99
+
 // Recipe is what the user asks for. The zero value is full int8, calibrated by
 // minimum and maximum, with integer input and output.
 type Recipe struct {
 	Mode       Mode       `json:"mode"`
 	Calibrator Calibrator `json:"calibrator,omitempty"`
 	// Percentile is the part of the values that stays inside the range, in
-	// percent; 0 means 99.99.
+	// percent; 0 means DefaultPercentile.
 	Percentile float64 `json:"percentile,omitempty"`
 	// FloatIO makes input and outputs float32 although the inside is integer.
 	FloatIO bool `json:"float_io,omitempty"`
@@ -65,6 +69,65 @@ type Recipe struct {
 	CorrectBias bool `json:"correct_bias,omitempty"` // take mean errors out through the biases
 }
 
+// DefaultRecipe is what is asked for in a mode when nothing else is said: what
+// came nearest to float on the networks of RESULTS.md.
+func DefaultRecipe(m Mode) Recipe {
+	r := Recipe{Mode: m}
+	switch m {
+	case Int8:
+		r.Calibrator, r.AdaRound, r.CorrectBias = MSE, true, true
+	case Int16x8:
+		r.Calibrator, r.AdaRound, r.FloatIO = MSE, true, true
+	}
+	return r
+}
+
+// base is DefaultRecipe for a recipe's mode and layers: bias correction
+// measures int8 layers only.
+func (r Recipe) base() Recipe {
+	d := DefaultRecipe(r.defaults().Mode)
+	d.CorrectBias = d.CorrectBias && len(r.Int16) == 0
+	return d
+}
+
+// Flags returns the flags with which mien quantize is asked for the recipe:
+// the mode, and what is not as in DefaultRecipe.
+func (r Recipe) Flags() []string {
+	d, r := r.base(), r.defaults()
+	out := []string{"--mode", string(r.Mode)}
+	add := func(flag string, value ...string) { out = append(append(out, flag), value...) }
+	if r.integer() && r.Calibrator != d.Calibrator {
+		add("--calibrator", string(r.Calibrator))
+	}
+	if r.integer() && r.Calibrator == Percentile && r.Percentile != DefaultPercentile {
+		add("--percentile", strconv.FormatFloat(r.Percentile, 'g', -1, 64))
+	}
+	if r.FloatIO && !d.FloatIO {
+		add("--io", "float")
+	}
+	if len(r.Float) > 0 {
+		add("--float-layers", strings.Join(r.Float, ","))
+	}
+	if len(r.Int16) > 0 {
+		add("--int16-layers", strings.Join(r.Int16, ","))
+	}
+	if r.WeightBits != 0 && r.WeightBits != 8 {
+		add("--weight-bits", strconv.Itoa(r.WeightBits))
+	}
+	for _, o := range []struct {
+		flag     string
+		on, base bool
+	}{{"equalise", r.Equalise, d.Equalise}, {"adaround", r.AdaRound, d.AdaRound}, {"correct-bias", r.CorrectBias, d.CorrectBias}} {
+		switch {
+		case o.on && !o.base:
+			add("--" + o.flag)
+		case !o.on && o.base:
+			add("--no-" + o.flag)
+		}
+	}
+	return out
+}
+
 // defaults fills in what zero values mean.
 func (r Recipe) defaults() Recipe {
 	if r.Mode == "" {
@@ -74,7 +137,7 @@ func (r Recipe) defaults() Recipe {
 		r.Calibrator = MinMax
 	}
 	if r.Calibrator == Percentile && r.Percentile == 0 {
-		r.Percentile = 99.99
+		r.Percentile = DefaultPercentile
 	}
 	if r.Mode == Int16x8 {
 		r.FloatIO = true // engines take faces as float or int8
@@ -91,8 +154,11 @@ func (r Recipe) Check() error {
 	if !slices.Contains(Calibrators(), r.Calibrator) {
 		return fmt.Errorf("quant: no calibrator %q (there are %v)", r.Calibrator, Calibrators())
 	}
-	if r.Percentile < 0 || r.Percentile > 100 || r.Percentile != 0 && r.Percentile <= 50 {
+	if r.Percentile != 0 && !(r.Percentile > 50 && r.Percentile <= 100) {
 		return fmt.Errorf("quant: percentile %g is not between 50 and 100", r.Percentile)
+	}
+	if r.Percentile != 0 && r.Calibrator != Percentile {
+		return fmt.Errorf("quant: percentile %g is of calibrator %s, and the recipe's is %s", r.Percentile, Percentile, r.Calibrator)
 	}
 	if r.WeightBits != 0 && (r.WeightBits < 2 || r.WeightBits > 8) {
 		return fmt.Errorf("quant: weights of %d bits; there are 2 to 8", r.WeightBits)

@@ -23,7 +23,7 @@ import (
 	"mien/train/qat"
 )
 
-// quantFlags are what mien quantize and mien recipes have in common: a
+// quantFlags are what mien quantize and mien compare have in common: a
 // network, faces to calibrate with and faces to measure on.
 type quantFlags struct {
 	Checkpoint string   `help:"Checkpoint of the trainer." placeholder:"F.safetensors" required:""`

@@ -21,20 +21,10 @@ import (
 type quantizeCmd struct {
 	quantFlags `embed:""`
 	Out        string `help:"File to write. The plan goes beside it, as F.plan.json." placeholder:"F.tflite" required:""`
-	Mode       string `help:"float32, float16, dynamic, int8 or int16x8." default:"int8" enum:"float32,float16,dynamic,int8,int16x8"`
-	IO         string `help:"Input and output: int8 or float. By default that of the mode." default:"" enum:",int8,float"`
 	Plan       string `help:"Carry out this plan (JSON or YAML) instead of making one." placeholder:"F.plan.json" type:"existingfile"`
 
-	Calibrator string  `help:"minmax, average, percentile, mse or entropy." default:"mse" enum:"minmax,average,percentile,mse,entropy"`
-	Percentile float64 `help:"Part of the values inside the range, for --calibrator percentile." default:"99.99"`
-
-	FloatLayers []string `help:"Layers to compute in float32 (patterns)." placeholder:"NAME"`
-	Int16Layers []string `help:"Layers to compute with int16 activations (patterns)." placeholder:"NAME"`
-	WeightBits  int      `help:"Bits that integer weights use, 2 to 8. Fewer make nothing faster: they show how much a network has to spare." default:"8" placeholder:"N"`
-	Equalise    bool     `help:"Cross-layer equalisation."`
-	Adaround    *bool    `help:"Choose each weight's rounding by what its layer computes. By default for int8 and int16x8." negatable:""`
-	CorrectBias *bool    `help:"Take mean errors out through the biases. By default for int8 without --int16-layers." negatable:""`
-	Tune        int      `help:"Before it is quantised, train on for that many steps of 32 faces, with everything rounded as in int8, to answer what the float network does. The new checkpoint goes beside the output, as F.safetensors." placeholder:"STEPS"`
+	recipeFlags `embed:""`
+	Tune        int `help:"Before it is quantised, train on for that many steps of 32 faces, with everything rounded as in int8, to answer what the float network does. The new checkpoint goes beside the output, as F.safetensors." placeholder:"STEPS"`
 
 	Report  string   `help:"Write report.md, report.json and plots into this folder." placeholder:"DIR"`
 	MaxDrop *float64 `help:"Exit with an error when a head loses more than that many points of accuracy on the faces measured; the words beside it say whether the 95% interval of the loss includes the limit." placeholder:"0.5"`
@@ -43,6 +33,9 @@ type quantizeCmd struct {
 }
 
 func (c *quantizeCmd) Run(e env) error {
+	if err := c.recipeFlags.check(); err != nil {
+		return err
+	}
 	// First, so that no minutes are lost for want of a folder.
 	if err := os.MkdirAll(filepath.Dir(c.Out), 0o755); err != nil {
 		return fmt.Errorf("--out: %w", err)
@@ -127,32 +120,6 @@ func (c *quantizeCmd) tuned(e env, n *network, res *quant.Result, card *model.Ca
 	res, err = c.quantise(e, g, card)
 	card.Quantised += fmt.Sprintf(", after %d steps of training for it", c.Tune)
 	return n, res, err
-}
-
-// or is what a flag says, or else its default.
-func or(flag *bool, otherwise bool) bool {
-	if flag != nil {
-		return *flag
-	}
-	return otherwise
-}
-
-// recipe is what the flags ask for.
-func (c *quantizeCmd) recipe() quant.Recipe {
-	m := quant.Mode(c.Mode)
-	r := quant.Recipe{Mode: m, Float: c.FloatLayers, Int16: c.Int16Layers, Equalise: c.Equalise, FloatIO: c.IO == "float",
-		AdaRound:    or(c.Adaround, m == quant.Int8 || m == quant.Int16x8),
-		CorrectBias: or(c.CorrectBias, m == quant.Int8 && len(c.Int16Layers) == 0)}
-	if c.WeightBits != 8 {
-		r.WeightBits = c.WeightBits
-	}
-	if r.Calibrated() {
-		r.Calibrator = quant.Calibrator(c.Calibrator)
-		if r.Calibrator == quant.Percentile {
-			r.Percentile = c.Percentile
-		}
-	}
-	return r
 }
 
 func (c *quantizeCmd) quantise(e env, g *graph.Graph, card *model.Card) (*quant.Result, error) {

@@ -10,9 +10,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"mien/quant"
+	"mien/quant/report"
 	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
@@ -198,10 +201,10 @@ func TestQuantizeErrors(t *testing.T) {
 
 // The table has a row for each recipe, all measured, and names the one that
 // moves least.
-func TestRecipes(t *testing.T) {
+func TestCompare(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	out, err := runTool(t, "recipes", "--checkpoint", untrained(t), "--engine", "portable", "--calibrate", "faces:"+cropsFolder(t, 3),
-		"--heads", "emotion", "--only", "recoveries", "--tune", "1")
+	out, err := runTool(t, "compare", "--checkpoint", untrained(t), "--engine", "portable", "--calibrate", "faces:"+cropsFolder(t, 3),
+		"--heads", "emotion", "--only", "recoveries", "--calibrator", "minmax", "--tune", "1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,27 +216,38 @@ func TestRecipes(t *testing.T) {
 			}
 		}
 	}
-	if n := strings.Count(out, "\n| `--calibrator minmax"); n != 7 || !strings.Contains(out, "| `--calibrator minmax --tune 1` |") {
+	if n := strings.Count(out, "\n| `--mode int8 --calibrator minmax"); n != 7 || !strings.Contains(out, "--tune 1` |") {
 		t.Errorf("%d rows:\n%s", n, out)
 	}
 	if !strings.Contains(out, "mien quantize "+best) {
 		t.Errorf("%q moves least:\n%s", best, out)
 	}
-	if _, err := runTool(t, "recipes", "--checkpoint", untrained(t), "--calibrate", "faces:x", "--calibrator", "guess"); err == nil || !strings.Contains(err.Error(), "guess") {
+	if _, err := runTool(t, "compare", "--checkpoint", untrained(t), "--calibrate", "faces:x", "--calibrator", "guess"); err == nil || !strings.Contains(err.Error(), "guess") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Recoveries are tried with the three calibrators that move least alone.
+func TestNearestCalibrators(t *testing.T) {
+	var rows []*row
+	for k, moves := range map[quant.Calibrator]float64{quant.MinMax: 4, quant.Average: 2, quant.Percentile: 5, quant.MSE: 1, quant.Entropy: 3} {
+		rows = append(rows, &row{variant: variant{recipe: calibrated(k)}, Report: &report.Report{Heads: []report.Head{{MeanShift: moves}}}})
+	}
+	if got := nearest(rows, 3); !slices.Equal(got, []string{"mse", "average", "entropy"}) {
+		t.Errorf("%v", got)
 	}
 }
 
 // A mode that the engine does not run is a row that says so, and the others are
 // measured.
-func TestRecipesNameWhatTheEngineRefuses(t *testing.T) {
+func TestCompareNamesWhatTheEngineRefuses(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	out, err := runTool(t, "recipes", "--checkpoint", untrained(t), "--engine", "portable", "--calibrate", "faces:"+cropsFolder(t, 3),
+	out, err := runTool(t, "compare", "--checkpoint", untrained(t), "--engine", "portable", "--calibrate", "faces:"+cropsFolder(t, 3),
 		"--heads", "emotion", "--only", "modes")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for mode, want := range map[string]string{"int16x8": "not measured: portable: ", "int8": "100.00%", "float16": "100.00%"} {
+	for mode, want := range map[string]string{"int16x8": "not measured: portable: ", "int8": "% |", "float16": "100.00%"} {
 		if !strings.Contains(out, "\n| `--mode "+mode+"` |") {
 			t.Errorf("no row of %s:\n%s", mode, out)
 		}
@@ -241,6 +255,15 @@ func TestRecipesNameWhatTheEngineRefuses(t *testing.T) {
 			if strings.HasPrefix(line, "| `--mode "+mode+"` |") && !strings.Contains(line, want) {
 				t.Errorf("%q does not say %q", line, want)
 			}
+		}
+	}
+}
+
+// Commands that were renamed say what they are called now.
+func TestRenamedCommands(t *testing.T) {
+	for old, now := range map[string]string{"recipes": "mien compare", "calibrate": "mien temperature"} {
+		if _, err := runTool(t, old, "--help"); err == nil || !strings.Contains(err.Error(), now) {
+			t.Errorf("mien %s: %v", old, err)
 		}
 	}
 }

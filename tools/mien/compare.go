@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mien/quant"
@@ -13,100 +15,131 @@ import (
 	"mien/train/data"
 )
 
-// recipesCmd measures on validation faces, so that the test faces, on which mien
+// compareCmd measures on validation faces, so that the test faces, on which mien
 // quantize measures, have had no part in the choice.
-type recipesCmd struct {
+type compareCmd struct {
 	quantFlags `embed:""`
 	Only       []string `help:"Parts of the table: modes, calibrators, recoveries. By default all." placeholder:"PART" enum:"modes,calibrators,recoveries"`
-	Calibrator string   `help:"Calibrator of the recoveries. By default the best of the table's." placeholder:"NAME"`
+	Calibrator []string `help:"Calibrators with which the recoveries are tried. By default the three that are nearest to float alone." placeholder:"NAME" enum:"minmax,average,percentile,mse,entropy"`
 	WeightBits int      `help:"Bits that integer weights use, as in mien quantize." default:"8" placeholder:"N"`
 	Tune       int      `help:"Steps of training for integers, as in mien quantize; 0 leaves it out." default:"0" placeholder:"STEPS"`
 }
 
-// variant is a recipe as mien quantize takes it.
+// variant is a row: a recipe, and how many steps of training for it.
 type variant struct {
-	flags  string
 	recipe quant.Recipe
-	tune   bool
+	tune   int
 }
 
-func (c *recipesCmd) has(part string) bool {
+// flags are what mien quantize makes the row's file of.
+func (v variant) flags() string {
+	out := v.recipe.Flags()
+	if v.tune > 0 {
+		out = append(out, "--tune", strconv.Itoa(v.tune))
+	}
+	return strings.Join(out, " ")
+}
+
+func (c *compareCmd) has(part string) bool {
 	return len(c.Only) == 0 || slices.Contains(c.Only, part)
 }
 
-func modes() (out []variant) {
-	for _, m := range quant.Modes() {
-		out = append(out, variant{flags: "--mode " + string(m), recipe: quant.Recipe{Mode: m}})
+// variants are recipes with the weights' bits, where a mode has such weights.
+func (c *compareCmd) variants(tune int, recipes ...quant.Recipe) (out []variant) {
+	for _, r := range recipes {
+		if c.WeightBits != 8 && r.Mode != quant.Float32 && r.Mode != quant.Float16 {
+			r.WeightBits = c.WeightBits
+		}
+		out = append(out, variant{r, tune})
 	}
 	return out
 }
 
-func calibrators() (out []variant) {
-	for _, k := range quant.Calibrators() {
-		out = append(out, variant{flags: "--calibrator " + string(k), recipe: quant.Recipe{Mode: quant.Int8, Calibrator: k}})
+// modes are tried as mien quantize makes them.
+func (c *compareCmd) modes() (out []variant) {
+	for _, m := range quant.Modes() {
+		out = append(out, c.variants(0, quant.DefaultRecipe(m))...)
 	}
 	return out
+}
+
+// calibrators are tried alone.
+func (c *compareCmd) calibrators() (out []variant) {
+	for _, k := range quant.Calibrators() {
+		out = append(out, c.variants(0, calibrated(k))...)
+	}
+	return out
+}
+
+// calibrated is int8 by a calibrator, without any recovery.
+func calibrated(k quant.Calibrator) quant.Recipe {
+	r := quant.Recipe{Mode: quant.Int8, Calibrator: k}
+	if k == quant.Percentile {
+		r.Percentile = quant.DefaultPercentile
+	}
+	return r
 }
 
 // recoveries are tried with one calibrator.
-func (c *recipesCmd) recoveries(k quant.Calibrator) (out []variant) {
-	add := func(flags string, tune bool, r quant.Recipe) {
-		r.Mode, r.Calibrator = quant.Int8, k
-		out = append(out, variant{strings.TrimSpace("--calibrator " + string(k) + " " + flags), r, tune})
-	}
-	both := quant.Recipe{AdaRound: true, CorrectBias: true}
-	add("", false, quant.Recipe{})
-	add("--equalise", false, quant.Recipe{Equalise: true})
-	add("--correct-bias", false, quant.Recipe{CorrectBias: true})
-	add("--adaround", false, quant.Recipe{AdaRound: true})
-	add("--adaround --correct-bias", false, both)
+func (c *compareCmd) recoveries(k quant.Calibrator) []variant {
+	plain := calibrated(k)
+	equalise, correct, round, both, all := plain, plain, plain, plain, plain
+	equalise.Equalise, correct.CorrectBias, round.AdaRound = true, true, true
+	both.AdaRound, both.CorrectBias = true, true
+	all.Equalise, all.AdaRound, all.CorrectBias = true, true, true
+	out := c.variants(0, equalise, correct, round, both, all)
 	if c.Tune > 0 {
-		steps := fmt.Sprintf("--tune %d", c.Tune)
-		add(steps, true, quant.Recipe{})
-		add(steps+" --adaround --correct-bias", true, both)
+		out = append(out, c.variants(c.Tune, plain, both)...)
 	}
 	return out
 }
 
-func (c *recipesCmd) Run(e env) error {
-	if k := quant.Calibrator(c.Calibrator); k != "" && !slices.Contains(quant.Calibrators(), k) {
-		return fmt.Errorf("--calibrator %s: there are %v", k, quant.Calibrators())
-	}
+func (c *compareCmd) Run(e env) error {
 	t, err := c.table(e)
 	if err != nil {
 		return err
 	}
 	if c.has("modes") {
-		if err := t.rows(modes()); err != nil {
+		if _, err := t.rows(c.modes()); err != nil {
 			return err
 		}
 	}
-	if c.has("calibrators") {
-		if err := t.rows(calibrators()); err != nil {
+	chosen := c.Calibrator
+	if c.has("calibrators") || c.has("recoveries") && len(chosen) == 0 {
+		rows, err := t.rows(c.calibrators())
+		if err != nil {
 			return err
+		}
+		if len(chosen) == 0 {
+			chosen = nearest(rows, 3)
 		}
 	}
 	if c.has("recoveries") {
-		k := quant.Calibrator(c.Calibrator)
-		if k == "" && t.best != nil {
-			k = t.best.recipe.Calibrator
-		}
-		if k == "" {
-			k = quant.MinMax
-		}
-		if err := t.rows(c.recoveries(k)); err != nil {
-			return err
+		for _, k := range chosen {
+			if _, err := t.rows(c.recoveries(quant.Calibrator(k))); err != nil {
+				return err
+			}
 		}
 	}
 	if t.best != nil {
-		fmt.Fprintf(e.stdout, "\nNearest to float of the int8 files: mien quantize %s\n", t.best.flags)
+		fmt.Fprintf(e.stdout, "\nNearest to float of the int8 files: mien quantize %s\n", t.best.flags())
 	}
 	return nil
 }
 
+// nearest returns the calibrators of the n rows that move least.
+func nearest(rows []*row, n int) (out []string) {
+	rows = slices.DeleteFunc(slices.Clone(rows), func(r *row) bool { return r.refused != nil })
+	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(a.moves(), b.moves()) })
+	for _, r := range rows[:min(n, len(rows))] {
+		out = append(out, string(r.recipe.Calibrator))
+	}
+	return out
+}
+
 // table is what the rows share.
 type table struct {
-	*recipesCmd
+	*compareCmd
 	e     env
 	first *candidate            // the checkpoint
 	tuned map[string]*candidate // by calibrator
@@ -116,8 +149,8 @@ type table struct {
 }
 
 // table reads everything and prints the head.
-func (c *recipesCmd) table(e env) (*table, error) {
-	t := &table{recipesCmd: c, e: e, tuned: map[string]*candidate{}, in: report.Input{Tapped: -1}}
+func (c *compareCmd) table(e env) (*table, error) {
+	t := &table{compareCmd: c, e: e, tuned: map[string]*candidate{}, in: report.Input{Tapped: -1}}
 	n, err := openNetwork(c.Checkpoint)
 	if err != nil {
 		return nil, err
@@ -151,22 +184,20 @@ func (c *recipesCmd) table(e env) (*table, error) {
 }
 
 // rows measures variants and prints a row of each.
-func (t *table) rows(all []variant) error {
+func (t *table) rows(all []variant) ([]*row, error) {
+	var out []*row
 	for _, v := range all {
-		if t.WeightBits != 8 && v.recipe.Mode != quant.Float32 && v.recipe.Mode != quant.Float16 {
-			v.recipe.WeightBits = t.WeightBits
-			v.flags += fmt.Sprintf(" --weight-bits %d", t.WeightBits)
-		}
 		r, err := t.row(v)
 		if err != nil {
-			return fmt.Errorf("%s: %w", v.flags, err)
+			return nil, fmt.Errorf("%s: %w", v.flags(), err)
 		}
 		fmt.Fprintln(t.e.stdout, r)
 		if r.refused == nil && v.recipe.Mode == quant.Int8 && (t.best == nil || r.moves() < t.best.moves()) {
 			t.best = r
 		}
+		out = append(out, r)
 	}
-	return nil
+	return out, nil
 }
 
 // candidate is a network with what calibration saw of it.
@@ -181,11 +212,11 @@ func (t *table) candidate(n *network) (*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err := t.build(t.e, g, t.faces, quant.Recipe{}, nil)
+	stats, err := quant.Calibrate(t.e.ctx, g, t.faces, quant.Options{Threads: t.Threads})
 	if err != nil {
 		return nil, err
 	}
-	return &candidate{n, g, res.Stats}, nil
+	return &candidate{n, g, stats}, nil
 }
 
 // tunedFor trains the network for integers, once for each calibrator.
@@ -209,7 +240,7 @@ func (t *table) tunedFor(r quant.Recipe) (*candidate, error) {
 
 func (t *table) row(v variant) (*row, error) {
 	from := t.first
-	if v.tune {
+	if v.tune > 0 {
 		var err error
 		if from, err = t.tunedFor(v.recipe); err != nil {
 			return nil, err
@@ -236,7 +267,7 @@ func (t *table) row(v variant) (*row, error) {
 }
 
 // file is a graph with the least card that engines read.
-func (c *recipesCmd) file(n *network, g *graph.Graph) ([]byte, error) {
+func (c *compareCmd) file(n *network, g *graph.Graph) ([]byte, error) {
 	var card model.Card
 	n.describe(&card, g)
 	return withCard(g, card)
@@ -261,9 +292,9 @@ func (r *row) moves() float64 {
 
 func (r *row) String() string {
 	if r.refused != nil {
-		return fmt.Sprintf("| `%s` | | not measured: %v |", r.flags, r.refused)
+		return fmt.Sprintf("| `%s` | | not measured: %v |", r.flags(), r.refused)
 	}
-	cells := []string{fmt.Sprintf("`%s`", r.flags), fmt.Sprint(r.Bytes), fmt.Sprintf("%.2f", r.moves())}
+	cells := []string{fmt.Sprintf("`%s`", r.flags()), fmt.Sprint(r.Bytes), fmt.Sprintf("%.2f", r.moves())}
 	for _, h := range r.Heads {
 		cell := fmt.Sprintf("%.2f%%", 100*h.Agreement)
 		if h.All.N > 0 {

@@ -14,15 +14,15 @@ import (
 
 // The temperatures are found, reported, and travel in the written file; the
 // model itself stays as it is.
-func TestCalibrate(t *testing.T) {
+func TestTemperature(t *testing.T) {
 	fer, utk := drawSet(t)
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.tflite"), filepath.Join(dir, "out.tflite")
 	if err := os.WriteFile(in, infertest.Marshal(t, infertest.Network(7, model.Emotion, model.Age)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var got []calibration
-	said := mustMien(t, "calibrate", in, "--data", "fer2013:"+fer, "--data", "utkface:"+utk, "--split", "train", "--out", out, "--json", "--engine", "portable")
+	var got []temperature
+	said := mustMien(t, "temperature", in, "--data", "fer2013:"+fer, "--data", "utkface:"+utk, "--split", "train", "--out", out, "--json", "--engine", "portable")
 	if err := json.Unmarshal([]byte(said), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -55,12 +55,12 @@ func TestCalibrate(t *testing.T) {
 		t.Errorf("the card says %v, found %+v", spec.Card.Temperature, got)
 	}
 	// Raw answers are the same, so finding the temperatures again gives the same.
-	if again := mustMien(t, "calibrate", out, "--data", "fer2013:"+fer, "--data", "utkface:"+utk, "--split", "train", "--json", "--engine", "portable"); again != said {
+	if again := mustMien(t, "temperature", out, "--data", "fer2013:"+fer, "--data", "utkface:"+utk, "--split", "train", "--json", "--engine", "portable"); again != said {
 		t.Errorf("again:\n%s\nfirst:\n%s", again, said)
 	}
-	if text := mustMien(t, "calibrate", in, "--data", "fer2013:"+fer, "--split", "train", "--engine", "portable"); !strings.Contains(text, "emotion") || !strings.Contains(text, "age") {
+	if text := mustMien(t, "temperature", in, "--data", "fer2013:"+fer, "--split", "train", "--engine", "portable"); !strings.Contains(text, "emotion") || !strings.Contains(text, "age") {
 		t.Errorf("printed %q", text)
 	}
-	refused(t, []string{"nosuch"}, "calibrate", "nosuch.tflite", "--data", "fer2013:"+fer)
-	refused(t, []string{"split"}, "calibrate", in, "--data", "fer2013:"+fer, "--split", "private")
+	refused(t, []string{"nosuch"}, "temperature", "nosuch.tflite", "--data", "fer2013:"+fer)
+	refused(t, []string{"split"}, "temperature", in, "--data", "fer2013:"+fer, "--split", "private")
 }

@@ -15,7 +15,7 @@ import (
 	"mien/train/data"
 )
 
-type calibrateCmd struct {
+type temperatureCmd struct {
 	Model      string   `arg:"" name:"f.tflite" help:"Model whose confidences shall mean what they say."`
 	Data       []string `help:"Data sets as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:""`
 	Split      string   `help:"Split to find the temperatures on; the test split is measured besides, where there is one." default:"val"`
@@ -27,10 +27,10 @@ type calibrateCmd struct {
 	Threads    int    `help:"Threads; 0 means one for each CPU."`
 }
 
-// calibration is what was found of one head. ECE is the expected calibration
+// temperature is what was found of one head. ECE is the expected calibration
 // error over 15 bins, before and after scaling with the temperature; held-out
 // figures are of the test split, which the temperature never saw.
-type calibration struct {
+type temperature struct {
 	Head        string      `json:"head"`
 	N           int         `json:"n"`
 	Temperature float32     `json:"temperature"`
@@ -45,7 +45,7 @@ type heldOutECE struct {
 	After  float64 `json:"ece_after"`
 }
 
-func (c *calibrateCmd) Run(e env) error {
+func (c *temperatureCmd) Run(e env) error {
 	file, err := os.ReadFile(c.Model)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (c *calibrateCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	all, err := calibrateHeads(mod.Spec(), fitted, held)
+	all, err := fitHeads(mod.Spec(), fitted, held)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (c *calibrateCmd) Run(e env) error {
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(all)
 	}
-	return printCalibration(e.stdout, all)
+	return printTemperatures(e.stdout, all)
 }
 
 // measureModel lets a model look at the samples.
@@ -102,17 +102,17 @@ func measureModel(e env, mod infer.Model, samples []data.Sample, title string) (
 	return train.EvalModel(e.ctx, mod, samples, b.set)
 }
 
-// calibrateHeads finds the temperature of each head. A head that no picture
+// fitHeads finds the temperature of each head. A head that no picture
 // has a label for keeps 1.
-func calibrateHeads(spec *model.Spec, fit, held *train.Metrics) ([]calibration, error) {
-	out := make([]calibration, len(spec.Heads))
+func fitHeads(spec *model.Spec, fit, held *train.Metrics) ([]temperature, error) {
+	out := make([]temperature, len(spec.Heads))
 	for k, h := range spec.Heads {
 		m := fit.Heads[h.Name]
 		t, err := m.Temperature()
 		if err != nil {
 			return nil, fmt.Errorf("head %s: %w", h.Name, err)
 		}
-		out[k] = calibration{Head: h.Name, N: m.N, Temperature: t, Before: m.ECE, After: m.ScaledECE(t)}
+		out[k] = temperature{Head: h.Name, N: m.N, Temperature: t, Before: m.ECE, After: m.ScaledECE(t)}
 		if m := held.Heads[h.Name]; m.N > 0 && out[k].N > 0 {
 			out[k].HeldOut = &heldOutECE{m.N, m.ECE, m.ScaledECE(t)}
 		}
@@ -121,7 +121,7 @@ func calibrateHeads(spec *model.Spec, fit, held *train.Metrics) ([]calibration, 
 }
 
 // writeTemperatures writes the model again with the temperatures in its card.
-func writeTemperatures(path string, file []byte, all []calibration) error {
+func writeTemperatures(path string, file []byte, all []temperature) error {
 	g, spec, err := cardOf(file)
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func writeTemperatures(path string, file []byte, all []calibration) error {
 	return nil
 }
 
-func printCalibration(w io.Writer, all []calibration) error {
+func printTemperatures(w io.Writer, all []temperature) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "head\tn\ttemperature\tECE\tscaled\theld out n\tECE\tscaled\t")
 	for _, c := range all {
