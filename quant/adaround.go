@@ -14,7 +14,7 @@ import (
 
 // Sizes of what AdaRound looks at.
 const (
-	roundFaces   = 256
+	roundInputs  = 256
 	roundSamples = 1024 // places in pictures for each convolution
 	roundSweeps  = 4
 )
@@ -29,8 +29,8 @@ const (
 // the second moments are shrunk towards their diagonal.
 //
 // Depthwise layers are left alone: their filters are too small to gain.
-func AdaRound(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, o Options) error {
-	faces = spread(faces, roundFaces)
+func AdaRound(ctx context.Context, g *graph.Graph, p *Plan, samples Samples, o Options) error {
+	samples = Spread(samples, roundInputs)
 	var all []*columns
 	for _, op := range g.Ops {
 		if op.Kind != graph.Conv2D && op.Kind != graph.FullyConnected {
@@ -40,12 +40,12 @@ func AdaRound(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, o Opti
 		if tp == nil || tp.Type != graph.Int8.String() || tp.Role != Weight {
 			continue
 		}
-		c := newColumns(g, op, tp, len(faces))
+		c := newColumns(g, op, tp, samples.Len())
 		c.levels = p.Recipe.Levels()
 		all = append(all, c)
 	}
-	tick := o.ticker(len(faces) + len(all))
-	err := runFaces(ctx, g, faces, o.threads(len(faces)), func(i int, s *portable.Session) error {
+	tick := o.ticker(samples.Len() + len(all))
+	err := runSamples(ctx, g, samples, o.threads(samples.Len()), func(i int, s *portable.Session) error {
 		for k, c := range all {
 			c.fill(i, s.Float32(c.op.Inputs[0]), rand.New(rand.NewPCG(uint64(i), uint64(k))))
 		}

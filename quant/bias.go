@@ -8,16 +8,16 @@ import (
 	"mien/runtime/portable"
 )
 
-// biasFaces is how many faces bias correction runs per layer: a channel's mean
-// over that many pictures is known far better than the errors it corrects.
-const biasFaces = 100
+// biasSamples is how many samples bias correction runs per layer: a channel's mean
+// over that many is known far better than the errors it corrects.
+const biasSamples = 100
 
 // CorrectBias sets the Shift of the plan's biases such that each channel that
 // a layer computes has the mean that it has in the float graph g. It goes layer by layer, as a corrected layer changes what the
 // next one sees (after Nagel et al. 2019, empirical variant). Layers with a
 // fused activation are left alone: their mean is not the bias's to move.
-func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, o Options) error {
-	faces = spread(faces, biasFaces)
+func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, samples Samples, o Options) error {
+	samples = Spread(samples, biasSamples)
 	var todo []*graph.Op
 	for _, op := range g.Ops {
 		name := g.Tensors[op.Outputs[0]].Name
@@ -34,12 +34,12 @@ func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, o O
 		}
 		todo = append(todo, op)
 	}
-	// The means must be of the same faces on both sides.
+	// The means must be of the same samples on both sides.
 	names := make([]string, len(todo))
 	for i, op := range todo {
 		names[i] = g.Tensors[op.Outputs[0]].Name
 	}
-	want, err := channelMeans(ctx, g, names, p.Floors(), faces, o)
+	want, err := channelMeans(ctx, g, names, p.Floors(), samples, o)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, o O
 		if err != nil {
 			return err
 		}
-		got, err := channelMeans(ctx, q, names[i:i+1], nil, faces, o)
+		got, err := channelMeans(ctx, q, names[i:i+1], nil, samples, o)
 		if err != nil {
 			return err
 		}
@@ -65,21 +65,9 @@ func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, faces []Face, o O
 	return nil
 }
 
-// spread returns at most n of the faces, evenly spread.
-func spread(faces []Face, n int) []Face {
-	if len(faces) <= n {
-		return faces
-	}
-	out := make([]Face, n)
-	for i := range out {
-		out[i] = faces[i*len(faces)/n]
-	}
-	return out
-}
-
 // channelMeans returns the mean of each channel of the named tensors, values
 // below their floor counted as the floor.
-func channelMeans(ctx context.Context, g *graph.Graph, names []string, floors map[string]float32, faces []Face, o Options) ([][]float64, error) {
+func channelMeans(ctx context.Context, g *graph.Graph, names []string, floors map[string]float32, samples Samples, o Options) ([][]float64, error) {
 	watch := make([]int, len(names))
 	for i, n := range names {
 		if watch[i] = g.Find(n); watch[i] < 0 {
@@ -87,7 +75,7 @@ func channelMeans(ctx context.Context, g *graph.Graph, names []string, floors ma
 		}
 	}
 	sums := newChannelSums(g, watch)
-	err := runFaces(ctx, g, faces, o.threads(len(faces)), func(_ int, s *portable.Session) error {
+	err := runSamples(ctx, g, samples, o.threads(samples.Len()), func(_ int, s *portable.Session) error {
 		for k, t := range watch {
 			v, err := s.Real(nil, t)
 			if err != nil {

@@ -15,7 +15,7 @@ type Result struct {
 }
 
 // Build goes the whole way from a float graph to a quantised one.
-func Build(ctx context.Context, g *graph.Graph, faces []Face, r Recipe, o Options) (*Result, error) {
+func Build(ctx context.Context, g *graph.Graph, samples Samples, r Recipe, o Options) (*Result, error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func Build(ctx context.Context, g *graph.Graph, faces []Face, r Recipe, o Option
 	if r.Calibrated() {
 		var err error
 		if res.Stats = o.Stats; res.Stats == nil {
-			if res.Stats, err = Calibrate(ctx, g, faces, o); err != nil {
+			if res.Stats, err = Calibrate(ctx, g, samples, o); err != nil {
 				return nil, err
 			}
 		}
@@ -33,7 +33,7 @@ func Build(ctx context.Context, g *graph.Graph, faces []Face, r Recipe, o Option
 				if res.Float, err = Equalise(g, pairs); err != nil {
 					return nil, err
 				}
-				if res.Stats, err = Calibrate(ctx, res.Float, faces, o); err != nil {
+				if res.Stats, err = Calibrate(ctx, res.Float, samples, o); err != nil {
 					return nil, err
 				}
 			}
@@ -47,12 +47,12 @@ func Build(ctx context.Context, g *graph.Graph, faces []Face, r Recipe, o Option
 		res.Plan.Notes = append(res.Plan.Notes, "nothing was equalised: no two layers of this network are joined by what a factor passes through")
 	}
 	if r.AdaRound {
-		if err = AdaRound(ctx, res.Float, res.Plan, faces, o); err != nil {
+		if err = AdaRound(ctx, res.Float, res.Plan, samples, o); err != nil {
 			return nil, err
 		}
 	}
 	if r.CorrectBias {
-		if err = CorrectBias(ctx, res.Float, res.Plan, faces, o); err != nil {
+		if err = CorrectBias(ctx, res.Float, res.Plan, samples, o); err != nil {
 			return nil, err
 		}
 	}

@@ -10,12 +10,8 @@ import (
 	"sync/atomic"
 
 	"mien/runtime/graph"
-	"mien/runtime/model"
 	"mien/runtime/portable"
 )
-
-// Face is a picture of model.Side by model.Side grey pixels, row by row.
-type Face []uint8
 
 // Bins is the number of bins of a histogram.
 const Bins = 2048
@@ -36,17 +32,19 @@ type TensorStats struct {
 	// are the last dimension.
 	Mean []float64
 	Peak []float32
+	// Bounds, of an input, is the range that it can have whatever was seen.
+	Bounds *[2]float64
 }
 
 // momentum of the moving average, one step for each face.
 const momentum = 0.98
 
-// Options of what looks at faces. Progress, when set, is told from one
+// Options of what looks at samples. Progress, when set, is told from one
 // goroutine at a time how many of total steps are done.
 type Options struct {
 	Threads  int // 0 means one for each CPU
 	Progress func(done, total int)
-	// Stats, for Build, are what Calibrate gave for the same graph and faces.
+	// Stats, for Build, are what Calibrate gave for the same graph and samples.
 	Stats *Stats
 }
 
@@ -58,23 +56,23 @@ func (o Options) threads(n int) int {
 	return max(1, min(t, n))
 }
 
-// Calibrate runs the faces through the float graph g and returns what it saw.
-// The result depends on the faces and their order alone.
-func Calibrate(ctx context.Context, g *graph.Graph, faces []Face, o Options) (*Stats, error) {
-	if len(faces) == 0 {
-		return nil, errors.New("quant: no faces to calibrate with")
+// Calibrate runs the samples through the float graph g and returns what it saw.
+// The result depends on the samples and their order alone.
+func Calibrate(ctx context.Context, g *graph.Graph, samples Samples, o Options) (*Stats, error) {
+	if samples == nil || samples.Len() == 0 {
+		return nil, errors.New("quant: no samples to calibrate with")
 	}
 	watch := activations(g)
-	spans := make([][]span, len(faces)) // by face, then as in watch
+	spans := make([][]span, samples.Len()) // by face, then as in watch
 	sums := newChannelSums(g, watch)
-	tick := o.ticker(2 * len(faces))
-	err := runFaces(ctx, g, faces, o.threads(len(faces)), func(i int, s *portable.Session) error {
+	tick := o.ticker(2 * samples.Len())
+	err := runSamples(ctx, g, samples, o.threads(samples.Len()), func(i int, s *portable.Session) error {
 		spans[i] = make([]span, len(watch))
 		for k, t := range watch {
 			v := s.Float32(t)
 			var err error
 			if spans[i][k], err = spanOf(v); err != nil {
-				return fmt.Errorf("quant: face %d: tensor %s: %w", i, g.Tensors[t].Name, err)
+				return fmt.Errorf("quant: sample %d: tensor %s: %w", i, g.Tensors[t].Name, err)
 			}
 			sums[k].add(v)
 		}
@@ -89,7 +87,7 @@ func Calibrate(ctx context.Context, g *graph.Graph, faces []Face, o Options) (*S
 		stats[k] = summarise(spans, k)
 		stats[k].Mean, stats[k].Peak = sums[k].result()
 	}
-	err = runFaces(ctx, g, faces, o.threads(len(faces)), func(_ int, s *portable.Session) error {
+	err = runSamples(ctx, g, samples, o.threads(samples.Len()), func(_ int, s *portable.Session) error {
 		for k, t := range watch {
 			stats[k].count(s.Float32(t))
 		}
@@ -99,9 +97,14 @@ func Calibrate(ctx context.Context, g *graph.Graph, faces []Face, o Options) (*S
 	if err != nil {
 		return nil, err
 	}
-	out := &Stats{Faces: len(faces), Tensors: map[string]*TensorStats{}}
+	out := &Stats{Faces: samples.Len(), Tensors: map[string]*TensorStats{}}
 	for k, t := range watch {
 		out.Tensors[g.Tensors[t].Name] = stats[k]
+	}
+	for k, t := range g.Inputs {
+		if lo, hi, ok := samples.Bounds(k); ok && out.Tensors[g.Tensors[t].Name] != nil {
+			out.Tensors[g.Tensors[t].Name].Bounds = &[2]float64{lo, hi}
+		}
 	}
 	return out, nil
 }
@@ -132,10 +135,16 @@ func activations(g *graph.Graph) []int {
 	return out
 }
 
-// runFaces runs every face through g and calls look after each, from several
-// goroutines.
-func runFaces(ctx context.Context, g *graph.Graph, faces []Face, threads int, look func(i int, s *portable.Session) error) error {
-	n, err := portable.Load(g, portable.Options{Keep: true})
+// runSamples runs every sample through g and calls look after each, from
+// several goroutines.
+func runSamples(ctx context.Context, g *graph.Graph, samples Samples, threads int, look func(i int, s *portable.Session) error) error {
+	return runKept(ctx, g, samples, threads, true, look)
+}
+
+// runKept is runSamples; without keep, look sees inputs and outputs only, and
+// gets them faster.
+func runKept(ctx context.Context, g *graph.Graph, samples Samples, threads int, keep bool, look func(i int, s *portable.Session) error) error {
+	n, err := portable.Load(g, portable.Options{Keep: keep})
 	if err != nil {
 		return fmt.Errorf("quant: %w", err)
 	}
@@ -146,13 +155,14 @@ func runFaces(ctx context.Context, g *graph.Graph, faces []Face, threads int, lo
 		wg.Go(func() {
 			s := n.NewSession()
 			defer s.Close()
+			f := feeder{g: g}
 			for errs[w] == nil {
 				i := int(next.Add(1) - 1)
-				if i >= len(faces) {
+				if i >= samples.Len() {
 					return
 				}
 				if errs[w] = ctx.Err(); errs[w] == nil {
-					errs[w] = setFace(g, s, faces[i])
+					errs[w] = f.feed(s, samples, i)
 				}
 				if errs[w] == nil {
 					s.Run()
@@ -163,34 +173,6 @@ func runFaces(ctx context.Context, g *graph.Graph, faces []Face, threads int, lo
 	}
 	wg.Wait()
 	return errors.Join(errs...)
-}
-
-// setFace fills in the input of g.
-func setFace(g *graph.Graph, s *portable.Session, f Face) error {
-	if len(f) != model.Side*model.Side {
-		return fmt.Errorf("quant: a face has %d pixels, want %d", len(f), model.Side*model.Side)
-	}
-	at := g.Inputs[0]
-	t := g.Tensors[at]
-	if in := s.Float32(at); len(in) == len(f) {
-		for i, p := range f {
-			in[i] = float32(p) / 255
-		}
-		return nil
-	}
-	in := s.Int8(at)
-	if len(in) != len(f) || t.Quant == nil || len(t.Quant.Scale) == 0 {
-		return fmt.Errorf("quant: the input %q is %s %v, not a face", t.Name, t.Type, t.Shape)
-	}
-	var table [256]int8
-	for p := range table {
-		q := math.Round(float64(p)/255/float64(t.Quant.Scale[0])) + float64(zeroOf(t.Quant))
-		table[p] = int8(min(max(q, -128), 127))
-	}
-	for i, p := range f {
-		in[i] = table[p]
-	}
-	return nil
 }
 
 func zeroOf(q *graph.Quant) int64 {

@@ -12,7 +12,7 @@ import (
 	"mien/runtime/portable"
 )
 
-// Diff is how two graphs differ in one tensor, over all faces.
+// Diff is how two graphs differ in one tensor, over all samples.
 type Diff struct {
 	Name       string
 	Type       string // in the second graph
@@ -49,12 +49,12 @@ func (d *Diff) Cosine() float64 {
 // integers cannot reach.
 func (d *Diff) Saturation() float64 { return float64(d.outOfRange) / float64(max(d.Values, 1)) }
 
-// Compare runs faces through a and b and compares the activations that go by
+// Compare runs samples through a and b and compares the activations that go by
 // the same name, in the order of a. Floors are those of the plan that made b,
 // or nil: values of a below them count as the floor.
-func Compare(ctx context.Context, a, b *graph.Graph, floors map[string]float32, faces []Face, o Options) ([]*Diff, error) {
-	if len(faces) == 0 {
-		return nil, errors.New("quant: no faces to compare with")
+func Compare(ctx context.Context, a, b *graph.Graph, floors map[string]float32, samples Samples, o Options) ([]*Diff, error) {
+	if samples == nil || samples.Len() == 0 {
+		return nil, errors.New("quant: no samples to compare with")
 	}
 	var pairs [][2]int
 	var diffs []*Diff
@@ -73,15 +73,19 @@ func Compare(ctx context.Context, a, b *graph.Graph, floors map[string]float32, 
 	if err != nil {
 		return nil, fmt.Errorf("quant: %w", err)
 	}
-	// One session of b for each goroutine that runs a; a face's figures are
-	// added up in the order of the faces, so that the sum is always the same.
-	pool := sync.Pool{New: func() any { return other.NewSession() }}
-	parts := make([][]*Diff, len(faces))
-	tick := o.ticker(len(faces))
-	err = runFaces(ctx, a, faces, o.threads(len(faces)), func(i int, s *portable.Session) error {
-		t := pool.Get().(*portable.Session)
+	// One session of b for each goroutine that runs a; a sample's figures are
+	// added up in the order of the samples, so that the sum is always the same.
+	type second struct {
+		*portable.Session
+		feeder
+	}
+	pool := sync.Pool{New: func() any { return &second{other.NewSession(), feeder{g: b}} }}
+	parts := make([][]*Diff, samples.Len())
+	tick := o.ticker(samples.Len())
+	err = runSamples(ctx, a, samples, o.threads(samples.Len()), func(i int, s *portable.Session) error {
+		t := pool.Get().(*second)
 		defer pool.Put(t)
-		if err := setFace(b, t, faces[i]); err != nil {
+		if err := t.feed(t.Session, samples, i); err != nil {
 			return err
 		}
 		t.Run()
@@ -105,8 +109,8 @@ func Compare(ctx context.Context, a, b *graph.Graph, floors map[string]float32, 
 	if err != nil {
 		return nil, err
 	}
-	for _, face := range parts {
-		for k, d := range face {
+	for _, part := range parts {
+		for k, d := range part {
 			diffs[k].merge(d)
 		}
 	}

@@ -272,8 +272,8 @@ func (p *planner) activations() error {
 			r.Calibrator = MinMax
 		}
 		lo, hi := rangeOf(s, r, levels)
-		if slices.Contains(p.g.Inputs, i) {
-			lo, hi = 0, 1 // pixels, whatever the faces were
+		if s.Bounds != nil {
+			lo, hi = min(s.Bounds[0], 0), max(s.Bounds[1], 0)
 		}
 		clip[i] = [2]float64{lo, hi}
 	}

@@ -12,8 +12,8 @@ import (
 )
 
 // testFaces returns pictures that differ much.
-func testFaces(n int) []Face {
-	var out []Face
+func testFaces(n int) Faces {
+	var out Faces
 	for _, f := range infertest.Faces(n) {
 		out = append(out, Face(f.Pix))
 	}

@@ -35,7 +35,7 @@ func TestEveryRecipeRunsInTheLibrary(t *testing.T) {
 }
 
 // outputs runs faces in the library and returns all heads' probabilities.
-func outputs(t *testing.T, file []byte, g *graph.Graph, faces []Face, builtin bool) [][]float32 {
+func outputs(t *testing.T, file []byte, g *graph.Graph, faces Faces, builtin bool) [][]float32 {
 	t.Helper()
 	n, err := tflite.NewRunner(file, tflite.Options{Builtin: builtin})
 	if err != nil {
@@ -295,7 +295,7 @@ func TestErrors(t *testing.T) {
 	if _, err := Calibrate(context.Background(), g, nil, Options{}); err == nil {
 		t.Error("calibrated with no faces")
 	}
-	if _, err := Calibrate(context.Background(), g, []Face{make(Face, 10)}, Options{}); err == nil || !strings.Contains(err.Error(), "10 pixels") {
+	if _, err := Calibrate(context.Background(), g, Faces{make(Face, 10)}, Options{}); err == nil || !strings.Contains(err.Error(), "10 pixels") {
 		t.Errorf("short face: %v", err)
 	}
 	q := build(t, g, Recipe{}).Graph

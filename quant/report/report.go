@@ -135,7 +135,7 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 	for h := range before.heads {
 		r.Heads = append(r.Heads, headOf(before.heads[h], h, in.Samples, before.faces, after.faces))
 	}
-	faces := make([]quant.Face, tapped)
+	faces := make(quant.Faces, tapped)
 	for i := range faces {
 		faces[i] = in.Samples[i*len(in.Samples)/tapped].Face
 	}

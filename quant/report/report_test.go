@@ -22,7 +22,7 @@ import (
 func compare(t *testing.T, r quant.Recipe, labels func(i int) []int8) *Report {
 	t.Helper()
 	g := infertest.Network(5, model.Heads()...)
-	var faces []quant.Face
+	var faces quant.Faces
 	var samples []Sample
 	for i, f := range infertest.Faces(30) {
 		faces = append(faces, f.Pix)

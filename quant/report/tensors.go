@@ -37,7 +37,7 @@ const maxSNR = 200
 // shownBins is the number of bins of a histogram in the report.
 const shownBins = 64
 
-func tensors(ctx context.Context, in Input, faces []quant.Face, tick func()) ([]Tensor, error) {
+func tensors(ctx context.Context, in Input, faces quant.Faces, tick func()) ([]Tensor, error) {
 	probe, err := quant.Computable(in.Result.Graph)
 	if err != nil {
 		return nil, err

@@ -70,7 +70,7 @@ func build(ctx context.Context, net arch.Net, mode quant.Mode) ([]byte, error) {
 		return nil, err
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	var faces []quant.Face
+	var faces quant.Faces
 	for range 8 {
 		f := make(quant.Face, model.Side*model.Side)
 		for i := range f {

@@ -143,7 +143,7 @@ type table struct {
 	e     env
 	first *candidate            // the checkpoint
 	tuned map[string]*candidate // by calibrator
-	faces []quant.Face
+	faces quant.Faces
 	in    report.Input
 	best  *row // of int8
 }

@@ -84,7 +84,7 @@ func (c *diffCmd) model(path string) (*graph.Graph, error) {
 	return p, nil
 }
 
-func (c *diffCmd) faces(e env) ([]quant.Face, error) {
+func (c *diffCmd) faces(e env) (quant.Faces, error) {
 	if c.Faces == "" {
 		return madeUp(8), nil
 	}
@@ -92,7 +92,7 @@ func (c *diffCmd) faces(e env) ([]quant.Face, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []quant.Face
+	var out quant.Faces
 	for _, s := range samples {
 		out = append(out, s.Face)
 	}
@@ -100,8 +100,8 @@ func (c *diffCmd) faces(e env) ([]quant.Face, error) {
 }
 
 // madeUp returns smooth pictures, for a comparison that needs no data.
-func madeUp(n int) []quant.Face {
-	out := make([]quant.Face, n)
+func madeUp(n int) quant.Faces {
+	out := make(quant.Faces, n)
 	for i := range out {
 		f := make(quant.Face, model.Side*model.Side)
 		for k := range f {

@@ -86,14 +86,14 @@ func (n *network) describe(card *model.Card, g *graph.Graph) {
 
 // calibration returns the faces of --calibrate, evenly from all that there
 // are.
-func (c *quantFlags) calibration(e env) ([]quant.Face, error) {
+func (c *quantFlags) calibration(e env) (quant.Faces, error) {
 	if len(c.Calibrate) == 0 {
 		return nil, errors.New("this recipe needs --calibrate KIND:DIR")
 	}
 	if c.Faces < 1 {
 		return nil, fmt.Errorf("--faces %d: want at least 1", c.Faces)
 	}
-	var faces []quant.Face
+	var faces quant.Faces
 	for i, spec := range c.Calibrate {
 		n := c.Faces*(i+1)/len(c.Calibrate) - c.Faces*i/len(c.Calibrate)
 		more, err := c.training(e, spec, n)
@@ -107,19 +107,19 @@ func (c *quantFlags) calibration(e env) ([]quant.Face, error) {
 
 // training returns n of the faces that a network may learn from; all when n is
 // below 0.
-func (c *quantFlags) training(e env, spec string, n int) ([]quant.Face, error) {
+func (c *quantFlags) training(e env, spec string, n int) (quant.Faces, error) {
 	samples, err := loadFaces(e, spec, []string{data.Train, data.All}, n, c.splitFlags)
 	if err != nil {
 		return nil, err
 	}
-	var faces []quant.Face
+	var faces quant.Faces
 	for _, s := range samples {
 		faces = append(faces, s.Face)
 	}
 	return faces, nil
 }
 
-func fingerprint(faces []quant.Face) string {
+func fingerprint(faces quant.Faces) string {
 	h := sha256.New()
 	for _, f := range faces {
 		h.Write(f)
@@ -160,7 +160,7 @@ func (c *quantFlags) samples(e env, splits ...string) ([]report.Sample, error) {
 
 // build quantises, and shows its progress. Stats are those of the graph and the
 // faces, or nil.
-func (c *quantFlags) build(e env, g *graph.Graph, faces []quant.Face, r quant.Recipe, stats *quant.Stats) (*quant.Result, error) {
+func (c *quantFlags) build(e env, g *graph.Graph, faces quant.Faces, r quant.Recipe, stats *quant.Stats) (*quant.Result, error) {
 	var b *bar
 	defer func() { b.end() }()
 	return quant.Build(e.ctx, g, faces, r, quant.Options{Threads: c.Threads, Stats: stats, Progress: func(done, total int) {
@@ -205,7 +205,7 @@ func (c *quantFlags) tune(e env, n *network, plan *quant.Plan, steps int) (*netw
 	if len(plan.Equal) > 0 {
 		return nil, errors.New("--tune trains the network as it is, not as --equalise rescales it: leave one out")
 	}
-	var faces []quant.Face
+	var faces quant.Faces
 	for _, spec := range c.Calibrate {
 		more, err := c.training(e, spec, -1)
 		if err != nil {

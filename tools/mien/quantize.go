@@ -138,7 +138,7 @@ func (c *quantizeCmd) quantise(e env, g *graph.Graph, card *model.Card) (*quant.
 	card.Quantised = r.String()
 	// With a plan to replay no faces are needed; when they are given, their
 	// fingerprint still goes into the card.
-	var faces []quant.Face
+	var faces quant.Faces
 	if r.Calibrated() && (plan == nil || len(c.Calibrate) > 0) {
 		var err error
 		if faces, err = c.calibration(e); err != nil {

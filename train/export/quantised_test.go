@@ -21,7 +21,7 @@ import (
 // with its own kernels and with XNNPACK, and answers much as the float file.
 func TestNetworksRunQuantisedInTheLibrary(t *testing.T) {
 	pictures := infertest.Faces(3)
-	var faces []quant.Face
+	var faces quant.Faces
 	for _, f := range pictures {
 		faces = append(faces, f.Pix)
 	}
@@ -93,7 +93,7 @@ func TestEdgeTPUTakesTheEdgeNetwork(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var faces []quant.Face
+		var faces quant.Faces
 		for _, f := range infertest.Faces(2) {
 			faces = append(faces, f.Pix)
 		}
@@ -112,7 +112,7 @@ func TestEdgeTPUTakesTheEdgeNetwork(t *testing.T) {
 // and fewer weights by exactly its own.
 func TestQuantisedHeadsLeftOut(t *testing.T) {
 	_, weights := trained(t, arch.Paper(), false)
-	var faces []quant.Face
+	var faces quant.Faces
 	for _, f := range infertest.Faces(2) {
 		faces = append(faces, f.Pix)
 	}

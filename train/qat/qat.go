@@ -34,7 +34,7 @@ type Options struct {
 
 // Tune trains a network on and returns its new weights. The plan is of int8,
 // and of the graph that train/export makes of the same network and weights.
-func Tune(ctx context.Context, net arch.Net, weights map[string][]float32, plan *quant.Plan, faces []quant.Face, o Options) (map[string][]float32, error) {
+func Tune(ctx context.Context, net arch.Net, weights map[string][]float32, plan *quant.Plan, faces quant.Faces, o Options) (map[string][]float32, error) {
 	if len(faces) == 0 || o.Steps < 1 {
 		return nil, errors.New("qat: nothing to train on")
 	}
@@ -188,7 +188,7 @@ type tuner struct {
 	net, teacher *nn.Net
 	options      Options
 	losses       []float64
-	faces        []quant.Face
+	faces        quant.Faces
 	rounded      []*rounded
 }
 

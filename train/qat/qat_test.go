@@ -40,7 +40,7 @@ func small() arch.Net {
 
 // setup returns the network, its weights, faces, and the result of a recipe
 // that was calibrated with all but the last 16 of them.
-func setup(t *testing.T, r quant.Recipe) (arch.Net, map[string][]float32, []quant.Face, *quant.Result) {
+func setup(t *testing.T, r quant.Recipe) (arch.Net, map[string][]float32, quant.Faces, *quant.Result) {
 	t.Helper()
 	a := small()
 	n, err := nn.New(a, 1, 1)
@@ -52,14 +52,14 @@ func setup(t *testing.T, r quant.Recipe) (arch.Net, map[string][]float32, []quan
 	for _, p := range n.Params() {
 		weights[p.Name] = p.Value
 	}
-	var faces []quant.Face
+	var faces quant.Faces
 	for _, f := range infertest.Faces(64) {
 		faces = append(faces, f.Pix)
 	}
 	return a, weights, faces, build(t, a, weights, faces[:48], r)
 }
 
-func build(t *testing.T, a arch.Net, weights map[string][]float32, faces []quant.Face, r quant.Recipe) *quant.Result {
+func build(t *testing.T, a arch.Net, weights map[string][]float32, faces quant.Faces, r quant.Recipe) *quant.Result {
 	t.Helper()
 	g, err := export.Graph(a, weights, nil)
 	if err != nil {
