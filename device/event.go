@@ -15,7 +15,7 @@
 // As lines of JSON each is wrapped with its kind (see Line):
 //
 //	{"event":"reading","time":"2026-11-23T10:00:00.04Z","seq":7,"width":640,"height":480,
-//	 "faces":[{"id":1,"box":{"x":200,"y":90,"w":150,"h":150},"eyes":[[240.1,140.2],[300.9,141]],
+//	 "subject":1,"faces":[{"id":1,"box":{"x":200,"y":90,"w":150,"h":150},"eyes":[[240.1,140.2],[300.9,141]],
 //	   "score":31.5,"problem":"fine","heads":[{"head":"emotion","label":"happy","confidence":0.81,
 //	   "probs":{"surprise":0.02,"fear":0.01, ...}}]}],
 //	 "latency_ms":{"wait":0.4,"detect":9.1,"align":0.1,"predict":8.2,"track":0.01,"signal":0.02,"total":17.9}}
@@ -39,12 +39,16 @@ import (
 // Reading is what was seen in one frame. The pipeline reuses its memory: an
 // observer that keeps one past its call takes a Clone.
 type Reading struct {
-	Time    time.Time     `json:"time"`   // when the frame was taken
-	Seq     uint64        `json:"seq"`    // of the frame; see camera.Frame
-	Width   int           `json:"width"`  // of the frame, pixels
-	Height  int           `json:"height"` //
-	Faces   []FaceReading `json:"faces"`  // faces that count, in the order of their ids
-	Latency Latency       `json:"latency_ms"`
+	Time   time.Time     `json:"time"`   // when the frame was taken
+	Seq    uint64        `json:"seq"`    // of the frame; see camera.Frame
+	Width  int           `json:"width"`  // of the frame, pixels
+	Height int           `json:"height"` //
+	Faces  []FaceReading `json:"faces"`  // faces that count, in the order of their ids
+	// Subject is the id of the face of which everything that can speak of one
+	// alone speaks: lines, displays, MQTT's state. It is decided once a frame,
+	// by the pipeline. 0 means nobody.
+	Subject uint64  `json:"subject"`
+	Latency Latency `json:"latency_ms"`
 }
 
 // FaceReading is one face and what is believed about it.
@@ -216,6 +220,16 @@ func (t *Track) Clone() *Track {
 	out := *t
 	out.Face = t.Face.Clone()
 	return &out
+}
+
+// SubjectFace returns the face that Subject names, or nil.
+func (r *Reading) SubjectFace() *FaceReading {
+	for i := range r.Faces {
+		if r.Faces[i].ID == r.Subject && r.Subject != 0 {
+			return &r.Faces[i]
+		}
+	}
+	return nil
 }
 
 // Head returns the answer of the head of that name, or nil.

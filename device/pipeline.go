@@ -135,9 +135,10 @@ func (p *Pipeline) Process(f *camera.Frame) (*Reading, error) {
 	at = time.Now()
 	events := p.tracker.Commit()
 	p.describe(f, matched)
+	seen := p.choose()
 	at = lap(&l.Track, at)
 	if p.lines != nil {
-		p.lines.Update(at, p.seen())
+		p.lines.Update(at, seen)
 	}
 	at = lap(&l.Signal, at)
 	l.Total = l.Wait + at.Sub(start)
@@ -157,7 +158,7 @@ func (p *Pipeline) Forget(now time.Time) {
 	p.tell(p.tracker.Reset(), now)
 	p.subject = 0
 	if r := &p.reading; len(r.Faces) > 0 {
-		r.Time, r.Faces, r.Latency = now, p.room[:0], Latency{}
+		r.Time, r.Faces, r.Subject, r.Latency = now, p.room[:0], 0, Latency{}
 		if p.to != nil {
 			p.to.Reading(r)
 		}
@@ -251,9 +252,10 @@ func (p *Pipeline) sighted(dst *FaceReading, f *face.Face, eyes *Eyes) {
 	}
 }
 
-// seen picks the face that drives the lines: the one that did so far, until
-// it is gone; then the largest.
-func (p *Pipeline) seen() signal.Seen {
+// choose decides whose face the lines and every display speak of: that of
+// which they spoke so far, until it is gone; then the nearest, which is the
+// largest.
+func (p *Pipeline) choose() signal.Seen {
 	var who *track.Track
 	for _, tr := range p.tracks {
 		if tr.ID == p.subject {
@@ -265,10 +267,10 @@ func (p *Pipeline) seen() signal.Seen {
 		}
 	}
 	if who == nil {
-		p.subject = 0
+		p.subject, p.reading.Subject = 0, 0
 		return signal.Seen{}
 	}
-	p.subject = who.ID
+	p.subject, p.reading.Subject = who.ID, who.ID+p.o.After
 	for i := range p.labels {
 		p.labels[i] = who.Heads[i].Label
 	}

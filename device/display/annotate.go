@@ -67,14 +67,14 @@ func NewAnnotator() (*Annotator, error) {
 }
 
 // Draw returns frame with the box and the eyes of every face of r, bars for
-// each head of the first, and the lines as they stand.
+// each head of its subject, and the lines as they stand.
 func (a *Annotator) Draw(frame *image.Gray, r *device.Reading, lines []signal.Line) *image.RGBA {
 	out := image.NewRGBA(image.Rect(0, 0, pictureW+panelW, pictureH+footH))
 	draw.Draw(out, out.Rect, image.NewUniform(ground), image.Point{}, draw.Src)
 	at, scale := fit(frame.Rect)
 	xdraw.ApproxBiLinear.Scale(out, at, frame, frame.Rect, draw.Src, nil) // smoother ones need 15 MB
 	for i := range r.Faces {
-		a.face(out, &r.Faces[i], at.Min, scale, i == 0)
+		a.face(out, &r.Faces[i], at.Min, scale, r.Faces[i].ID == r.Subject)
 	}
 	side := image.Rect(pictureW, 0, pictureW+panelW, pictureH)
 	draw.Draw(out, side, image.NewUniform(panel), image.Point{}, draw.Src)
@@ -92,12 +92,12 @@ func fit(frame image.Rectangle) (image.Rectangle, float64) {
 	return image.Rect(x, y, x+w, y+h), s
 }
 
-func (a *Annotator) face(out *image.RGBA, f *device.FaceReading, at image.Point, s float64, first bool) {
+func (a *Annotator) face(out *image.RGBA, f *device.FaceReading, at image.Point, s float64, subject bool) {
 	px := func(x float64, origin int) float32 { return float32(x*s) + float32(origin) }
 	x0, y0 := px(float64(f.Box.X), at.X), px(float64(f.Box.Y), at.Y)
 	x1, y1 := px(float64(f.Box.X+f.Box.W), at.X), px(float64(f.Box.Y+f.Box.H), at.Y)
 	c := accent
-	if !first {
+	if !subject {
 		c = faint
 	}
 	corners(out, x0, y0, x1, y1, c)
@@ -123,11 +123,11 @@ func (a *Annotator) panel(out *image.RGBA, in image.Rectangle, r *device.Reading
 	a.write(out, a.title, "mien", in.Min.X, y, text)
 	a.right(out, a.small, r.Time.Format("15:04:05.000"), in.Max.X, y-6, faint)
 	y += 24
-	if len(r.Faces) == 0 {
+	f := r.SubjectFace()
+	if f == nil {
 		a.write(out, a.plain, "nobody there", in.Min.X, y+20, faint)
 		return
 	}
-	f := &r.Faces[0]
 	a.write(out, a.small, fmt.Sprintf("frame %d   picture %s   %.1f ms", r.Seq, cmp.Or(f.Flaw(), "fine"), float64(r.Latency.Total.Microseconds())/1000), in.Min.X, y, faint)
 	rows := 0
 	for i := range f.Heads {

@@ -20,7 +20,7 @@ import (
 
 // happy is a reading of one face.
 func happy(p float32) *device.Reading {
-	return &device.Reading{Width: 320, Height: 240, Faces: []device.FaceReading{{ID: 1, Box: device.Box{X: 100, Y: 60, W: 120, H: 120},
+	return &device.Reading{Width: 320, Height: 240, Subject: 1, Faces: []device.FaceReading{{ID: 1, Box: device.Box{X: 100, Y: 60, W: 120, H: 120},
 		Eyes: &device.Eyes{{140, 100}, {180, 100}}, Problem: "fine",
 		Heads: []device.HeadReading{{Name: "emotion", Label: "happy", Confidence: p,
 			Probs: device.Probs{{Label: "happy", P: p}, {Label: "sad", P: 1 - p}}}}}}}
@@ -288,4 +288,31 @@ func TestBuzzer(t *testing.T) {
 			t.Errorf("the pin went %q, want %q", h.log, want)
 		}
 	})
+}
+
+// With several people in view everything shows the reading's subject, which
+// need not be the first.
+func TestShowsTheSubject(t *testing.T) {
+	r := happy(0.9)
+	two := happy(0.9)
+	two.Faces = append(uncertain().Faces, two.Faces[0])
+	two.Faces[1].ID, two.Subject = 2, 2
+	o := &OLED{}
+	b := image.Rect(0, 0, 128, 64)
+	if !slices.Equal(o.picture(r, b).Pix, o.picture(two, b).Pix) {
+		t.Error("the OLED shows somebody else")
+	}
+	s := &strip{}
+	l := &LEDs{Strip: s, Count: 4, Dim: 255, Colours: map[string]color.RGBA{"happy": {255, 200, 0, 255}, "uncertain": {10, 10, 10, 255}}}
+	if err := l.Show(two); err != nil || s.rgb[0] != 255 {
+		t.Errorf("the LEDs show %v, %v", s.rgb, err)
+	}
+	a, err := NewAnnotator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame, side := image.NewGray(image.Rect(0, 0, 320, 240)), image.Rect(pictureW, 60, pictureW+panelW, pictureH)
+	if one, many := a.Draw(frame, r, nil).SubImage(side).(*image.RGBA), a.Draw(frame, two, nil).SubImage(side).(*image.RGBA); count(one, side, accent) != count(many, side, accent) {
+		t.Error("the annotated picture's bars are somebody else's")
+	}
 }

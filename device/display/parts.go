@@ -60,7 +60,11 @@ func (o *OLED) picture(r *device.Reading, b image.Rectangle) *image.Gray {
 	if o.Preview {
 		foot = "camera watched"
 	}
-	if r == nil || len(r.Faces) == 0 {
+	var who *device.FaceReading
+	if r != nil {
+		who = r.SubjectFace()
+	}
+	if who == nil {
 		words := "nobody there"
 		if r == nil {
 			words = "not reading"
@@ -70,8 +74,8 @@ func (o *OLED) picture(r *device.Reading, b image.Rectangle) *image.Gray {
 		return out
 	}
 	y := 0
-	for i := range r.Faces[0].Heads {
-		h := &r.Faces[0].Heads[i]
+	for i := range who.Heads {
+		h := &who.Heads[i]
 		label := h.Label
 		if h.Uncertain {
 			label = "?"
@@ -116,7 +120,7 @@ type Strip interface {
 	Halt() error
 }
 
-// LEDs show the emotion of the first face: its colour on as many lights as
+// LEDs show the emotion of the reading's subject: its colour on as many lights as
 // the answer is sure.
 type LEDs struct {
 	Strip   Strip
@@ -133,8 +137,10 @@ func (l *LEDs) Show(r *device.Reading) error {
 		l.rgb = make([]byte, 3*l.Count)
 	}
 	clear(l.rgb)
-	if r != nil && len(r.Faces) > 0 {
-		l.light(r.Faces[0].Head(model.Emotion.Name))
+	if r != nil {
+		if who := r.SubjectFace(); who != nil {
+			l.light(who.Head(model.Emotion.Name))
+		}
 	}
 	if _, err := l.Strip.Write(l.rgb); err != nil {
 		return fmt.Errorf("display: LEDs: %w", err)

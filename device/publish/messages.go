@@ -47,7 +47,7 @@ func (p *Publisher) one(out []message, topic string, v any, retain bool) []messa
 }
 
 // state is a few words about who is in view, for dashboards: how many, and
-// the labels of the nearest, whose box is the largest.
+// the labels of the reading's subject, of whom the lines speak too.
 type state map[string]any
 
 // stater remembers the state last published.
@@ -55,14 +55,8 @@ type stater struct{ last string }
 
 func (s *stater) follow(r *device.Reading) (state, bool) {
 	now := state{"faces": len(r.Faces)}
-	var nearest *device.FaceReading
-	for i := range r.Faces {
-		if f := &r.Faces[i]; nearest == nil || f.Box.W*f.Box.H > nearest.Box.W*nearest.Box.H {
-			nearest = f
-		}
-	}
-	if nearest != nil {
-		for _, h := range nearest.Heads {
+	if who := r.SubjectFace(); who != nil {
+		for _, h := range who.Heads {
 			now[h.Name] = h.Label
 			if h.Uncertain || h.Label == "" {
 				now[h.Name] = "uncertain"

@@ -140,9 +140,9 @@ func TestAvailabilityAndHomeAssistant(t *testing.T) {
 	avail, config := "mien/hall-1/availability", "homeassistant/device/mien_hall_1/config"
 	e.await("introduction", func(h []heard) bool { return count(h, avail, "online") == 1 && count(h, config, "cmps") == 1 })
 
-	p.Reading(&device.Reading{Time: time.Unix(10, 0), Faces: []device.FaceReading{face(1, 50, "sad"), face(2, 90, "happy")}})
-	p.Reading(&device.Reading{Time: time.Unix(10, 5e8), Faces: []device.FaceReading{face(1, 50, "sad")}}) // too soon
-	p.Reading(&device.Reading{Time: time.Unix(12, 0), Faces: []device.FaceReading{face(2, 90, "")}})
+	p.Reading(&device.Reading{Time: time.Unix(10, 0), Subject: 2, Faces: []device.FaceReading{face(1, 90, "sad"), face(2, 50, "happy")}})
+	p.Reading(&device.Reading{Time: time.Unix(10, 5e8), Subject: 1, Faces: []device.FaceReading{face(1, 50, "sad")}}) // too soon
+	p.Reading(&device.Reading{Time: time.Unix(12, 0), Subject: 2, Faces: []device.FaceReading{face(2, 90, "")}})
 	p.Reading(&device.Reading{Time: time.Unix(14, 0)})
 	p.Transition(signal.Transition{Line: "face", Active: true})
 	state := "mien/hall-1/state"

@@ -121,7 +121,7 @@ func (s *scene) reading() *device.Reading {
 	s.frame++
 	t := float64(s.frame) / 25
 	ms := func(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
-	r := &device.Reading{Time: time.Now(), Seq: uint64(s.frame), Width: 640, Height: 480,
+	r := &device.Reading{Time: time.Now(), Seq: uint64(s.frame), Subject: uint64(min(s.people, 1)), Width: 640, Height: 480,
 		Latency: device.Latency{Wait: ms(1.2), Detect: ms(11.4 + math.Sin(t)), Align: ms(.4), Predict: ms(15.8), Track: ms(.05), Signal: ms(.3), Total: ms(29.2)}}
 	moods := []int{3, 0, 6}
 	people := s.people

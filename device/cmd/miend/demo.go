@@ -143,10 +143,10 @@ func (d *demo) Transition(t signal.Transition) {
 // look keeps the frame whose answers are the surest and the face the largest,
 // with eyes and the line face active.
 func (d *demo) look(f *camera.Frame, r *device.Reading) {
-	if len(r.Faces) == 0 {
+	x := r.SubjectFace()
+	if x == nil {
 		return
 	}
-	x := &r.Faces[0]
 	score := float32(x.Box.W) / 100
 	header := d.lines()
 	for _, l := range header {

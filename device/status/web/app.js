@@ -105,7 +105,7 @@ function splitHeads() {
   return [first, heads.filter(h => h !== first)];
 }
 
-function drawPerson(p, face, now) {
+function drawPerson(p, face, now, chosen) {
   const [first, rest] = splitHeads();
   const head = first && headOf(face, first.name);
   const label = head ? answer(head) : "face " + face.id;
@@ -115,7 +115,8 @@ function drawPerson(p, face, now) {
   say(p.sure, head && label !== "uncertain" ? percent(head.confidence) : "");
   drawLook(p.look, first && first.name === "emotion" && head ? head.probs : null);
   const quality = face.problem === "fine" || face.problem === "unclear" ? "" : face.problem;
-  const text = `Face ${face.id} · ${span((now - p.since) / 1000)}`;
+  const text = `Face ${face.id} · ${span((now - p.since) / 1000)}` + (chosen ? " · the lines follow this face" : "");
+  p.card.classList.toggle("chosen", chosen);
   if (p.who.dataset.text !== text + quality) {
     p.who.dataset.text = text + quality;
     p.who.replaceChildren(text, ...(quality ? [" · ", el("span", {class: "why"}, quality)] : []));
@@ -141,7 +142,7 @@ function onReading(r) {
     seen.add(face.id);
     let p = people.get(face.id);
     if (!p) { people.set(face.id, p = newPerson(face.id)); p.since = begun.get(face.id) ?? now; $("people").append(p.card); }
-    drawPerson(p, face, now);
+    drawPerson(p, face, now, r.faces.length > 1 && face.id === r.subject);
   }
   for (const [id, p] of people) if (!seen.has(id)) { p.card.remove(); people.delete(id); }
   $("empty").hidden = r.faces.length > 0;
@@ -174,6 +175,7 @@ function drawMap(r) {
     const [box, tag] = g.children[i].children, {x, y, w: bw, h: bh} = f.box;
     set(box, "x", "" + x); set(box, "y", "" + y); set(box, "width", "" + bw); set(box, "height", "" + bh); set(box, "rx", "" + bw * .12);
     const emotion = headOf(f, "emotion");
+    g.children[i].classList.toggle("chosen", f.id === r.subject);
     g.children[i].style.setProperty("--tone", emotion ? tone(answer(emotion)) : "var(--accent)");
     set(tag, "x", "" + (x + bw * .08)); set(tag, "y", "" + (y + bh * .26)); set(tag, "font-size", "" + Math.max(w / 22, bw * .2));
     say(tag, "" + f.id);
