@@ -170,7 +170,7 @@ func (p *Pipeline) detect(f *camera.Frame) {
 	p.looked = p.looked[:0]
 	for i := range p.found {
 		x := &p.found[i]
-		p.looked = append(p.looked, track.Found{Box: x.Box, Left: track.Point(x.Left), Right: track.Point(x.Right), Eyes: x.Eyes})
+		p.looked = append(p.looked, track.Found{Box: x.Box, Left: track.Point(x.Left), Right: track.Point(x.Right), Eyes: x.Eyes, Score: x.Score})
 	}
 }
 

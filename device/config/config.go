@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mien/device/signal"
+	"mien/runtime/face"
 	"mien/runtime/model"
 	"mien/runtime/track"
 )
@@ -70,6 +71,7 @@ type Answers struct {
 	Fresh         time.Duration `yaml:"fresh"`
 	Confirm       int           `yaml:"confirm"`
 	Window        int           `yaml:"window"`
+	MinScore      float64       `yaml:"min_score"`
 	Linger        time.Duration `yaml:"linger"`
 	MaxFaces      int           `yaml:"max_faces"`
 	Quality       Quality       `yaml:"quality"`
@@ -169,7 +171,7 @@ func Default() Config {
 		Model:  Model{Engine: "auto"},
 		Heads:  []string{model.Emotion.Name, model.Gender.Name, model.Age.Name},
 		Answers: Answers{MinConfidence: 0.5, Hysteresis: 0.08, Smoothing: 300 * time.Millisecond, Dwell: 250 * time.Millisecond,
-			Fresh: time.Second, Confirm: 3, Window: 5, Linger: 700 * time.Millisecond, MaxFaces: 8,
+			Fresh: time.Second, Confirm: 3, Window: 5, MinScore: face.SureScore, Linger: 700 * time.Millisecond, MaxFaces: 8,
 			Quality: Quality{MinSize: 40, MinSharpness: 25, MinBrightness: 30, MaxBrightness: 230, MinContrast: 12, MaxTilt: 25, MaxTurn: 0.2}},
 		Signals: Signals{Pins: "auto", MinHold: s.MinHold, OnDelay: s.OnDelay, OffDelay: s.OffDelay, Setup: s.Setup, Pulse: s.Pulse,
 			Stall: s.Stall, Hang: s.Hang, Lines: map[string]Line{}},
@@ -213,7 +215,7 @@ func (c *Config) SignalOptions() signal.Options {
 // TrackOptions returns the options of the tracker.
 func (c *Config) TrackOptions() track.Options {
 	a, q := c.Answers, c.Answers.Quality
-	return track.Options{Confirm: a.Confirm, Window: a.Window, Linger: a.Linger, Smoothing: none(a.Smoothing),
+	return track.Options{Confirm: a.Confirm, Window: a.Window, MinScore: float32(a.MinScore), Linger: a.Linger, Smoothing: none(a.Smoothing),
 		MinConfidence: float32(a.MinConfidence), Hysteresis: none(float32(a.Hysteresis)), Dwell: none(a.Dwell), Fresh: a.Fresh, MaxFaces: a.MaxFaces,
 		Gates: track.Gates{MinSize: none(q.MinSize), MinSharpness: none(q.MinSharpness), MinBrightness: none(q.MinBrightness),
 			MaxBrightness: none(q.MaxBrightness), MinContrast: none(q.MinContrast), MaxTilt: none(q.MaxTilt), MaxTurn: none(q.MaxTurn),

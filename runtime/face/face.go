@@ -59,6 +59,13 @@ type Options struct {
 // DefaultScore is the lowest score of a face unless Options say otherwise.
 const DefaultScore = 0.4
 
+// SureScore is the score from which a face may be believed to be one when it
+// is seen again and again. Of 320 pictures of noise, blurred over 2 to 14
+// pixels, 284 had faces of at least DefaultScore in them, 15 of at least
+// SureScore, and those were blurred every one; of 177 photographs of people
+// whose face was found 147 reach it.
+const SureScore = 2
+
 // blind is how many times as much a face needs whose eyes were not found: few
 // faces and many false ones are like that.
 const blind = 3

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"image"
 	"math"
+	"math/bits"
 	"time"
 
 	"mien/runtime/model"
@@ -25,8 +26,9 @@ type Point struct{ X, Y float64 }
 // Found is one detection in one frame.
 type Found struct {
 	Box         image.Rectangle
-	Left, Right Point // the eyes, Left at the smaller x
-	Eyes        bool  // whether they were found
+	Left, Right Point   // the eyes, Left at the smaller x
+	Eyes        bool    // whether they were found
+	Score       float32 // how sure the finder is, on its own scale
 }
 
 // Uncertain is the label of a head about which nothing can be said.
@@ -38,6 +40,11 @@ type Options struct {
 	// (3 of 5, at most 64). Detectors see faces in curtains, though rarely in
 	// the same place twice.
 	Confirm, Window int
+	// MinScore is the finder's score from which a sighting counts towards
+	// Confirm; zero takes every sighting. A face that counts is kept from half of
+	// it on. A sighting without contrast or sharpness does not count towards
+	// Confirm either: blurred textures are what finders take for faces most often.
+	MinScore float32
 	// Linger is how long a face may be missing before its track ends (700 ms).
 	Linger time.Duration
 	// Smoothing is the time constant of the exponential smoothing (300 ms):
@@ -90,8 +97,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("track: a face must be seen in %d of %d frames; that has to be between 1 of 1 and 64 of 64", o.Confirm, o.Window)
 	case o.MinConfidence <= 0 || o.MinConfidence > 1 || o.Hysteresis >= o.MinConfidence:
 		return fmt.Errorf("track: least confidence %v with hysteresis %v; the first has to be in (0, 1], the second below it", o.MinConfidence, o.Hysteresis)
-	case o.Linger < 0 || o.Fresh < 0 || o.MaxFaces < 1 || o.Reach < 0:
-		return fmt.Errorf("track: linger %v, fresh %v, %d faces, reach %v: none may be below zero", o.Linger, o.Fresh, o.MaxFaces, o.Reach)
+	case o.Linger < 0 || o.Fresh < 0 || o.MaxFaces < 1 || o.Reach < 0 || !(o.MinScore >= 0):
+		return fmt.Errorf("track: linger %v, fresh %v, %d faces, reach %v, least score %v: none may be below zero", o.Linger, o.Fresh, o.MaxFaces, o.Reach, o.MinScore)
 	}
 	return nil
 }
@@ -120,7 +127,9 @@ type Track struct {
 	Heads   []State   // in the order of the Spec
 
 	confirmed bool
-	history   uint64 // one bit a frame, the newest lowest
+	history   uint64    // one bit a frame, the newest lowest: seen
+	evidence  uint64    // likewise: the sighting counts towards Options.Confirm
+	sure      time.Time // when the score last sufficed to be kept
 	good      time.Time
 	used      bool
 }
@@ -133,7 +142,7 @@ type Kind uint8
 
 // The three events of a track's life.
 const (
-	Begin  Kind = iota // confirmed: seen in k of n frames
+	Begin  Kind = iota // confirmed: seen in k of n frames, and believed to be a face
 	Update             // the answer of at least one head changed
 	End                // not seen for Options.Linger
 )
@@ -203,6 +212,7 @@ func (t *Tracker) Associate(now time.Time, found []Found) []*Track {
 	for _, tr := range t.order {
 		tr.Visible = false
 		tr.history <<= 1
+		tr.evidence <<= 1
 	}
 	t.matched = t.matched[:0]
 	for range found {
@@ -215,6 +225,12 @@ func (t *Tracker) Associate(now time.Time, found []Found) []*Track {
 		}
 		if tr := t.matched[i]; tr != nil {
 			tr.see(t.now, found[i].Box)
+			if found[i].Score >= t.o.MinScore {
+				tr.evidence |= 1
+			}
+			if 2*found[i].Score >= t.o.MinScore {
+				tr.sure = t.now
+			}
 		}
 	}
 	return t.matched
@@ -306,6 +322,9 @@ func (t *Tracker) Score(i int, q Quality, s *model.Scores) {
 	}
 	tr := t.matched[i]
 	tr.Quality, tr.Problem = q, t.o.Gates.check(q)
+	if t.o.MinScore > 0 && (tr.Problem == Flat || tr.Problem == Blurred) {
+		tr.evidence &^= 1
+	}
 	if tr.Problem != Fine || len(s.Heads) != len(tr.Heads) {
 		return
 	}
@@ -369,18 +388,18 @@ func (t *Tracker) Commit() []Event {
 	for _, tr := range t.order {
 		changed := t.settle(tr)
 		switch {
-		case tr.confirmed && t.now.Sub(tr.Seen) > t.o.Linger:
+		case tr.confirmed && t.now.Sub(tr.sure) > t.o.Linger:
 			t.events = append(t.events, Event{End, tr})
 			tr.used = false // begin wipes it, so the event can be read until the next Associate
 			continue
 		case tr.confirmed && changed:
 			t.events = append(t.events, Event{Update, tr})
-		case !tr.confirmed && t.seen(tr) >= t.o.Confirm && followed < t.o.MaxFaces:
+		case !tr.confirmed && t.count(tr.evidence) >= t.o.Confirm && followed < t.o.MaxFaces:
 			followed++
 			t.last++
 			tr.ID, tr.confirmed = t.last, true
 			t.events = append(t.events, Event{Begin, tr})
-		case !tr.confirmed && (t.seen(tr) == 0 || t.now.Sub(tr.Seen) > t.o.Linger):
+		case !tr.confirmed && (t.count(tr.history) == 0 || t.now.Sub(tr.Seen) > t.o.Linger):
 			tr.used = false
 			continue
 		}
@@ -390,13 +409,9 @@ func (t *Tracker) Commit() []Event {
 	return t.events
 }
 
-// seen counts the frames of the window that showed tr.
-func (t *Tracker) seen(tr *Track) int {
-	n := 0
-	for h := tr.history & (1<<t.o.Window - 1); h != 0; h &= h - 1 {
-		n++
-	}
-	return n
+// count counts the frames of the window that have their bit in history.
+func (t *Tracker) count(history uint64) int {
+	return bits.OnesCount64(history & (1<<t.o.Window - 1))
 }
 
 // settle moves every head of tr towards what its probabilities say, and

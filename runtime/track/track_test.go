@@ -402,3 +402,35 @@ func BenchmarkFrame(b *testing.B) {
 		tr.Commit()
 	}
 }
+
+// What the finder is not sure of, or what has no texture, never counts; a face
+// that counts is kept while its score does not fall below half of what it
+// needed.
+func TestFaceNeedsEvidence(t *testing.T) {
+	blurred := good
+	blurred.Sharpness = 3
+	for _, c := range []struct {
+		name   string
+		scores []float32 // of one frame each, 100 ms apart
+		q      Quality
+		want   []bool
+	}{
+		{"sure", []float32{2, 2, 2}, good, []bool{false, false, true}},
+		{"unsure", []float32{1.9, 1.9, 1.9, 1.9, 1.9, 1.9}, good, make([]bool, 6)},
+		{"sure at times", []float32{2, 0.5, 2, 0.5, 2}, good, []bool{false, false, false, false, true}},
+		{"blurred", []float32{9, 9, 9, 9, 9}, blurred, make([]bool, 5)},
+		{"fades", []float32{9, 9, 9, 1, 1, .9, .9, .9, .9, .9}, good, []bool{false, false, true, true, true, true, true, false, false, false}},
+	} {
+		tr := tracker(t, Options{MinScore: 2, Linger: 250 * time.Millisecond})
+		for i, v := range c.scores {
+			f := box(100, 100, 80)
+			f.Score = v
+			tr.Associate(start.Add(time.Duration(i)*100*time.Millisecond), []Found{f})
+			tr.Score(0, c.q, sure(3, .9))
+			tr.Commit()
+			if got := len(tr.Tracks(nil)) > 0; got != c.want[i] {
+				t.Errorf("%s: frame %d: counts %v, want %v", c.name, i, got, c.want[i])
+			}
+		}
+	}
+}

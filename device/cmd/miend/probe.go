@@ -87,7 +87,7 @@ func readOnce(cfg *config.Config, m infer.Model, f *camera.Frame) (*device.Readi
 		return nil, fmt.Errorf("the model has none of the enabled heads (it lacks %v)", lack)
 	}
 	o := cfg.TrackOptions()
-	o.Confirm, o.Window, o.Smoothing, o.Dwell = 1, 1, -1, -1
+	o.Confirm, o.Window, o.MinScore, o.Smoothing, o.Dwell = 1, 1, 0, -1, -1
 	p, err := device.NewPipeline(finder, m, nil, nil, device.PipelineOptions{Heads: heads, Track: o})
 	if err != nil {
 		return nil, err
