@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mien/runtime/atomicfile"
+	"mien/runtime/lockfile"
 	"mien/runtime/model"
 	"mien/train/arch"
 	"mien/train/checkpoint"
@@ -101,13 +102,14 @@ type Result struct {
 }
 
 // Run trains until the recipe ends it. The best weights are in Out/BestFile
-// afterwards.
+// afterwards. One process at a time works in a folder: while another does, the
+// error is a *lockfile.HeldError.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	r, err := newRun(o)
 	if err != nil {
 		return nil, err
 	}
-	defer r.batches.stop()
+	defer r.close()
 	for {
 		if reason := r.ended(); reason != "" {
 			return &Result{r.state.Epoch, r.state.BestEpoch, r.state.Best, reason, r.state.From, r.log}, nil
@@ -136,6 +138,15 @@ type run struct {
 	perEpoch int
 	saved    time.Time
 	x        []float32 // pictures to validate
+	lock     *lockfile.Lock
+}
+
+// close gives back what newRun took.
+func (r *run) close() {
+	if r.batches != nil {
+		r.batches.stop()
+	}
+	_ = r.lock.Release() // closing a file that only names its owner
 }
 
 func newRun(o Options) (*run, error) {
@@ -160,15 +171,35 @@ func newRun(o Options) (*run, error) {
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
+	if r.lock, err = lockfile.Take(filepath.Join(o.Out, lockfile.Name), 0); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	if err := r.start(); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// start begins the run, or takes it up.
+func (r *run) start() error {
+	if err := r.clean(); err != nil {
+		return err
+	}
+	if r.o.Resume {
+		return r.resume()
+	}
+	return r.begin()
+}
+
+// clean removes what a run that was killed has left half written.
+func (r *run) clean() error {
 	for _, name := range []string{LastFile, BestFile, LogFile, RecipeFile} {
-		if err := atomicfile.Clean(filepath.Join(o.Out, name)); err != nil {
-			return nil, err
+		if err := atomicfile.Clean(filepath.Join(r.o.Out, name)); err != nil {
+			return err
 		}
 	}
-	if o.Resume {
-		return r, r.resume()
-	}
-	return r, r.begin()
+	return nil
 }
 
 func (r *run) network() error {

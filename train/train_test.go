@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mien/runtime/lockfile"
 	"mien/train/checkpoint"
 	"mien/train/data"
 	"mien/train/nn"
@@ -378,6 +379,33 @@ func TestRefusals(t *testing.T) {
 		x.Out = t.TempDir()
 		x.Recipe.Losses = Losses{Age: 1}
 	}, "0 images to learn from")
+}
+
+// Two processes in one folder would write each other's checkpoints over.
+func TestOneProcessAFolder(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 20)
+	o := testOptions(t, faces, "epochs=1")
+	lock, err := lockfile.Take(filepath.Join(o.Out, lockfile.Name), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Run(context.Background(), o)
+	var held *lockfile.HeldError
+	if !errors.As(err, &held) || held.PID != os.Getpid() {
+		t.Errorf("while another process works there: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(o.Out, LastFile)); err == nil {
+		t.Error("the second run wrote into the folder of the first")
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // and each run gives it back, one that is refused too
+		if _, err := Run(context.Background(), o); errors.As(err, &held) {
+			t.Error(err)
+		}
+	}
 }
 
 // TestResumeOlder: a run begun before its state named what it monitors goes on.

@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
+
+	"mien/runtime/lockfile"
 )
 
 // message is what waits to be published.
@@ -50,6 +53,7 @@ type queue struct {
 	read     int64 // offset in the first segment of the record that peek returned or will return
 	next     int64 // offset after it, 0 when nothing was peeked
 	lost     uint64
+	lock     *lockfile.Lock
 	dirty    bool // since the last sync
 	synced   int  // messages that waited then
 	wake     chan struct{}
@@ -71,21 +75,38 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var errFull = errors.New("publish: message is larger than the queue takes")
 
+// patience is how long a queue is waited for that another process has: at an
+// upgrade the one before may be about to end.
+const patience = 2 * time.Second
+
 // openQueue opens the queue in dir, or makes it. What a crash left half
-// written at the end of the last segment is cut off.
+// written at the end of the last segment is cut off. A queue has one owner:
+// while another process has it, the error is a *lockfile.HeldError.
 func openQueue(dir string, maximum int64) (*queue, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("publish: queue: %w", err)
 	}
-	q := &queue{dir: dir, maximum: maximum, segment: max(maximum/16, 4<<10), wake: make(chan struct{}, 1)}
-	c, err := os.OpenFile(filepath.Join(dir, "cursor"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := lockfile.Take(filepath.Join(dir, lockfile.Name), patience)
 	if err != nil {
 		return nil, fmt.Errorf("publish: queue: %w", err)
 	}
-	q.c = c
-	names, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	q := &queue{dir: dir, maximum: maximum, segment: max(maximum/16, 4<<10), wake: make(chan struct{}, 1), lock: lock}
+	if err := q.open(); err != nil {
+		if q.c != nil {
+			err = errors.Join(err, q.c.Close())
+		}
+		return nil, errors.Join(err, lock.Release())
+	}
+	return q, nil
+}
+
+func (q *queue) open() (err error) {
+	if q.c, err = os.OpenFile(filepath.Join(q.dir, "cursor"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return fmt.Errorf("publish: queue: %w", err)
+	}
+	names, err := filepath.Glob(filepath.Join(q.dir, "*.log"))
 	if err != nil {
-		return nil, fmt.Errorf("publish: queue: %w", err)
+		return fmt.Errorf("publish: queue: %w", err)
 	}
 	for _, name := range names {
 		n, err := strconv.ParseUint(strings.TrimSuffix(filepath.Base(name), ".log"), 16, 64)
@@ -96,9 +117,9 @@ func openQueue(dir string, maximum int64) (*queue, error) {
 	}
 	slices.SortFunc(q.segments, func(a, b segment) int { return cmpUint(a.number, b.number) })
 	if err := q.restore(); err != nil {
-		return nil, err
+		return err
 	}
-	return q, q.roll()
+	return q.roll()
 }
 
 func cmpUint(a, b uint64) int {
@@ -418,5 +439,5 @@ func (q *queue) close() error {
 		q.rf.Close()
 		q.rf = nil
 	}
-	return errors.Join(err, q.w.Close(), q.c.Close())
+	return errors.Join(err, q.w.Close(), q.c.Close(), q.lock.Release())
 }

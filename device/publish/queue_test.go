@@ -2,11 +2,15 @@ package publish
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"mien/runtime/lockfile"
 )
 
 func open(t testing.TB, dir string, maximum int64) *queue {
@@ -16,6 +20,38 @@ func open(t testing.TB, dir string, maximum int64) *queue {
 		t.Fatal(err)
 	}
 	return q
+}
+
+// crash is the end of the queue's process: the files stay as they are, nothing
+// is closed but what the system closes.
+func crash(t testing.TB, q *queue) {
+	t.Helper()
+	if err := q.lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// miend started by hand beside the service must not touch the service's queue.
+func TestQueueHasOneOwner(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir, 16<<20)
+	put(t, q, 0)
+	take(t, q, 0) // now the segment is empty, and a second owner would delete it
+	_, err := openQueue(dir, 16<<20)
+	var held *lockfile.HeldError
+	if !errors.As(err, &held) || held.PID != os.Getpid() || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) || !strings.Contains(err.Error(), dir) {
+		t.Fatalf("a second owner: %v", err)
+	}
+	for i := range 5000 {
+		put(t, q, i)
+	}
+	if err := q.close(); err != nil {
+		t.Fatal(err)
+	}
+	q = open(t, dir, 16<<20)
+	for i := range 5000 {
+		take(t, q, i)
+	}
 }
 
 func put(t testing.TB, q *queue, i int) {
@@ -64,7 +100,8 @@ func TestQueueKeepsOrder(t *testing.T) {
 					t.Fatal(err)
 				}
 				q = open(t, dir, 1<<20)
-			default: // a crash: the files as they are, nothing closed
+			default:
+				crash(t, q)
 				q = open(t, dir, 1<<20)
 			}
 			if q.waiting() != in-out {
@@ -125,7 +162,8 @@ func TestQueueAtPeace(t *testing.T) {
 	if size > 80<<10 {
 		t.Errorf("%d bytes on disk for an empty queue", size)
 	}
-	if q = open(t, dir, 16<<20); q.waiting() != 0 { // a crash
+	crash(t, q)
+	if q = open(t, dir, 16<<20); q.waiting() != 0 {
 		t.Errorf("%d messages would come again", q.waiting())
 	}
 }
