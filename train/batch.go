@@ -30,7 +30,7 @@ type batch struct {
 	views []int // numbers of the pictures' views, when the recipe has a finite number
 }
 
-// head is a head of the network and its place in data.Labels.
+// head is a head of the network and its place in the labels of the samples.
 type head struct {
 	model.Head
 	at int
@@ -170,18 +170,27 @@ func (b *batcher) fill(i int, s int32, w float32, rng *rand.Rand) {
 // label adds w times the class weight to the target of each labelled head.
 func (b *batcher) label(i int, x *data.Sample, w float32) {
 	for k, h := range b.heads {
-		l := x.Labels[h.at]
-		if l < 0 {
+		if !x.Answers(h.at) {
 			continue
 		}
-		w := w * b.classes[k][l]
+		l := x.Labels[h.at]
+		w := w
+		if l != data.NoLabel {
+			w *= b.classes[k][l]
+		}
 		n := len(h.Labels)
 		row := b.batch.Target[k][i*n:][:n]
 		smooth := float32(b.recipe.Smoothing)
 		for j := range row {
 			row[j] += w * smooth / float32(n)
 		}
-		row[l] += w * (1 - smooth)
+		if x.Soft != nil && x.Soft[h.at] != nil {
+			for j, p := range x.Soft[h.at] {
+				row[j] += w * (1 - smooth) * p
+			}
+		} else {
+			row[l] += w * (1 - smooth)
+		}
 		b.batch.Weight[k][i] += w
 	}
 }

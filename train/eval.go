@@ -1,7 +1,9 @@
 package train
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"image"
 
@@ -23,11 +25,7 @@ func openIn(p nn.Precision, path string, batch, threads int) (*nn.Net, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := f.Meta[MetaArch]
-	if name == "" {
-		name = "paper" // written by others, who have no metadata
-	}
-	a, err := arch.ByName(name)
+	a, err := NetOf(f)
 	if err != nil {
 		return nil, fmt.Errorf("train: %s: %w", path, err)
 	}
@@ -41,22 +39,46 @@ func openIn(p nn.Precision, path string, batch, threads int) (*nn.Net, error) {
 	return net, nil
 }
 
+// NetOf returns the network that a checkpoint is of. One that was written by
+// others, who have no metadata, is the paper's.
+func NetOf(f *checkpoint.File) (arch.Net, error) {
+	heads, err := headsOf(f)
+	if err != nil {
+		return arch.Net{}, err
+	}
+	return arch.ByName(cmp.Or(f.Meta[MetaArch], "paper"), heads)
+}
+
+// headsOf returns the heads of a checkpoint. One that does not name them has
+// the paper's.
+func headsOf(f *checkpoint.File) ([]model.Head, error) {
+	text := f.Meta[MetaHeads]
+	if text == "" {
+		return model.Heads(), nil
+	}
+	var heads []model.Head
+	if err := json.Unmarshal([]byte(text), &heads); err != nil {
+		return nil, fmt.Errorf("its heads cannot be read: %w", err)
+	}
+	return heads, model.CheckHeads(heads)
+}
+
 // evalBatch is the number of pictures that a network sees at once.
 const evalBatch = 32
 
-// EvalNet measures a network made for at least 32 pictures. Progress may be
-// nil.
-func EvalNet(ctx context.Context, net *nn.Net, samples []data.Sample, progress func(done int)) (*Metrics, error) {
+// EvalNet measures a network made for at least 32 pictures on samples whose
+// labels go by heads, as Set.Heads has them. Progress may be nil.
+func EvalNet(ctx context.Context, net *nn.Net, heads []model.Head, samples []data.Sample, progress func(done int)) (*Metrics, error) {
 	m := NewMetrics(net.Arch.Heads)
 	if progress == nil {
 		progress = func(int) {}
 	}
 	x := make([]float32, evalBatch*data.Pixels)
-	return m, predict(ctx, net, evalBatch, samples, x, m, progress)
+	return m, predict(ctx, net, evalBatch, heads, samples, x, m, progress)
 }
 
-// EvalModel measures a model in an engine. Progress may be nil.
-func EvalModel(ctx context.Context, mod infer.Model, samples []data.Sample, progress func(done int)) (*Metrics, error) {
+// EvalModel measures a model in an engine, as EvalNet does.
+func EvalModel(ctx context.Context, mod infer.Model, heads []model.Head, samples []data.Sample, progress func(done int)) (*Metrics, error) {
 	spec := mod.Spec()
 	m := NewMetrics(spec.Heads)
 	scores := spec.NewScores()
@@ -69,9 +91,9 @@ func EvalModel(ctx context.Context, mod infer.Model, samples []data.Sample, prog
 		if err := mod.Predict(face, scores); err != nil {
 			return nil, fmt.Errorf("%s: %w", samples[i].Path, err)
 		}
-		m.Said = append(m.Said, data.None)
+		m.Said = append(m.Said, data.Unlabelled(heads))
 		for k, h := range spec.Heads {
-			if at := headIndex(h.Name); at >= 0 {
+			if at := indexOf(heads, h); at >= 0 {
 				m.Said[i][at] = likeliest(scores.Heads[k])
 				m.Heads[h.Name].Add(scores.Heads[k], samples[i].Labels[at])
 			}

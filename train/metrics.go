@@ -20,10 +20,15 @@ type HeadMetrics struct {
 	// Confusion counts images: a row for each true label, a column for each
 	// answer.
 	Confusion [][]int `json:"confusion"`
+	// Distance is how many labels the answers are off in the mean, for a head
+	// whose labels are numbers in order; 0 for others.
+	Distance float64 `json:"distance,omitempty"`
 	// P holds the probabilities of the images with a label, row by row, and
 	// Truth their labels.
 	P     []float32 `json:"-"`
 	Truth []int     `json:"-"`
+
+	ordered bool
 }
 
 // Metrics is how a model did, by head.
@@ -41,7 +46,7 @@ func NewMetrics(heads []model.Head) *Metrics {
 		for i := range c {
 			c[i] = make([]int, len(h.Labels))
 		}
-		m.Heads[h.Name] = &HeadMetrics{Confusion: c}
+		m.Heads[h.Name] = &HeadMetrics{Confusion: c, ordered: data.Ordered(h)}
 	}
 	return m
 }
@@ -82,8 +87,22 @@ func (m *Metrics) Finish() {
 			h.Accuracy /= float64(h.N)
 			h.Loss /= float64(h.N)
 			h.ECE = h.ScaledECE(1)
+			h.Distance = h.distance()
 		}
 	}
+}
+
+func (h *HeadMetrics) distance() float64 {
+	if !h.ordered {
+		return 0
+	}
+	sum := 0
+	for truth, row := range h.Confusion {
+		for said, n := range row {
+			sum += n * max(said-truth, truth-said)
+		}
+	}
+	return float64(sum) / float64(h.N)
 }
 
 // ScaledECE is the calibration error of the probabilities scaled with a
@@ -125,12 +144,12 @@ type Group struct {
 // Accuracy is the part of the images with a right answer.
 func (g Group) Accuracy() float64 { return float64(g.Right) / float64(g.N) }
 
-// Groups counts the answers of a head, by its place in data.Labels, over the
+// Groups counts the answers of a head, by its place among heads, over the
 // labels of every other head: first the true ones, then those that sorting
 // says about images without a true one. A group without images is left out.
-func Groups(samples []data.Sample, said, sorting []data.Labels, head int) []Group {
+func Groups(heads []model.Head, samples []data.Sample, said, sorting []data.Labels, head int) []Group {
 	var out []Group
-	for by, other := range model.Heads() {
+	for by, other := range heads {
 		if by == head {
 			continue
 		}
@@ -142,9 +161,12 @@ func Groups(samples []data.Sample, said, sorting []data.Labels, head int) []Grou
 		for i := range samples {
 			truth, at := samples[i].Labels, int(samples[i].Labels[by])
 			if at < 0 {
+				if sorting[i][by] < 0 {
+					continue
+				}
 				at = n + int(sorting[i][by])
 			}
-			if truth[head] < 0 || said[i][head] < 0 || at < n && truth[by] < 0 {
+			if truth[head] < 0 || said[i][head] < 0 {
 				continue
 			}
 			all[at].N++

@@ -5,15 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 
 	"mien/runtime/model"
 	"mien/train/arch"
+	"mien/train/data"
 	"mien/train/nn"
 )
 
@@ -24,7 +30,8 @@ type Recipe struct {
 	About string `yaml:"about"`
 	Arch  string `yaml:"arch"` // of train/arch
 
-	Losses Losses `yaml:"losses"` // weight of each head's loss
+	Heads  Heads  `yaml:"heads"`  // what the network is asked
+	Losses Losses `yaml:"losses"` // weight of each head's loss; 1 where heads are named and it is not
 	// Monitor is the head whose validation accuracy chooses the best epoch, or
 	// all: the mean of those with a loss.
 	Monitor string `yaml:"monitor"`
@@ -46,37 +53,71 @@ type Recipe struct {
 	Schedule    Schedule `yaml:"schedule"`
 
 	Augment   Augment `yaml:"augment"`
-	Views     int     `yaml:"views"`     // changed views of each picture, one a pass in turns, whose teachers are asked once; 0: a new one each pass
-	Balance   float64 `yaml:"balance"`   // class weight: frequency to the power -balance; 1 makes classes count alike
-	Smoothing float64 `yaml:"smoothing"` // part of the target spread over all labels
-	Distill   float64 `yaml:"distill"`   // part of the target that is the teachers' answer, and weight of a picture that has no other; 0: off
-	Mixup     float64 `yaml:"mixup"`     // alpha of the Beta distribution; 0: off
-	EMA       float64 `yaml:"ema"`       // decay of averaged weights a step; 0: off
-	Dropout   float64 `yaml:"dropout"`   // times the network's rates
+	Views     int     `yaml:"views"`            // changed views of each picture, one a pass in turns, whose teachers are asked once; 0: a new one each pass
+	Spread    Spread  `yaml:"spread,omitempty"` // standard deviation of a soft target about a number, by head: age: 3 lets a face of 39 years teach a little of 40-69
+	Balance   float64 `yaml:"balance"`          // class weight: frequency to the power -balance; 1 makes classes count alike
+	Smoothing float64 `yaml:"smoothing"`        // part of the target spread over all labels
+	Distill   float64 `yaml:"distill"`          // part of the target that is the teachers' answer, and weight of a picture that has no other; 0: off
+	Mixup     float64 `yaml:"mixup"`            // alpha of the Beta distribution; 0: off
+	EMA       float64 `yaml:"ema"`              // decay of averaged weights a step; 0: off
+	Dropout   float64 `yaml:"dropout"`          // times the network's rates
 }
 
-// Losses are the weights of the heads' losses; 0 leaves a head untrained.
-type Losses struct {
-	Emotion float64 `yaml:"emotion"`
-	Gender  float64 `yaml:"gender"`
-	Race    float64 `yaml:"race"`
-	Age     float64 `yaml:"age"`
-}
+// Losses are the weights of the heads' losses, by head; 0 leaves a head
+// untrained.
+type Losses map[string]float64
 
-// Of returns the weight of a head's loss.
-func (l Losses) Of(head string) float64 {
-	switch head {
-	case model.Emotion.Name:
-		return l.Emotion
-	case model.Gender.Name:
-		return l.Gender
-	case model.Race.Name:
-		return l.Race
-	case model.Age.Name:
-		return l.Age
+// UnmarshalYAML sets the weights that a document names and keeps the others.
+func (l *Losses) UnmarshalYAML(b []byte) error {
+	var named map[string]float64
+	if err := yaml.Unmarshal(b, &named); err != nil {
+		return err
 	}
-	return 0
+	all := maps.Clone(*l)
+	if all == nil {
+		all = Losses{}
+	}
+	maps.Copy(all, named)
+	*l = all
+	return nil
 }
+
+// Heads are what a recipe asks, in the order of the file format. In YAML they
+// are a map of labels by name.
+type Heads []model.Head
+
+// UnmarshalYAML reads {smile: [yes, no], age: [0-17, 18+]}.
+func (h *Heads) UnmarshalYAML(unmarshal func(any) error) error {
+	var m yaml.MapSlice
+	if err := unmarshal(&m); err != nil {
+		return err
+	}
+	*h = nil
+	for _, item := range m {
+		labels, ok := item.Value.([]any)
+		if !ok {
+			return fmt.Errorf("heads: %v is not followed by a list of labels, such as {smile: [yes, no]}", item.Key)
+		}
+		head := model.Head{Name: fmt.Sprint(item.Key)}
+		for _, l := range labels {
+			head.Labels = append(head.Labels, fmt.Sprint(l))
+		}
+		*h = append(*h, head)
+	}
+	return nil
+}
+
+// MarshalYAML writes what UnmarshalYAML reads.
+func (h Heads) MarshalYAML() (any, error) {
+	var m yaml.MapSlice
+	for _, head := range h {
+		m = append(m, yaml.MapItem{Key: head.Name, Value: head.Labels})
+	}
+	return m, nil
+}
+
+// Spread is a standard deviation by head.
+type Spread map[string]float64
 
 // Schedule says how the learning rate moves.
 type Schedule struct {
@@ -143,36 +184,160 @@ func recipeFile(name string) ([]byte, error) {
 }
 
 // ParseRecipe reads a recipe; name is for errors, which carry the line and
-// the column. What b leaves out is as in the paper.
+// the column. What b leaves out is as in the paper; where it names heads of its
+// own, their losses weigh 1 and all of them choose the best epoch.
 func ParseRecipe(name string, b []byte, set []string) (Recipe, error) {
-	r := paperRecipe()
+	r, err := paperRecipe()
+	if err != nil {
+		return Recipe{}, err
+	}
+	r.About = ""
+	var asks struct {
+		Heads any `yaml:"heads"`
+	}
+	if yaml.Unmarshal(b, &asks) == nil && asks.Heads != nil {
+		r.Heads, r.Losses, r.Monitor = nil, nil, MonitorAll
+	}
 	if err := decode(b, &r); err != nil {
 		return Recipe{}, fmt.Errorf("train: recipe %s: %w", name, err)
 	}
+	r.weigh()
 	if err := r.check(); err != nil {
 		return Recipe{}, fmt.Errorf("train: recipe %s: %w", name, err)
 	}
 	return r, r.Set(set)
 }
 
-// paperRecipe is the recipe of Saroop et al. 2021, section 4.
-func paperRecipe() Recipe {
-	return Recipe{
-		Name: "paper", Arch: "paper", Losses: Losses{Emotion: 2, Gender: 0.1, Race: 1.5, Age: 4}, Monitor: "emotion",
-		Precision: nn.Float32, Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
-		Schedule: Schedule{Kind: "plateau", Factor: 0.2, Patience: 5, MinLR: 1e-6},
+// Ask replaces the recipe's heads. Those that it had no loss for weigh 1.
+func (r *Recipe) Ask(heads []model.Head) error {
+	if err := model.CheckHeads(heads); err != nil {
+		return fmt.Errorf("train: %w", err)
 	}
+	had := r.Losses
+	r.Heads, r.Losses = heads, Losses{}
+	for _, h := range heads {
+		if w, ok := had[h.Name]; ok {
+			r.Losses[h.Name] = w
+		}
+	}
+	r.weigh()
+	if r.Losses[r.Monitor] == 0 {
+		r.Monitor = MonitorAll
+	}
+	maps.DeleteFunc(r.Spread, func(head string, _ float64) bool { return r.head(head) == nil })
+	return r.check()
+}
+
+// weigh gives a loss to the heads that have none.
+func (r *Recipe) weigh() {
+	for _, h := range r.Heads {
+		if _, ok := r.Losses[h.Name]; !ok {
+			if r.Losses == nil {
+				r.Losses = Losses{}
+			}
+			r.Losses[h.Name] = 1
+		}
+	}
+}
+
+func (r *Recipe) head(name string) *model.Head {
+	for i := range r.Heads {
+		if r.Heads[i].Name == name {
+			return &r.Heads[i]
+		}
+	}
+	return nil
+}
+
+// paperRecipe is the recipe of Saroop et al. 2021, section 4. The others are
+// written as what differs from it.
+func paperRecipe() (Recipe, error) {
+	b, err := recipeFile("paper")
+	if err != nil {
+		return Recipe{}, err
+	}
+	r := Recipe{Precision: nn.Float32, Dropout: 1}
+	return r, decode(b, &r)
 }
 
 func decode(b []byte, r *Recipe) error {
 	if len(strings.TrimSpace(string(b))) == 0 {
 		return nil
 	}
+	if err := typed(b, reflect.TypeOf(*r)); err != nil {
+		return err
+	}
 	err := yaml.UnmarshalWithOptions(b, r, yaml.Strict())
 	if err != nil {
 		return errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
 	}
 	return nil
+}
+
+// typed refuses what the YAML library would take for something else: a number
+// with a fraction for a whole one, and no value at all for one that is there.
+func typed(b []byte, t reflect.Type) error {
+	file, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		return nil // the decoder says it better
+	}
+	for _, doc := range file.Docs {
+		if err := typedNode(doc.Body, t, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func typedNode(n ast.Node, t reflect.Type, path string) error {
+	fail := func(format string, args ...any) error {
+		at := n.GetToken().Position
+		return fmt.Errorf("[%d:%d] %s %s", at.Line, at.Column, path, fmt.Sprintf(format, args...))
+	}
+	switch n := n.(type) {
+	case nil:
+		return nil
+	case *ast.MappingValueNode:
+		return typedValue(n, t, path)
+	case *ast.MappingNode:
+		for _, v := range n.Values {
+			if err := typedValue(v, t, path); err != nil {
+				return err
+			}
+		}
+	case *ast.NullNode:
+		if path != "" {
+			return fail("has no value")
+		}
+	case *ast.FloatNode:
+		switch t.Kind() {
+		case reflect.Int, reflect.Int64, reflect.Uint64:
+			if n.Value != math.Trunc(n.Value) {
+				return fail("is %v, want a whole number", n.Value)
+			}
+		}
+	}
+	return nil
+}
+
+func typedValue(v *ast.MappingValueNode, t reflect.Type, path string) error {
+	key := v.Key.GetToken().Value
+	if path != "" {
+		path += "."
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if name, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); name == key {
+				return typedNode(v.Value, f.Type, path+key)
+			}
+		}
+		return nil // the decoder refuses an unknown key
+	case reflect.Map:
+		return typedNode(v.Value, t.Elem(), path+key)
+	}
+	return typedNode(v.Value, t, path+key)
 }
 
 // Set applies overrides of the form key=value.
@@ -209,7 +374,7 @@ func (r Recipe) YAML() ([]byte, error) {
 
 // Net returns the network that the recipe trains.
 func (r Recipe) Net() (arch.Net, error) {
-	n, err := arch.ByName(r.Arch)
+	n, err := arch.ByName(r.Arch, r.Heads)
 	if err != nil {
 		return arch.Net{}, err
 	}
@@ -229,7 +394,7 @@ const MonitorAll = "all"
 
 // monitors tells whether a head has a say in which epoch is best.
 func (r Recipe) monitors(head string) bool {
-	return head == r.Monitor || r.Monitor == MonitorAll && r.Losses.Of(head) > 0
+	return head == r.Monitor || r.Monitor == MonitorAll && r.Losses[head] > 0
 }
 
 // Accuracy is what chooses the best epoch: the monitored head's validation
@@ -237,7 +402,7 @@ func (r Recipe) monitors(head string) bool {
 func (r Recipe) Accuracy(e *Epoch) float64 {
 	var sum float64
 	n := 0
-	for _, h := range model.Heads() {
+	for _, h := range r.Heads {
 		if v, ok := e.Val[h.Name]; ok && r.monitors(h.Name) {
 			sum += v.Accuracy
 			n++
@@ -246,26 +411,71 @@ func (r Recipe) Accuracy(e *Epoch) float64 {
 	return sum / float64(max(n, 1))
 }
 
-func (r Recipe) check() error {
-	within := func(key string, v, lo, hi float64) error {
-		if !(v >= lo && v <= hi) {
-			return fmt.Errorf("%s is %g, want %g to %g", key, v, lo, hi)
-		}
-		return nil
+func within(key string, v, lo, hi float64) error {
+	if !(v >= lo && v <= hi) {
+		return fmt.Errorf("%s is %g, want %g to %g", key, v, lo, hi)
 	}
+	return nil
+}
+
+// checkHeads says what is wrong with the heads and with what is said of them.
+func (r Recipe) checkHeads() error {
+	if err := model.CheckHeads(r.Heads); err != nil {
+		return fmt.Errorf("heads: %w", err)
+	}
+	names := make([]string, len(r.Heads))
+	for i, h := range r.Heads {
+		names[i] = h.Name
+	}
+	none := func(key, head string) error {
+		return fmt.Errorf("%s: there is no head %q (there are %s)", key, head, strings.Join(names, ", "))
+	}
+	var sum float64
+	for _, head := range slices.Sorted(maps.Keys(r.Losses)) {
+		if r.head(head) == nil {
+			return none("losses", head)
+		}
+		if err := within("losses."+head, r.Losses[head], 0, 1e9); err != nil {
+			return err
+		}
+		sum += r.Losses[head]
+	}
+	if sum == 0 {
+		return errors.New("losses are all 0: nothing would be learned")
+	}
+	for _, head := range slices.Sorted(maps.Keys(r.Spread)) {
+		h := r.head(head)
+		if h == nil {
+			return none("spread", head)
+		}
+		if !data.Ordered(*h) {
+			return fmt.Errorf("spread.%s: its labels (%s) are no numbers in order", head, strings.Join(h.Labels, ", "))
+		}
+		if err := within("spread."+head, r.Spread[head], 0, 1e3); err != nil {
+			return err
+		}
+	}
+	switch {
+	case r.Monitor == MonitorAll:
+	case r.head(r.Monitor) == nil:
+		return fmt.Errorf("monitor: there is no head %q (there are %s, and all)", r.Monitor, strings.Join(names, ", "))
+	case r.Losses[r.Monitor] == 0:
+		return fmt.Errorf("monitor is %s, whose loss is 0: what is not taught cannot choose the best epoch", r.Monitor)
+	}
+	return nil
+}
+
+func (r Recipe) check() error {
 	kinds := []string{"plateau", "constant", "cosine", "one-cycle"}
 	if !slices.Contains(kinds, r.Schedule.Kind) {
 		return fmt.Errorf("schedule.kind %q is none of %s", r.Schedule.Kind, strings.Join(kinds, ", "))
 	}
-	if _, err := model.HeadByName(r.Monitor); err != nil && r.Monitor != MonitorAll {
-		return fmt.Errorf("monitor: %w, or all", err)
+	if err := r.checkHeads(); err != nil {
+		return err
 	}
 	const most = 1e9
-	a, l, s := r.Augment, r.Losses, r.Schedule
+	a, s := r.Augment, r.Schedule
 	return errors.Join(
-		within("losses.emotion", l.Emotion, 0, most), within("losses.gender", l.Gender, 0, most),
-		within("losses.race", l.Race, 0, most), within("losses.age", l.Age, 0, most),
-		within("losses, all together,", l.Emotion+l.Gender+l.Race+l.Age, 1e-9, most),
 		within("validation", r.Validation, 0.001, 0.9), within("batch", float64(r.Batch), 2, 65536),
 		within("epochs", float64(r.Epochs), 1, most), within("epoch_images", float64(r.EpochImages), 0, most),
 		within("lr", r.LR, 1e-12, 1e12), within("weight_decay", r.WeightDecay, 0, 1),

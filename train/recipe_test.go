@@ -1,6 +1,7 @@
 package train
 
 import (
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -17,7 +18,7 @@ import (
 // The three recipes are exactly the paper's (section 4 of arXiv 2110.15028).
 func TestPaperRecipes(t *testing.T) {
 	want := Recipe{
-		Arch: "paper", Losses: Losses{Emotion: 2, Gender: 0.1, Race: 1.5, Age: 4}, Monitor: "emotion",
+		Arch: "paper", Heads: model.Heads(), Losses: Losses{"emotion": 2, "gender": 0.1, "race": 1.5, "age": 4}, Monitor: "emotion",
 		Precision: nn.Float32, Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
 		Schedule: Schedule{Kind: "plateau", Factor: 0.2, Patience: 5, MinLR: 1e-6},
 	}
@@ -29,7 +30,7 @@ func TestPaperRecipes(t *testing.T) {
 		w := want
 		w.Name, w.About = name, got.About
 		if name != "paper" {
-			w.Losses = Losses{Emotion: 2}
+			w.Losses = Losses{"emotion": 2, "gender": 0, "race": 0, "age": 0}
 		}
 		if d := cmp.Diff(w, got); d != "" {
 			t.Errorf("%s: %s", name, d)
@@ -64,15 +65,81 @@ func TestEveryRecipeLoadsAndRoundTrips(t *testing.T) {
 	}
 }
 
+// A recipe asks what its user wants to know.
+func TestHeadsOfOnesOwn(t *testing.T) {
+	r, err := ParseRecipe("own", []byte("heads: {smile: [yes, no], age: [0-17, 18+]}\nspread: {age: 2}\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Heads{{Name: "smile", Labels: []string{"yes", "no"}}, {Name: "age", Labels: []string{"0-17", "18+"}}}
+	if d := cmp.Diff(want, r.Heads); d != "" || r.Monitor != MonitorAll || !maps.Equal(r.Losses, Losses{"smile": 1, "age": 1}) || r.Batch != 32 {
+		t.Errorf("%+v %s", r, d)
+	}
+	net, err := r.Net()
+	if err != nil || !slices.EqualFunc(net.Heads, want, func(a, b model.Head) bool { return cmp.Equal(a, b) }) {
+		t.Errorf("the network has %v, %v", net.Heads, err)
+	}
+	p := basis(t)
+	if err := p.Ask(want[:1]); err != nil || p.Monitor != MonitorAll || !maps.Equal(p.Losses, Losses{"smile": 1}) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if err := p.Set([]string{"losses.smile=2"}); err != nil || p.Losses["smile"] != 2 {
+		t.Errorf("%v, %v", p.Losses, err)
+	}
+	for doc, word := range map[string]string{
+		"heads: {smile: yes}":                             "list of labels",
+		"heads: {smile: [yes]}":                           "1 labels",
+		"heads: {smile: [yes, YES]}":                      "twice",
+		"heads: {Smile: [yes, no]}":                       "lower-case",
+		"heads: {smile: [yes, no]}\nlosses: {emotion: 1}": "no head \"emotion\" (there are smile)",
+		"heads: {smile: [yes, no]}\nmonitor: emotion":     "no head \"emotion\"",
+		"heads: {smile: [yes, no]}\nspread: {smile: 1}":   "no numbers",
+		"losses: {emotion: 0}":                            "monitor is emotion, whose loss is 0",
+		"losses: {emotion: -1}":                           "losses.emotion is -1",
+		"heads: {}":                                       "no heads",
+	} {
+		if _, err := ParseRecipe("bad", []byte(doc), nil); err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("%q: %v, want %q", doc, err, word)
+		}
+	}
+}
+
+// A number has the type of its key, and a key has a value.
+func TestNumbersAreTyped(t *testing.T) {
+	for set, words := range map[string]string{
+		"batch=3.5":             "batch is 3.5, want a whole number",
+		"epochs=1.9":            "epochs is 1.9",
+		"seed=0.5":              "seed is 0.5",
+		"schedule.patience=2.5": "schedule.patience is 2.5",
+		"batch=null":            "batch has no value",
+		"lr=":                   "lr has no value",
+		"losses.emotion=~":      "losses.emotion has no value",
+		"epoch_images=-1":       "epoch_images is -1",
+		"schedule.warmup=-1":    "schedule.warmup is -1",
+		"batch=many":            "batch",
+		"batches=3":             "batches",
+	} {
+		if _, err := LoadRecipe("paper", []string{set}); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v, want %q", set, err, words)
+		}
+	}
+	if r, err := LoadRecipe("paper", []string{"batch=64.0", "epochs=1e2"}); err != nil || r.Batch != 64 || r.Epochs != 100 {
+		t.Errorf("%d, %d, %v", r.Batch, r.Epochs, err)
+	}
+	if _, err := ParseRecipe("f", []byte("lr: 1\nbatch:\n"), nil); err == nil || !strings.Contains(err.Error(), "[2:") {
+		t.Errorf("no line: %v", err)
+	}
+}
+
 func TestSet(t *testing.T) {
 	r, err := LoadRecipe("paper", []string{"schedule.factor=0.5", "losses.age=0", "batch=16", "schedule.kind=cosine", "augment.flip=0.5"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Schedule.Factor != 0.5 || r.Losses.Age != 0 || r.Batch != 16 || r.Schedule.Kind != "cosine" || r.Augment.Flip != 0.5 {
+	if r.Schedule.Factor != 0.5 || r.Losses["age"] != 0 || r.Batch != 16 || r.Schedule.Kind != "cosine" || r.Augment.Flip != 0.5 {
 		t.Errorf("%+v", r)
 	}
-	if r.Schedule.Patience != 5 || r.Losses.Emotion != 2 {
+	if r.Schedule.Patience != 5 || r.Losses["emotion"] != 2 {
 		t.Errorf("an override changed its neighbours: %+v", r)
 	}
 }
@@ -80,7 +147,7 @@ func TestSet(t *testing.T) {
 // TestAccuracy: all is the mean of the heads with a loss and a labelled image.
 func TestAccuracy(t *testing.T) {
 	e := Epoch{Val: map[string]HeadSummary{"emotion": {N: 9, Accuracy: 0.5}, "gender": {N: 9, Accuracy: 0.75}, "race": {N: 9, Accuracy: 1}}}
-	r := Recipe{Monitor: "emotion", Losses: Losses{Emotion: 1, Gender: 0.1, Age: 2}}
+	r := Recipe{Heads: model.Heads(), Monitor: "emotion", Losses: Losses{"emotion": 1, "gender": 0.1, "age": 2}}
 	if got := r.Accuracy(&e); got != 0.5 {
 		t.Errorf("of emotion %g, want 0.5", got)
 	}
@@ -147,10 +214,10 @@ func samplesOf(n int) []data.Sample {
 		for k := range face {
 			face[k] = uint8(i)
 		}
-		l := data.None
-		l[data.Emotion] = int8(i % 7)
+		l := data.Unlabelled(model.Heads())
+		l[0] = int8(i % 7)
 		if i%2 == 0 {
-			l[data.Age] = int8(i % 5)
+			l[3] = int8(i % 5)
 		}
 		out[i] = data.Sample{Face: face, Labels: l}
 	}
@@ -166,7 +233,7 @@ func allHeads() []head {
 }
 
 func TestBatchIsMasked(t *testing.T) {
-	r := paperRecipe()
+	r := basis(t)
 	b := newBatcher(&r, allHeads(), samplesOf(40)).at(0, 32)
 	if b.N != 32 {
 		t.Fatalf("N %d", b.N)
@@ -175,7 +242,7 @@ func TestBatchIsMasked(t *testing.T) {
 		s := int(b.X[i*data.Pixels]*255 + 0.5)
 		for k, h := range model.Heads() {
 			row := b.Target[k][i*len(h.Labels):][:len(h.Labels)]
-			known := k == data.Emotion || k == data.Age && s%2 == 0
+			known := k == 0 || k == 3 && s%2 == 0
 			if (b.Weight[k][i] == 1) != known {
 				t.Errorf("sample %d, %s: weight %v", s, h.Name, b.Weight[k][i])
 			}
@@ -192,7 +259,7 @@ func TestBatchIsMasked(t *testing.T) {
 
 // Every pass over the stream shows every sample once, in another order.
 func TestStreamCoversEverySampleOncePerPass(t *testing.T) {
-	r := paperRecipe()
+	r := basis(t)
 	b := newBatcher(&r, allHeads(), samplesOf(50))
 	var passes [3][]int32
 	for pos := range uint64(150) {
@@ -215,7 +282,7 @@ func TestStreamCoversEverySampleOncePerPass(t *testing.T) {
 // With every option on, targets stay distributions and the picture in [0,1],
 // and the same place gives the same batch whatever came before.
 func TestBatchDependsOnItsPlaceAlone(t *testing.T) {
-	r := paperRecipe()
+	r := basis(t)
 	r.Augment = Augment{Flip: 0.5, Shift: 4, Rotate: 20, Zoom: 0.2, Brightness: 0.3, Contrast: 0.3, Erase: 0.7}
 	r.Mixup, r.Smoothing, r.Balance = 0.4, 0.1, 0.7
 	a, b := newBatcher(&r, allHeads(), samplesOf(90)), newBatcher(&r, allHeads(), samplesOf(90))
@@ -243,8 +310,26 @@ func TestBatchDependsOnItsPlaceAlone(t *testing.T) {
 	}
 }
 
+// What a set says of several labels is the target, with the label's class
+// weight where it has one.
+func TestSoftTargets(t *testing.T) {
+	r := basis(t)
+	s := samplesOf(2)
+	s[0].Labels = data.Labels{data.NoLabel, data.NoLabel, data.NoLabel, 2}
+	s[0].Soft = [][]float32{{0, 0, 0, 0.75, 0, 0, 0.25}, nil, nil, {0, 0.5, 0.5, 0, 0}}
+	b := newBatcher(&r, allHeads(), s[:1]).at(0, 1)
+	for k, want := range map[int][]float32{0: s[0].Soft[0], 3: s[0].Soft[3]} {
+		if got := b.Target[k][:len(want)]; !slices.Equal(got, want) || b.Weight[k][0] != 1 {
+			t.Errorf("head %d: %v at weight %v", k, got, b.Weight[k][0])
+		}
+	}
+	if b.Weight[1][0] != 0 {
+		t.Error("a head without an answer has a weight")
+	}
+}
+
 func TestPaperBatchIsThePictureItself(t *testing.T) {
-	r := paperRecipe()
+	r := basis(t)
 	s := samplesOf(2)
 	for i := range s[0].Face {
 		s[0].Face[i] = uint8(i)
@@ -350,7 +435,7 @@ func TestGroups(t *testing.T) {
 		{"gender", "male", false, 1, 1}, {"gender", "female", false, 1, 0}, {"gender", "female", true, 1, 1},
 		{"race", "Caucasian", true, 2, 1}, {"race", "Asian", true, 1, 1},
 	}
-	if d := cmp.Diff(want, Groups(samples, said, said, data.Emotion)); d != "" {
+	if d := cmp.Diff(want, Groups(model.Heads(), samples, said, said, 0)); d != "" {
 		t.Error(d)
 	}
 }
@@ -405,4 +490,14 @@ func TestAhead(t *testing.T) {
 			}
 		}
 	}
+}
+
+// basis is what recipes are written as a difference from.
+func basis(t *testing.T) Recipe {
+	t.Helper()
+	r, err := paperRecipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }

@@ -10,9 +10,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"mien/runtime/atomicfile"
+	"mien/runtime/model"
 	"mien/train/checkpoint"
 	"mien/train/data"
 	"mien/train/nn"
@@ -35,6 +38,11 @@ type state struct {
 	BestEpoch int          `json:"best_epoch"`
 	Stopped   bool         `json:"stopped"`
 
+	// Before is what had taught the first weights, and Start how well they did
+	// on the images that validate; nil for fresh ones.
+	Before map[string]Taught  `json:"before,omitempty"`
+	Start  map[string]float64 `json:"start,omitempty"`
+
 	// Sums over the current epoch.
 	Steps int     `json:"steps"`
 	Loss  float64 `json:"loss"`
@@ -51,6 +59,8 @@ type sums struct {
 // Keys of a checkpoint's metadata.
 const (
 	MetaArch   = "arch"
+	MetaHeads  = "heads"  // those of the network, JSON
+	MetaTaught = "taught" // Taught by head, JSON
 	MetaRecipe = "recipe" // the whole recipe, YAML
 	MetaEpoch  = "epoch"
 	MetaSeed   = "seed"
@@ -129,9 +139,17 @@ func (r *run) file() (*checkpoint.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	heads, err := json.Marshal(r.net.Arch.Heads)
+	if err != nil {
+		return nil, fmt.Errorf("train: heads: %w", err)
+	}
+	taught, err := json.Marshal(r.taught())
+	if err != nil {
+		return nil, fmt.Errorf("train: what taught the heads: %w", err)
+	}
 	return &checkpoint.File{Meta: map[string]string{
-		MetaArch: r.net.Arch.Name, MetaRecipe: string(recipe), MetaEpoch: strconv.Itoa(r.state.Epoch),
-		MetaSeed: strconv.FormatUint(r.recipe.Seed, 10),
+		MetaArch: r.net.Arch.Name, MetaHeads: string(heads), MetaTaught: string(taught), MetaRecipe: string(recipe),
+		MetaEpoch: strconv.Itoa(r.state.Epoch), MetaSeed: strconv.FormatUint(r.recipe.Seed, 10),
 	}}, nil
 }
 
@@ -148,10 +166,15 @@ func (r *run) resume() error {
 	if err := r.restore(f); err != nil {
 		return fmt.Errorf("train: resume from %s: %w", path, err)
 	}
-	if err := r.writeRecipe(); err != nil { // it may have new overrides
+	if err := r.readLog(); err != nil {
 		return err
 	}
-	return r.readLog()
+	if best := filepath.Join(r.o.Out, BestFile); r.state.BestEpoch > 0 {
+		if _, err := os.Stat(best); err != nil {
+			return fmt.Errorf("train: the weights of the best epoch, %d, are missing: %w (put %s back, or begin again in another folder)", r.state.BestEpoch, err, BestFile)
+		}
+	}
+	return r.writeRecipe() // it may have new overrides
 }
 
 func (r *run) restore(f *checkpoint.File) error {
@@ -232,6 +255,15 @@ func fill(dst []float32, f *checkpoint.File, name string) error {
 func SetWeights(net *nn.Net, f *checkpoint.File) error {
 	if a := f.Meta[MetaArch]; a != "" && a != net.Arch.Name {
 		return fmt.Errorf("the checkpoint is of network %q, not %q", a, net.Arch.Name)
+	}
+	had, err := headsOf(f)
+	if err != nil {
+		return err
+	}
+	for _, h := range net.Arch.Heads {
+		if k := slices.IndexFunc(had, func(x model.Head) bool { return x.Name == h.Name }); k >= 0 && !slices.Equal(had[k].Labels, h.Labels) {
+			return fmt.Errorf("head %s of the checkpoint has the labels %s, not %s", h.Name, strings.Join(had[k].Labels, ", "), strings.Join(h.Labels, ", "))
+		}
 	}
 	for _, p := range net.Params() {
 		t := f.Find(p.Name)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"mien/runtime/atomicfile"
@@ -99,6 +100,7 @@ type Result struct {
 	Reason    string  // why it ended
 	From      string  // checkpoint that the first weights are of; "" for fresh ones
 	Log       []Epoch
+	Drops     []Drop // heads of the first weights that the run did not train
 }
 
 // Run trains until the recipe ends it. The best weights are in Out/BestFile
@@ -110,9 +112,12 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer r.close()
+	if err := r.measureStart(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		if reason := r.ended(); reason != "" {
-			return &Result{r.state.Epoch, r.state.BestEpoch, r.state.Best, reason, r.state.From, r.log}, nil
+			return &Result{r.state.Epoch, r.state.BestEpoch, r.state.Best, reason, r.state.From, r.log, r.drops()}, nil
 		}
 		if err := r.epoch(ctx); err != nil {
 			return nil, err
@@ -216,8 +221,12 @@ func (r *run) network() error {
 	r.adam = nn.Adam{LR: r.recipe.LR, WeightDecay: r.recipe.WeightDecay}
 	monitored := false
 	for _, h := range net.Heads {
-		r.heads = append(r.heads, head{h, headIndex(h.Name)})
-		r.weights = append(r.weights, r.recipe.Losses.Of(h.Name))
+		at, err := r.place(h)
+		if err != nil {
+			return err
+		}
+		r.heads = append(r.heads, head{h, at})
+		r.weights = append(r.weights, r.recipe.Losses[h.Name])
 		monitored = monitored || r.recipe.monitors(h.Name)
 	}
 	if !monitored {
@@ -226,14 +235,23 @@ func (r *run) network() error {
 	return nil
 }
 
-// headIndex returns a head's place in data.Labels.
-func headIndex(name string) int {
-	for i, h := range model.Heads() {
-		if h.Name == name {
-			return i
+// place returns a head's place in the labels of the sets, which have to be
+// loaded for the same heads.
+func (r *run) place(h model.Head) (int, error) {
+	at := -1
+	for i, s := range r.o.Sets {
+		k := indexOf(s.Heads, h)
+		if k < 0 || i > 0 && k != at {
+			return -1, fmt.Errorf("train: %s:%s was not loaded for head %s (%s)", s.Kind, s.Dir, h.Name, strings.Join(h.Labels, ", "))
 		}
+		at = k
 	}
-	return -1
+	return at, nil
+}
+
+// indexOf returns the place of a head with those labels, or -1.
+func indexOf(heads []model.Head, h model.Head) int {
+	return slices.IndexFunc(heads, func(x model.Head) bool { return x.Name == h.Name && slices.Equal(x.Labels, h.Labels) })
 }
 
 // images collects the splits and refuses a run that cannot be judged. Images
@@ -255,10 +273,20 @@ func (r *run) images() error {
 	if !slices.ContainsFunc(r.val, r.judges) {
 		return fmt.Errorf("train: no validation image has a label of what the recipe monitors, %s (add a data set that has, or --set monitor=HEAD)", r.recipe.Monitor)
 	}
+	for i, h := range r.heads {
+		if h.Name == r.recipe.Monitor && len(r.o.Teachers) == 0 && !slices.ContainsFunc(r.train, func(x data.Sample) bool { return x.Answers(r.heads[i].at) }) {
+			return fmt.Errorf("train: monitor is %s, of which no training image has a label: what is not taught cannot choose the best epoch", h.Name)
+		}
+	}
 	r.batches = newAhead(r.recipe, r.heads, r.train)
 	r.perEpoch = len(r.train)
 	if r.recipe.EpochImages > 0 {
 		r.perEpoch = r.recipe.EpochImages
+	}
+	// Batch norm has no variance to learn from in a batch of one: that image
+	// waits for the next pass.
+	if r.perEpoch > 1 && r.perEpoch%r.recipe.Batch == 1 {
+		r.perEpoch--
 	}
 	r.x = make([]float32, r.recipe.Batch*data.Pixels)
 	return nil
@@ -266,12 +294,12 @@ func (r *run) images() error {
 
 // judges tells whether an image has a say in which epoch is best.
 func (r *run) judges(x data.Sample) bool {
-	return slices.ContainsFunc(r.heads, func(h head) bool { return r.recipe.monitors(h.Name) && x.Labels[h.at] >= 0 })
+	return slices.ContainsFunc(r.heads, func(h head) bool { return r.recipe.monitors(h.Name) && x.Labels[h.at] != data.NoLabel })
 }
 
 func (r *run) teaches(x *data.Sample) bool {
 	for i, h := range r.heads {
-		if r.weights[i] > 0 && x.Labels[h.at] >= 0 {
+		if r.weights[i] > 0 && x.Answers(h.at) {
 			return true
 		}
 	}
@@ -285,6 +313,7 @@ func (r *run) begin() error {
 		return fmt.Errorf("train: %s holds a run already (--resume goes on with it; otherwise choose another folder)", r.o.Out)
 	}
 	r.net.Init(r.recipe.Seed)
+	var before map[string]Taught
 	if r.o.From != "" {
 		f, err := checkpoint.Read(r.o.From)
 		if err != nil {
@@ -293,8 +322,11 @@ func (r *run) begin() error {
 		if err := SetWeights(r.net, f); err != nil {
 			return fmt.Errorf("train: %s: %w", r.o.From, err)
 		}
+		if before, err = TaughtBy(f); err != nil {
+			return fmt.Errorf("train: %s: %w", r.o.From, err)
+		}
 	}
-	r.state = state{Images: r.fingerprint(), Teachers: r.teachers.hash,
+	r.state = state{Before: before, Images: r.fingerprint(), Teachers: r.teachers.hash,
 		Precision: r.recipe.Precision, Monitor: r.recipe.Monitor, From: r.o.From, Scale: 1, Best: -1, Sums: make([]sums, len(r.heads))}
 	if r.recipe.EMA > 0 {
 		for _, p := range r.net.Params() {
@@ -526,7 +558,7 @@ func (r *run) validate(ctx context.Context) (*Metrics, error) {
 	defer r.swap()
 	r.swap()
 	m := NewMetrics(r.net.Arch.Heads)
-	err := predict(ctx, r.net, r.recipe.Batch, r.val, r.x, m, func(done int) {
+	err := predict(ctx, r.net, r.recipe.Batch, r.o.Sets[0].Heads, r.val, r.x, m, func(done int) {
 		if r.o.Progress != nil {
 			r.o.Progress(Progress{Phase: "validate", Epoch: r.state.Epoch + 1, Epochs: r.recipe.Epochs, Done: done, Total: len(r.val), Step: r.state.Step})
 		}
@@ -534,8 +566,9 @@ func (r *run) validate(ctx context.Context) (*Metrics, error) {
 	return m, err
 }
 
-// predict adds the network's answers about samples to m and finishes it.
-func predict(ctx context.Context, net *nn.Net, batch int, samples []data.Sample, x []float32, m *Metrics, progress func(done int)) error {
+// predict adds the network's answers about samples, whose labels go by heads,
+// to m and finishes it.
+func predict(ctx context.Context, net *nn.Net, batch int, heads []model.Head, samples []data.Sample, x []float32, m *Metrics, progress func(done int)) error {
 	for lo := 0; lo < len(samples); lo += batch {
 		if ctx.Err() != nil {
 			return ErrInterrupted
@@ -546,10 +579,13 @@ func predict(ctx context.Context, net *nn.Net, batch int, samples []data.Sample,
 		}
 		logits := net.Predict(x, len(part))
 		for range part {
-			m.Said = append(m.Said, data.None)
+			m.Said = append(m.Said, data.Unlabelled(heads))
 		}
 		for k, h := range net.Arch.Heads {
-			at, n := headIndex(h.Name), len(h.Labels)
+			at, n := indexOf(heads, h), len(h.Labels)
+			if at < 0 {
+				continue
+			}
 			for i := range part {
 				p := logits[k][i*n:][:n]
 				Softmax(p)

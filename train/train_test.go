@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mien/runtime/lockfile"
+	"mien/runtime/model"
 	"mien/train/checkpoint"
 	"mien/train/data"
 	"mien/train/nn"
@@ -218,7 +219,7 @@ func TestLearnsAndKeepsTheBest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := EvalNet(context.Background(), net, val, nil)
+	m, err := EvalNet(context.Background(), net, model.Heads(), val, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +330,7 @@ func TestRefusals(t *testing.T) {
 	refuse("nothing to resume", func(x *Options) { x.Out, x.Resume = t.TempDir(), true }, "no run to resume")
 	refuse("other images", func(x *Options) {
 		x.Resume = true
-		x.Sets = []*data.Set{{Samples: x.Sets[0].Samples[1:]}}
+		x.Sets = []*data.Set{{Heads: x.Sets[0].Heads, Samples: x.Sets[0].Samples[1:]}}
 	}, "other images", LastFile)
 	refuse("another precision", func(x *Options) {
 		x.Resume, x.Recipe.Precision = true, nn.Bfloat16
@@ -369,15 +370,24 @@ func TestRefusals(t *testing.T) {
 	}, LastFile, "cut short")
 	refuse("a head without labels to monitor", func(x *Options) {
 		x.Out = t.TempDir()
+		x.Recipe.Losses = Losses{"emotion": 1, "age": 1}
 		x.Recipe.Monitor = "age"
 	}, "age", "monitors")
+	refuse("a head without a loss to monitor", func(x *Options) {
+		x.Out = t.TempDir()
+		x.Recipe.Monitor = "age"
+	}, "age", "loss is 0")
+	refuse("a set for other heads", func(x *Options) {
+		x.Out = t.TempDir()
+		x.Sets = []*data.Set{{Kind: "folders", Dir: "d", Heads: []model.Head{{Name: "emotion", Labels: []string{"happy", "sad"}}}, Samples: x.Sets[0].Samples}}
+	}, "folders:d", "not loaded for head emotion")
 	refuse("another head to monitor", func(x *Options) {
 		x.Resume = true
 		x.Recipe.Monitor = MonitorAll
 	}, "by emotion", "monitor=emotion")
 	refuse("no images to learn from", func(x *Options) {
 		x.Out = t.TempDir()
-		x.Recipe.Losses = Losses{Age: 1}
+		x.Recipe.Losses, x.Recipe.Monitor = Losses{"age": 1}, "age"
 	}, "0 images to learn from")
 }
 

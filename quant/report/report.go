@@ -22,7 +22,7 @@ import (
 )
 
 // Sample is a face with the labels that are known: one per head in the order
-// of model.Heads(), -1 for none.
+// of Input.Heads, -1 for none.
 type Sample struct {
 	Path   string
 	Face   quant.Face
@@ -81,6 +81,7 @@ type Input struct {
 	File    []byte // the quantised .tflite
 	Float   []byte // the float .tflite
 	Samples []Sample
+	Heads   []model.Head // that the samples' labels go by
 	// Open loads a file into the engine that measures; it is called several
 	// times, once for each thread and file.
 	Open func(file []byte) (infer.Model, error)
@@ -133,7 +134,7 @@ func Compare(ctx context.Context, in Input) (*Report, error) {
 			len(before.heads), len(before.faces), len(after.heads), len(after.faces))
 	}
 	for h := range before.heads {
-		r.Heads = append(r.Heads, headOf(before.heads[h], h, in.Samples, before.faces, after.faces))
+		r.Heads = append(r.Heads, headOf(before.heads[h], h, in.Heads, in.Samples, before.faces, after.faces))
 	}
 	faces := make(quant.Faces, tapped)
 	for i := range faces {
@@ -223,9 +224,8 @@ func ask(ctx context.Context, in Input, file []byte, tick func()) (*Answers, err
 }
 
 // headOf adds up one head; h is its place among the answers.
-func headOf(head model.Head, h int, samples []Sample, before, after [][]answer) Head {
+func headOf(head model.Head, h int, all []model.Head, samples []Sample, before, after [][]answer) Head {
 	out := Head{Name: head.Name}
-	all := model.Heads()
 	at := slices.IndexFunc(all, func(m model.Head) bool { return m.Name == head.Name })
 	var total tally
 	classes := make([]tally, len(head.Labels))

@@ -41,7 +41,7 @@ func compare(t *testing.T, r quant.Recipe, labels func(i int) []int8) *Report {
 		t.Fatal(err)
 	}
 	steps := 0
-	rep, err := Compare(context.Background(), Input{Result: res, File: file, Float: float, Samples: samples,
+	rep, err := Compare(context.Background(), Input{Result: res, File: file, Float: float, Heads: model.Heads(), Samples: samples,
 		Open:    func(b []byte) (infer.Model, error) { return portable.Open(b, portable.Options{}) },
 		Options: quant.Options{Progress: func(done, total int) { steps = total - done }}})
 	if err != nil {

@@ -77,9 +77,9 @@ func ParseCard(b []byte) (Card, error) {
 	if err := json.Unmarshal(b, &c); err != nil {
 		return Card{}, fmt.Errorf("model: card: %w", err)
 	}
-	for _, h := range c.Heads {
-		if len(h.Labels) == 0 {
-			return Card{}, fmt.Errorf("model: card: head %q has no labels", h.Name)
+	if c.Heads != nil {
+		if err := CheckHeads(c.Heads); err != nil {
+			return Card{}, fmt.Errorf("model: card: %w", err)
 		}
 	}
 	if n := len(c.Temperature); n != 0 && n != len(c.Heads) {

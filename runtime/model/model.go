@@ -4,8 +4,12 @@
 package model
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // Side is the width and height of the input picture in pixels. Pixels are
@@ -42,6 +46,52 @@ func HeadByName(name string) (Head, error) {
 		}
 	}
 	return Head{}, fmt.Errorf("model: no head %q (there are emotion, gender, race and age)", name)
+}
+
+// The most labels that a head may have, so that an index fits a byte.
+const maxLabels = 127
+
+// CheckHeads says what is wrong with the heads of a model: names have to serve
+// as those of tensors, keys and topics, and labels have to be told apart.
+func CheckHeads(heads []Head) error {
+	if len(heads) == 0 {
+		return errors.New("model: no heads")
+	}
+	for i, h := range heads {
+		if !headName.MatchString(h.Name) {
+			return fmt.Errorf("model: head %q: a name is of lower-case letters, digits and _, and begins with a letter", h.Name)
+		}
+		if h.Name == InputName || slices.ContainsFunc(heads[:i], func(o Head) bool { return o.Name == h.Name }) {
+			return fmt.Errorf("model: head %s: the name is taken", h.Name)
+		}
+		if n := len(h.Labels); n < 2 || n > maxLabels {
+			return fmt.Errorf("model: head %s has %d labels, want 2 to %d", h.Name, n, maxLabels)
+		}
+		for k, l := range h.Labels {
+			switch {
+			case strings.TrimSpace(l) != l || l == "" || strings.ContainsFunc(l, func(r rune) bool { return !unicode.IsPrint(r) }):
+				return fmt.Errorf("model: head %s: label %q is empty, or holds blanks at its ends or what cannot be printed", h.Name, l)
+			case slices.ContainsFunc(h.Labels[:k], func(o string) bool { return strings.EqualFold(o, l) }):
+				return fmt.Errorf("model: head %s has label %q twice", h.Name, l)
+			}
+		}
+	}
+	return nil
+}
+
+var headName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
+
+// ParseHead reads a head as NAME=LABEL,LABEL.
+func ParseHead(s string) (Head, error) {
+	name, labels, ok := strings.Cut(s, "=")
+	if !ok {
+		return Head{}, fmt.Errorf("model: %q is not NAME=LABEL,LABEL, such as smile=yes,no", s)
+	}
+	h := Head{Name: strings.TrimSpace(name)}
+	for _, l := range strings.Split(labels, ",") {
+		h.Labels = append(h.Labels, strings.TrimSpace(l))
+	}
+	return h, CheckHeads([]Head{h})
 }
 
 // Label returns the index of a label, or -1.

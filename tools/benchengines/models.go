@@ -35,7 +35,7 @@ func writeModels(ctx context.Context, dir string) ([]benchModel, error) {
 	}
 	var out []benchModel
 	for _, name := range networks {
-		net, err := arch.ByName(name)
+		net, err := arch.ByName(name, model.Heads())
 		if err != nil {
 			continue
 		}

@@ -82,7 +82,7 @@ func cardOf(file []byte) (*graph.Graph, *model.Spec, error) {
 
 // fill measures everything that the card tells.
 func (c *cardCmd) fill(e env, file []byte, card model.Card) (model.Card, error) {
-	sets, err := c.sets(e, card.Recipe)
+	sets, err := c.sets(e, card)
 	if err != nil {
 		return card, err
 	}
@@ -107,9 +107,7 @@ func (c *cardCmd) fill(e env, file []byte, card model.Card) (model.Card, error) 
 		if err != nil {
 			return card, err
 		}
-		set := terms[s.Kind]
-		set.Images = len(learned)
-		card.Training = append(card.Training, set)
+		card.Training = append(card.Training, source(s.Kind, len(learned)))
 	}
 	if c.Checkpoint == "" {
 		keepFloat(card.Accuracy, was)
@@ -122,14 +120,10 @@ func (c *cardCmd) fill(e env, file []byte, card model.Card) (model.Card, error) 
 }
 
 // sets loads the data sets, split as in the run that trained the model.
-func (c *cardCmd) sets(e env, recipe string) ([]*data.Set, error) {
-	o := data.Options{Seed: 1}
-	if recipe != "" {
-		r, err := train.ParseRecipe("in the card", []byte(recipe), nil)
-		if err != nil {
-			return nil, err
-		}
-		o.Seed, o.Validation = r.Seed, r.Validation
+func (c *cardCmd) sets(e env, card model.Card) ([]*data.Set, error) {
+	o, err := splitFlags{}.options(card.Recipe, card.Heads, 0)
+	if err != nil {
+		return nil, err
 	}
 	return loadSets(e, c.Data, o)
 }
@@ -145,7 +139,7 @@ func (c *cardCmd) temperatures(e env, mod infer.Model, sets []*data.Set) ([]floa
 		}
 		val = append(val, some...)
 	}
-	m, err := measureModel(e, mod, val, "finding temperatures")
+	m, err := measureModel(e, mod, sets[0].Heads, val, "finding temperatures")
 	if err != nil {
 		return nil, err
 	}
@@ -166,11 +160,11 @@ func (c *cardCmd) accuracy(e env, mod infer.Model, s *data.Set, temperature []fl
 	if err != nil {
 		return nil, err
 	}
-	m, err := measureModel(e, mod, samples, "measuring "+s.Kind)
+	m, err := measureModel(e, mod, s.Heads, samples, "measuring "+s.Kind)
 	if err != nil {
 		return nil, err
 	}
-	float, err := c.float(e, samples)
+	float, err := c.float(e, s.Heads, samples)
 	if err != nil {
 		return nil, err
 	}
@@ -182,13 +176,12 @@ func (c *cardCmd) accuracy(e env, mod infer.Model, s *data.Set, temperature []fl
 		}
 		a := model.Accuracy{Head: h.Name, Data: s.Kind + " " + split, N: x.N, File: x.Accuracy,
 			ECE: x.ECE, Scaled: x.ScaledECE(temperature[k]), Confusion: x.Confusion}
-		at := headIndex(h.Name)
-		for _, g := range train.Groups(samples, m.Said, m.Said, at) {
+		for _, g := range train.Groups(s.Heads, samples, m.Said, m.Said, k) {
 			a.Groups = append(a.Groups, model.Group{By: g.By, Label: g.Label, Said: g.Said, N: g.N, File: g.Accuracy()})
 		}
 		if float != nil {
 			a.Float = float.Heads[h.Name].Accuracy
-			for i, g := range train.Groups(samples, float.Said, m.Said, at) {
+			for i, g := range train.Groups(s.Heads, samples, float.Said, m.Said, k) {
 				a.Groups[i].Float = g.Accuracy()
 			}
 		}
@@ -216,7 +209,7 @@ func keepFloat(is, was []model.Accuracy) {
 }
 
 // float measures the checkpoint; nil without one.
-func (c *cardCmd) float(e env, samples []data.Sample) (*train.Metrics, error) {
+func (c *cardCmd) float(e env, heads []model.Head, samples []data.Sample) (*train.Metrics, error) {
 	if c.Checkpoint == "" {
 		return nil, nil
 	}
@@ -226,27 +219,18 @@ func (c *cardCmd) float(e env, samples []data.Sample) (*train.Metrics, error) {
 	}
 	b := newBar(e.stderr, "measuring the checkpoint", "images", len(samples))
 	defer b.end()
-	return train.EvalNet(e.ctx, net, samples, b.set)
-}
-
-func headIndex(name string) int {
-	for i, h := range model.Heads() {
-		if h.Name == name {
-			return i
-		}
-	}
-	return -1
+	return train.EvalNet(e.ctx, net, heads, samples, b.set)
 }
 
 // limits is what the model cannot do: what no such model can, what it never
 // saw, and what it mostly misses.
 func limits(card model.Card, sets []*data.Set) []string {
 	out := append([]string(nil), commonLimits...)
-	for _, h := range card.Heads {
+	for i, h := range card.Heads {
 		for l, label := range h.Labels {
 			n := 0
 			for _, s := range sets {
-				n += s.Counts(headIndex(h.Name), data.Train)[l]
+				n += s.Counts(i, data.Train)[l]
 			}
 			if n == 0 {
 				out = append(out, fmt.Sprintf("%s %q has no training image: it is as good as never the answer", h.Name, label))
@@ -257,11 +241,11 @@ func limits(card model.Card, sets []*data.Set) []string {
 		for l, row := range a.Confusion {
 			n := sum(row)
 			if recall := float64(row[l]) / float64(max(n, 1)); n > 0 && recall < 0.5 {
-				head, err := model.HeadByName(a.Head)
-				if err != nil {
+				k := slices.IndexFunc(card.Heads, func(h model.Head) bool { return h.Name == a.Head })
+				if k < 0 {
 					continue
 				}
-				out = append(out, fmt.Sprintf("of %d faces with %s %q it recognises %.0f%% (%s)", n, a.Head, head.Labels[l], 100*recall, a.Data))
+				out = append(out, fmt.Sprintf("of %d faces with %s %q it recognises %.0f%% (%s)", n, a.Head, card.Heads[k].Labels[l], 100*recall, a.Data))
 			}
 		}
 	}

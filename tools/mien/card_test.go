@@ -231,8 +231,8 @@ func TestShippedCards(t *testing.T) {
 
 func TestLimitsNameWhatWasNeverSeen(t *testing.T) {
 	card := model.Card{Heads: []model.Head{model.Gender}, Accuracy: []model.Accuracy{{Head: "gender", Data: "utkface test", Confusion: [][]int{{9, 1, 0}, {6, 4, 0}, {0, 0, 0}}}}}
-	set := &data.Set{Samples: []data.Sample{{Split: data.Train, Labels: data.Labels{-1, 0, -1, -1}}, {Split: data.Train, Labels: data.Labels{-1, 1, -1, -1}},
-		{Split: data.Test, Labels: data.Labels{-1, 2, -1, -1}}}}
+	set := &data.Set{Heads: card.Heads, Samples: []data.Sample{{Split: data.Train, Labels: data.Labels{0}}, {Split: data.Train, Labels: data.Labels{1}},
+		{Split: data.Test, Labels: data.Labels{2}}}}
 	want := append(append([]string(nil), commonLimits...), `gender "unsure" has no training image: it is as good as never the answer`,
 		`of 10 faces with gender "female" it recognises 40% (utkface test)`)
 	if d := cmp.Diff(want, limits(card, []*data.Set{set})); d != "" {

@@ -155,6 +155,7 @@ func (c *compareCmd) table(e env) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.in.Heads = n.net.Heads
 	if t.faces, err = c.calibration(e); err != nil {
 		return nil, err
 	}

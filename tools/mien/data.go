@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"image/png"
@@ -12,18 +14,41 @@ import (
 
 	"mien/runtime/atomicfile"
 	"mien/runtime/model"
+	"mien/train"
 	"mien/train/data"
 )
 
-// splitFlags say which training images are val. Models are told from one
-// another there, so it has to be the split of the run that made them.
+// splitFlags say which training images are val, where nothing else does.
 type splitFlags struct {
-	Seed       uint64  `help:"Seed of the split into train and val; as in the recipe." default:"1"`
-	Validation float64 `help:"Part of the training images that is val; as in the recipe." default:"0.1"`
+	Seed       *uint64  `help:"Seed of the split into train and val. By default that of the run that made the model, or 1."`
+	Validation *float64 `help:"Part of the training images that is val. By default that of the run that made the model, or 0.1."`
 }
 
-func (s splitFlags) options(limit int) data.Options {
-	return data.Options{Seed: s.Seed, Validation: s.Validation, Limit: limit}
+// options are those of the run that a recipe is of: models are told from one
+// another on images that taught none of them, so another split than the run's
+// is refused. An empty recipe is of nothing that is known.
+func (s splitFlags) options(recipe string, heads []model.Head, limit int) (data.Options, error) {
+	o := data.Options{Heads: heads, Seed: 1, Validation: 0.1, Limit: limit}
+	if recipe != "" {
+		r, err := train.ParseRecipe("of the model", []byte(recipe), nil)
+		if err != nil {
+			return o, err
+		}
+		o.Seed, o.Validation, o.Spread = r.Seed, r.Validation, r.Spread
+		if s.Seed != nil && *s.Seed != o.Seed {
+			return o, fmt.Errorf("--seed %d: the model was trained with seed %d, so other images taught it than the flag says (leave it out)", *s.Seed, o.Seed)
+		}
+		if s.Validation != nil && *s.Validation != o.Validation {
+			return o, fmt.Errorf("--validation %g: the model was trained with %g, so other images taught it than the flag says (leave it out)", *s.Validation, o.Validation)
+		}
+	}
+	if s.Seed != nil {
+		o.Seed = *s.Seed
+	}
+	if s.Validation != nil {
+		o.Validation = *s.Validation
+	}
+	return o, nil
 }
 
 type dataCmd struct {
@@ -34,22 +59,39 @@ type dataCheckCmd struct {
 	Specs      []string `arg:"" name:"kind:dir" help:"Data sets as KIND:DIR (${kinds}); of several, what they share is counted too."`
 	Sheet      string   `help:"Write a contact sheet there, a PNG; KIND stands for the kind." placeholder:"F.png" default:"contact-KIND.png"`
 	splitFlags `embed:""`
-	Limit      int `help:"At most that many images of each published split."`
-	List       int `help:"List at most that many unreadable images and groups of duplicates." default:"20"`
+	Limit      int      `help:"At most that many images of each published split."`
+	Head       []string `help:"Head of your own, as NAME=LABEL,LABEL; repeat for several. By default the paper's." placeholder:"NAME=LABEL,..." sep:"none"`
+	List       string   `help:"Write all that cannot be used and all duplicates there, a CSV file." placeholder:"F.csv"`
 }
 
 func (c *dataCheckCmd) Run(e env) error {
+	if err := data.Once(c.Specs); err != nil {
+		return err
+	}
+	heads, err := parseHeads(c.Head)
+	if err != nil {
+		return err
+	}
 	var sets []*data.Set
 	var errs []error
+	var rows [][]string
 	for _, spec := range c.Specs {
-		r, err := c.check(e, spec)
+		r, err := c.check(e, spec, heads)
 		if err != nil {
 			return err
 		}
 		sets = append(sets, r.Set)
-		if len(r.Bad) > 0 {
-			errs = append(errs, fmt.Errorf("%s: %d of %d images are unreadable, the first is %s", spec, len(r.Bad), r.Listed, r.Bad[0].Path))
+		rows = append(rows, listed(spec, r)...)
+		if bad := r.Set.Bad; len(bad) > 0 {
+			errs = append(errs, fmt.Errorf("%s: %d of %d images cannot be used, the first is %s: %w", spec, len(bad), r.Listed, bad[0].Path, bad[0].Err))
 		}
+	}
+	if c.List != "" {
+		err := atomicfile.Replace(c.List, func(w io.Writer) error { return csv.NewWriter(w).WriteAll(rows) })
+		if err != nil {
+			return fmt.Errorf("--list %s: %w", c.List, err)
+		}
+		fmt.Fprintf(e.stdout, "list: %s\n", c.List)
 	}
 	if len(sets) > 1 {
 		fmt.Fprintf(e.stdout, "together: %d more images left out because they show a held-out image of another set, with a label of the same head\n", data.Separate(sets))
@@ -58,12 +100,15 @@ func (c *dataCheckCmd) Run(e env) error {
 }
 
 // check prints what there is to say of one set.
-func (c *dataCheckCmd) check(e env, spec string) (*data.Report, error) {
+func (c *dataCheckCmd) check(e env, spec string, heads []model.Head) (*data.Report, error) {
 	kind, _, err := data.ParseSpec(spec)
 	if err != nil {
 		return nil, err
 	}
-	o := c.options(c.Limit)
+	o, err := c.options("", heads, c.Limit)
+	if err != nil {
+		return nil, err
+	}
 	if dir, err := os.UserCacheDir(); err == nil {
 		o.CacheDir = filepath.Join(dir, "mien")
 	}
@@ -93,8 +138,9 @@ func (c *dataCheckCmd) check(e env, spec string) (*data.Report, error) {
 
 func (c *dataCheckCmd) print(w io.Writer, spec string, r *data.Report) error {
 	fmt.Fprintf(w, "%s: %s\n", spec, r)
+	tellSet(w, spec, r.Set)
 	splits := []string{data.Train, data.Val, data.Test, data.Private, data.All}
-	for h, head := range model.Heads() {
+	for h, head := range r.Set.Heads {
 		if sum(r.Set.Counts(h, data.All)) == 0 {
 			continue
 		}
@@ -112,29 +158,68 @@ func (c *dataCheckCmd) print(w io.Writer, spec string, r *data.Report) error {
 			return err
 		}
 	}
-	c.list(w, r)
 	return nil
 }
 
-func (c *dataCheckCmd) list(w io.Writer, r *data.Report) {
-	for _, b := range r.Bad[:min(len(r.Bad), c.List)] {
-		fmt.Fprintf(w, "unreadable: %s: %v\n", b.Path, b.Err)
+// source is what a card says of a set that taught a model.
+func source(kind string, images int) model.DataSet {
+	k, err := data.KindByName(kind)
+	if err != nil {
+		return model.DataSet{Name: kind, Images: images} // sets are loaded by kinds that there are
 	}
-	for _, g := range r.Duplicates[:min(len(r.Duplicates), c.List)] {
-		fmt.Fprint(w, "same picture:")
-		for _, i := range g {
-			x := &r.Set.Samples[i]
+	return model.DataSet{Name: cmp.Or(k.Title, k.Name), Images: images, Terms: k.Terms}
+}
+
+// tellSet says what a user should know of a set before trusting it.
+func tellSet(w io.Writer, spec string, s *data.Set) {
+	if len(s.Skipped) > 0 {
+		fmt.Fprintf(w, "%s: passed over %s\n", spec, data.Skips(s.Skipped))
+	}
+	if n := s.Marked(data.NoFace); n > 0 {
+		fmt.Fprintf(w, "%s: no face was found in %d of %d pictures: these are taken to be framed as the others\n", spec, n, len(s.Samples))
+	}
+	if n := s.Marked(data.Flattened); n > 0 {
+		fmt.Fprintf(w, "%s: %d pictures are transparent in places and lie on grey\n", spec, n)
+	}
+	for _, n := range s.Notes {
+		fmt.Fprintf(w, "%s: %s\n", spec, n)
+	}
+}
+
+// parseHeads reads --head flags; none of them are the paper's heads.
+func parseHeads(flags []string) ([]model.Head, error) {
+	if len(flags) == 0 {
+		return model.Heads(), nil
+	}
+	var heads []model.Head
+	for _, f := range flags {
+		h, err := model.ParseHead(f)
+		if err != nil {
+			return nil, fmt.Errorf("--head: %w", err)
+		}
+		heads = append(heads, h)
+	}
+	return heads, model.CheckHeads(heads)
+}
+
+// listed are the rows of --list: what cannot be used, and every picture that
+// is there more than once.
+func listed(spec string, r *data.Report) [][]string {
+	rows := [][]string{{"set", "path", "what", "split"}}
+	for _, b := range r.Set.Bad {
+		rows = append(rows, []string{spec, b.Path, b.Err.Error(), ""})
+	}
+	for i, g := range r.Duplicates {
+		for _, k := range g {
+			x := &r.Set.Samples[k]
 			split := x.Split
 			if split == "" {
 				split = "left out"
 			}
-			fmt.Fprintf(w, " %s (%s)", x.Path, split)
+			rows = append(rows, []string{spec, x.Path, fmt.Sprintf("duplicate, group %d", i+1), split})
 		}
-		fmt.Fprintln(w)
 	}
-	if more := len(r.Duplicates) - c.List; more > 0 {
-		fmt.Fprintf(w, "and %d more groups of duplicates\n", more)
-	}
+	return rows
 }
 
 func sum(n []int) int {

@@ -10,6 +10,7 @@ import (
 	"mien/runtime/graph"
 	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
+	"mien/train/data"
 )
 
 type diffCmd struct {
@@ -88,7 +89,7 @@ func (c *diffCmd) faces(e env) (quant.Faces, error) {
 	if c.Faces == "" {
 		return madeUp(8), nil
 	}
-	samples, err := loadFaces(e, c.Faces, []string{"test", "val", "all"}, c.N, splitFlags{Seed: 1})
+	samples, err := loadFaces(e, c.Faces, []string{"test", "val", "all"}, c.N, data.Options{Seed: 1})
 	if err != nil {
 		return nil, err
 	}

@@ -1,23 +1,27 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"mien/runtime/model"
 	"mien/train"
+	"mien/train/checkpoint"
 	"mien/train/data"
 )
 
 type evalCmd struct {
-	Model      string `help:"Model or checkpoint." placeholder:"F.tflite|F.safetensors" required:""`
-	Data       string `help:"Data set as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:""`
-	Split      string `help:"train, val, test, private or all. By default the test split, or all images of a set that has none."`
+	Model      string   `help:"Model or checkpoint." placeholder:"F.tflite|F.safetensors" required:""`
+	Data       []string `help:"Data set as KIND:DIR (${kinds}); repeat for several, which are measured together." placeholder:"KIND:DIR" required:"" sep:"none"`
+	Split      string   `help:"train, val, test, private or all. By default the test split, or all images of a set that has none."`
 	splitFlags `embed:""`
 	Limit      int    `help:"At most that many images of each published split."`
 	Engine     string `help:"Engine for a .tflite: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`
@@ -29,7 +33,7 @@ type evalCmd struct {
 type evalReport struct {
 	Model  string                        `json:"model"`
 	Engine string                        `json:"engine"`
-	Data   string                        `json:"data"`
+	Data   []string                      `json:"data"`
 	Split  string                        `json:"split"`
 	Images int                           `json:"images"`
 	Heads  map[string]*train.HeadMetrics `json:"heads"`
@@ -44,11 +48,15 @@ func (c *evalCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	sets, err := loadSets(e, []string{c.Data}, c.options(c.Limit))
+	o, err := c.options(card.Recipe, card.Heads, c.Limit)
 	if err != nil {
 		return err
 	}
-	samples, split, err := sets[0].Select(c.Split)
+	sets, err := loadSets(e, c.Data, o)
+	if err != nil {
+		return err
+	}
+	samples, split, err := together(sets, c.Split)
 	if err != nil {
 		return err
 	}
@@ -58,14 +66,15 @@ func (c *evalCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
+	maps.DeleteFunc(m.Heads, func(_ string, h *train.HeadMetrics) bool { return h.N == 0 }) // nothing was measured of them
 	r := evalReport{Model: c.Model, Engine: engine, Data: c.Data, Split: split, Images: len(samples), Heads: m.Heads,
 		Groups: map[string][]train.Group{}, Scaled: map[string]float64{}}
-	for i, h := range model.Heads() {
+	for i, h := range card.Heads {
 		x := m.Heads[h.Name]
 		if x == nil || x.N == 0 {
 			continue
 		}
-		r.Groups[h.Name] = train.Groups(samples, m.Said, m.Said, i)
+		r.Groups[h.Name] = train.Groups(card.Heads, samples, m.Said, m.Said, i)
 		if t := temperatureOf(card, h.Name); t != 1 {
 			r.Scaled[h.Name] = x.ScaledECE(t)
 		}
@@ -73,23 +82,59 @@ func (c *evalCmd) Run(e env) error {
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(r)
 	}
-	return r.print(e.stdout)
+	return r.print(e.stdout, card.Heads)
+}
+
+// together returns the samples of a split of all sets. Without a name it is the
+// test split of those that have one, and all images when none has.
+func together(sets []*data.Set, split string) ([]data.Sample, string, error) {
+	var all []data.Sample
+	var name string
+	for _, s := range sets {
+		some, of, err := s.Select(split)
+		if err != nil {
+			return nil, "", err
+		}
+		if name != "" && of != name {
+			return nil, "", fmt.Errorf("%s has a test split and another of the sets has none: name a --split that all have", cmp.Or(s.Kind, name))
+		}
+		all, name = append(all, some...), of
+	}
+	return all, name, nil
 }
 
 type measureFunc func([]data.Sample, func(int)) (engine string, m *train.Metrics, err error)
 
 // open reads the model and its card, so that a bad one is told before the
-// images are read.
+// images are read. The card's heads are those that it answers, and that it was
+// taught; of a checkpoint it has those and the recipe alone.
 func (c *evalCmd) open(e env) (measureFunc, model.Card, error) {
 	if filepath.Ext(c.Model) == ".safetensors" {
+		file, err := checkpoint.Read(c.Model)
+		if err != nil {
+			return nil, model.Card{}, err
+		}
 		net, err := train.Open(c.Model, 32, threads(c.Threads))
 		if err != nil {
 			return nil, model.Card{}, err
 		}
+		card := model.Card{Recipe: file.Meta[train.MetaRecipe]}
+		untaught, err := train.Untaught(file)
+		if err != nil {
+			return nil, card, err
+		}
+		for _, h := range net.Arch.Heads {
+			if !slices.Contains(untaught, h.Name) {
+				card.Heads = append(card.Heads, h)
+			}
+		}
+		if len(untaught) > 0 {
+			fmt.Fprintf(e.stderr, "nothing has taught %s: not measured\n", strings.Join(untaught, ", "))
+		}
 		return func(s []data.Sample, progress func(int)) (string, *train.Metrics, error) {
-			m, err := train.EvalNet(e.ctx, net, s, progress)
+			m, err := train.EvalNet(e.ctx, net, card.Heads, s, progress)
 			return "train/nn", m, err
-		}, model.Card{}, nil
+		}, card, nil
 	}
 	b, err := os.ReadFile(c.Model)
 	if err != nil {
@@ -99,16 +144,18 @@ func (c *evalCmd) open(e env) (measureFunc, model.Card, error) {
 	if err != nil {
 		return nil, model.Card{}, fmt.Errorf("%s: %w", c.Model, err)
 	}
+	card := mod.Spec().Card
+	card.Heads = mod.Spec().Heads
 	return func(s []data.Sample, progress func(int)) (string, *train.Metrics, error) {
 		defer mod.Close()
-		m, err := train.EvalModel(e.ctx, mod, s, progress)
+		m, err := train.EvalModel(e.ctx, mod, card.Heads, s, progress)
 		return mod.Engine(), m, err
-	}, mod.Spec().Card, nil
+	}, card, nil
 }
 
-func (r evalReport) print(w io.Writer) error {
-	fmt.Fprintf(w, "%s on %s, split %s, %d images (%s)\n", r.Model, r.Data, r.Split, r.Images, r.Engine)
-	for _, h := range model.Heads() {
+func (r evalReport) print(w io.Writer, heads []model.Head) error {
+	fmt.Fprintf(w, "%s on %s, split %s, %d images (%s)\n", r.Model, strings.Join(r.Data, " and "), r.Split, r.Images, r.Engine)
+	for _, h := range heads {
 		m := r.Heads[h.Name]
 		if m == nil || m.N == 0 {
 			continue
@@ -116,6 +163,9 @@ func (r evalReport) print(w io.Writer) error {
 		fmt.Fprintf(w, "\n%s: n %d, accuracy %.4f, loss %.4f, calibration error %.4f", h.Name, m.N, m.Accuracy, m.Loss, m.ECE)
 		if scaled, ok := r.Scaled[h.Name]; ok {
 			fmt.Fprintf(w, " (%.4f at the card's temperature)", scaled)
+		}
+		if data.Ordered(h) {
+			fmt.Fprintf(w, ", %.4f labels off in the mean", m.Distance)
 		}
 		fmt.Fprintln(w)
 		if err := printConfusion(w, h, m); err != nil {

@@ -53,11 +53,7 @@ func openNetwork(path string) (*network, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	name := f.Meta[train.MetaArch]
-	if name == "" {
-		name = "paper" // written by others, who have no metadata
-	}
-	net, err := arch.ByName(name)
+	net, err := train.NetOf(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -65,8 +61,38 @@ func openNetwork(path string) (*network, error) {
 	return &network{f, net, hex.EncodeToString(sum[:])}, nil
 }
 
+// graph returns the network with those heads, or with all that were taught. One
+// that was not answers at random, and is not put into a file.
 func (n *network) graph(heads []string) (*graph.Graph, error) {
-	return export.Graph(n.net, n.file.Floats(), heads)
+	untaught, err := train.Untaught(n.file)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range heads {
+		if slices.Contains(untaught, h) {
+			return nil, fmt.Errorf("nothing has taught head %s: its answers are those of random weights (leave it out of --heads, or train it)", h)
+		}
+	}
+	if len(heads) == 0 && len(untaught) > 0 {
+		for _, h := range n.net.Heads {
+			if !slices.Contains(untaught, h.Name) {
+				heads = append(heads, h.Name)
+			}
+		}
+	}
+	g, err := export.Graph(n.net, n.file.Floats(), heads)
+	if err != nil {
+		return nil, err
+	}
+	// The file that it is measured against says its heads as the final one does.
+	var card model.Card
+	n.describe(&card, g)
+	b, err := model.Card{Heads: card.Heads}.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	g.SetMeta(model.CardKey, b)
+	return g, nil
 }
 
 // describe puts what the checkpoint says into the card of a graph made of it.
@@ -108,7 +134,7 @@ func (c *quantFlags) calibration(e env) (quant.Faces, error) {
 // training returns n of the faces that a network may learn from; all when n is
 // below 0.
 func (c *quantFlags) training(e env, spec string, n int) (quant.Faces, error) {
-	samples, err := loadFaces(e, spec, []string{data.Train, data.All}, n, c.splitFlags)
+	samples, err := c.load(e, spec, []string{data.Train, data.All}, n)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +175,7 @@ func kindsOf(specs []string) []string {
 func (c *quantFlags) samples(e env, splits ...string) ([]report.Sample, error) {
 	var out []report.Sample
 	for _, spec := range c.evalSpecs() {
-		more, err := loadFaces(e, spec, splits, c.Measure, c.splitFlags)
+		more, err := c.load(e, spec, splits, c.Measure)
 		if err != nil {
 			return nil, err
 		}
@@ -215,7 +241,7 @@ func (c *quantFlags) tune(e env, n *network, plan *quant.Plan, steps int) (*netw
 	}
 	b := newBar(e.stderr, "training for integers", "steps", steps)
 	weights, err := qat.Tune(e.ctx, n.net, n.file.Floats(), plan, faces,
-		qat.Options{Steps: steps, Heads: c.Heads, Seed: c.Seed, Threads: threads(c.Threads), Progress: b.set})
+		qat.Options{Steps: steps, Heads: c.Heads, Seed: 1, Threads: threads(c.Threads), Progress: b.set})
 	b.end()
 	if err != nil {
 		return nil, err
@@ -235,13 +261,25 @@ func (c *quantFlags) tune(e env, n *network, plan *quant.Plan, steps int) (*netw
 	return out, nil
 }
 
+// load is loadFaces with the checkpoint's heads and split.
+func (c *quantFlags) load(e env, spec string, splits []string, n int) ([]report.Sample, error) {
+	net, err := openNetwork(c.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	o, err := c.options(net.file.Meta[train.MetaRecipe], net.net.Heads, 0)
+	if err != nil {
+		return nil, err
+	}
+	return loadFaces(e, spec, splits, n, o)
+}
+
 // loadFaces returns n faces of a spec, evenly from all of the first of the
 // splits that it has; n < 0 means all.
-func loadFaces(e env, spec string, splits []string, n int, by splitFlags) ([]report.Sample, error) {
+func loadFaces(e env, spec string, splits []string, n int, o data.Options) ([]report.Sample, error) {
 	if dir, ok := strings.CutPrefix(spec, "faces:"); ok {
 		return crops(dir, n)
 	}
-	o := by.options(0)
 	if n > 0 {
 		o.Limit = max(12*n, 2000) // enough for every split, and quick to read
 	}
@@ -260,7 +298,7 @@ func loadFaces(e env, spec string, splits []string, n int, by splitFlags) ([]rep
 	}
 	var out []report.Sample
 	for _, s := range samples {
-		out = append(out, report.Sample{Path: s.Path, Face: quant.Face(s.Face), Labels: slices.Clone(s.Labels[:])})
+		out = append(out, report.Sample{Path: s.Path, Face: quant.Face(s.Face), Labels: slices.Clone(s.Labels)})
 	}
 	return evenly(out, n), nil
 }

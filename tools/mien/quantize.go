@@ -66,7 +66,7 @@ func (c *quantizeCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	rep, err := c.measure(e, res, start, file)
+	rep, err := c.measure(e, n.net.Heads, res, start, file)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (c *quantizeCmd) maxDrop() float64 {
 }
 
 // measure compares the file with the float one on held-out faces.
-func (c *quantizeCmd) measure(e env, res *quant.Result, g *graph.Graph, file []byte) (*report.Report, error) {
+func (c *quantizeCmd) measure(e env, heads []model.Head, res *quant.Result, g *graph.Graph, file []byte) (*report.Report, error) {
 	if c.Measure == 0 || len(c.evalSpecs()) == 0 {
 		if c.Report != "" || c.MaxDrop != nil {
 			return nil, errors.New("a report needs faces: name a data set with --eval")
@@ -184,7 +184,7 @@ func (c *quantizeCmd) measure(e env, res *quant.Result, g *graph.Graph, file []b
 	if err != nil {
 		return nil, err
 	}
-	in := report.Input{Result: res, File: file, Float: float, Samples: samples, MaxDrop: c.maxDrop()}
+	in := report.Input{Result: res, File: file, Float: float, Heads: heads, Samples: samples, MaxDrop: c.maxDrop()}
 	return c.compare(e, in)
 }
 
@@ -209,14 +209,6 @@ func (c *quantizeCmd) write(e env, res *quant.Result, file []byte) error {
 	return nil
 }
 
-// terms are what the known data sets were published under.
-var terms = map[string]model.DataSet{
-	"fer2013":  {Name: "FER-2013", Terms: "public research competition (Goodfellow et al. 2013)"},
-	"utkface":  {Name: "UTKFace", Terms: "non-commercial research only (Zhang, Song, Qi 2017)"},
-	"rafdb":    {Name: "RAF-DB", Terms: "non-commercial research, by agreement with its authors (Li, Deng, Du 2017)"},
-	"fairface": {Name: "FairFace", Terms: "CC BY 4.0 (Karkkainen, Joo 2021)"},
-}
-
 // commonLimits holds for every model that this package makes.
 var commonLimits = []string{
 	"it tells what a face looks like to it, not what a person feels or is",
@@ -234,13 +226,12 @@ func (c *quantizeCmd) card() (model.Card, error) {
 	}
 	for _, s := range c.Trained {
 		kind, n, _ := strings.Cut(s, ":")
-		set, ok := terms[kind]
+		_, unknown := data.KindByName(kind)
 		images, err := strconv.Atoi(n)
-		if !ok || err != nil || images < 1 {
+		if unknown != nil || err != nil || images < 1 {
 			return card, fmt.Errorf("--trained %s: want KIND:N, such as fer2013:28709 (kinds: %s)", s, strings.Join(data.Kinds(), ", "))
 		}
-		set.Images = images
-		card.Training = append(card.Training, set)
+		card.Training = append(card.Training, source(kind, images))
 	}
 	return card, nil
 }

@@ -27,7 +27,7 @@ import (
 // untrained writes a checkpoint of the paper's network and returns its path.
 func untrained(t *testing.T) string {
 	t.Helper()
-	net, err := nn.New(arch.Paper(), 1, 1)
+	net, err := nn.New(arch.Paper(model.Heads()), 1, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,11 @@ func (c *temperatureCmd) Run(e env) error {
 		return fmt.Errorf("%s: %w", c.Model, err)
 	}
 	defer mod.Close()
-	sets, err := loadSets(e, c.Data, c.options(c.Limit))
+	o, err := c.options(mod.Spec().Card.Recipe, mod.Spec().Heads, c.Limit)
+	if err != nil {
+		return err
+	}
+	sets, err := loadSets(e, c.Data, o)
 	if err != nil {
 		return err
 	}
@@ -72,11 +76,11 @@ func (c *temperatureCmd) Run(e env) error {
 			}
 		}
 	}
-	fitted, err := measureModel(e, mod, fit, "looking")
+	fitted, err := measureModel(e, mod, mod.Spec().Heads, fit, "looking")
 	if err != nil {
 		return err
 	}
-	held, err := measureModel(e, mod, test, "looking")
+	held, err := measureModel(e, mod, mod.Spec().Heads, test, "looking")
 	if err != nil {
 		return err
 	}
@@ -96,10 +100,10 @@ func (c *temperatureCmd) Run(e env) error {
 }
 
 // measureModel lets a model look at the samples.
-func measureModel(e env, mod infer.Model, samples []data.Sample, title string) (*train.Metrics, error) {
+func measureModel(e env, mod infer.Model, heads []model.Head, samples []data.Sample, title string) (*train.Metrics, error) {
 	b := newBar(e.stderr, title, "images", len(samples))
 	defer b.end()
-	return train.EvalModel(e.ctx, mod, samples, b.set)
+	return train.EvalModel(e.ctx, mod, heads, samples, b.set)
 }
 
 // fitHeads finds the temperature of each head. A head that no picture

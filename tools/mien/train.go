@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"mien/runtime/model"
 	"mien/train"
+	"mien/train/checkpoint"
 	"mien/train/data"
 	"mien/train/report"
 )
@@ -25,6 +27,8 @@ type trainCmd struct {
 	Resume    bool          `help:"Go on with the run in --out."`
 	From      string        `help:"Take the first weights from this checkpoint." placeholder:"F.safetensors"`
 	Teacher   []string      `help:"Checkpoint whose answers are learned beside the labels (recipe key distill); repeat for several." placeholder:"F.safetensors" sep:"none"`
+	Head      []string      `help:"Ask this instead of the recipe's heads, as NAME=LABEL,LABEL; repeat for several." placeholder:"NAME=LABEL,..." sep:"none"`
+	Strict    bool          `help:"A picture that cannot be read is an error; otherwise it is counted and left out."`
 	Set       []string      `help:"Override a recipe key, as schedule.factor=0.5." placeholder:"KEY=VALUE" sep:"none"`
 	Threads   int           `help:"Threads; 0 means one for each CPU."`
 	StopAfter int           `help:"Stop after that many epochs in all; the schedule stays the recipe's."`
@@ -36,14 +40,17 @@ func (c *trainCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	sets, err := loadSets(e, c.Data, data.Options{Seed: recipe.Seed, Validation: recipe.Validation, Limit: c.Limit})
+	sets, err := loadSets(e, c.Data, data.Options{Heads: recipe.Heads, Seed: recipe.Seed, Validation: recipe.Validation, Spread: recipe.Spread, Limit: c.Limit, Strict: c.Strict})
 	if err != nil {
 		return err
 	}
 	if p := recipe.Precision; !p.Fast() {
 		fmt.Fprintf(e.stderr, "warning: precision %s is slower than float32 here: it is for x86-64 processors with AMX under Linux\n", p)
 	}
-	show := &trainView{e: e, out: c.Out}
+	if silent := train.Silent(recipe, sets, len(c.Teacher) > 0); len(silent) > 0 {
+		fmt.Fprintf(e.stderr, "warning: no training image has a label of %s: untaught heads are left out of files made from this run\n", strings.Join(silent, ", "))
+	}
+	show := &trainView{e: e, out: c.Out, heads: recipe.Heads}
 	res, err := train.Run(e.ctx, train.Options{
 		Recipe: recipe, Sets: sets, Out: c.Out, Threads: threads(c.Threads), Resume: c.Resume, From: c.From, Teachers: c.Teacher,
 		SaveEvery: c.SaveEvery, StopAfter: c.StopAfter, Progress: show.progress,
@@ -53,6 +60,9 @@ func (c *trainCmd) Run(e env) error {
 		return freeSpace(err, c.Out)
 	}
 	fmt.Fprintf(e.stdout, "ended: %s; best validation accuracy (%s) %.4f in epoch %d\n", res.Reason, recipe.Monitor, res.Best, res.BestEpoch)
+	for _, d := range res.Drops {
+		fmt.Fprintf(e.stdout, "%s was not trained on: its validation accuracy went from %.4f to %.4f\n", d.Head, d.Before, d.After)
+	}
 	fmt.Fprintf(e.stdout, "best weights: %s\n", filepath.Join(c.Out, train.BestFile))
 	return c.report(e, recipe, sets, res)
 }
@@ -68,11 +78,19 @@ func freeSpace(err error, out string) error {
 // report measures the best weights on what did not teach them and writes the
 // report.
 func (c *trainCmd) report(e env, recipe train.Recipe, sets []*data.Set, res *train.Result) error {
-	net, err := train.Open(filepath.Join(c.Out, train.BestFile), 32, threads(c.Threads))
+	best := filepath.Join(c.Out, train.BestFile)
+	file, err := checkpoint.Read(best)
 	if err != nil {
 		return err
 	}
-	r := report.Run{Recipe: recipe, Log: res.Log, BestEpoch: res.BestEpoch, From: res.From}
+	net, err := train.Open(best, 32, threads(c.Threads))
+	if err != nil {
+		return err
+	}
+	r := report.Run{Recipe: recipe, Log: res.Log, BestEpoch: res.BestEpoch, From: res.From, Drops: res.Drops}
+	if r.Untaught, err = train.Untaught(file); err != nil {
+		return err
+	}
 	for _, s := range sets {
 		for _, split := range []string{data.Val, data.Test, data.Private} {
 			samples, _, err := s.Select(split)
@@ -80,7 +98,7 @@ func (c *trainCmd) report(e env, recipe train.Recipe, sets []*data.Set, res *tra
 				continue // the set has no such split
 			}
 			b := newBar(e.stderr, fmt.Sprintf("measuring %s %s", s.Kind, split), "images", len(samples))
-			m, err := train.EvalNet(e.ctx, net, samples, b.set)
+			m, err := train.EvalNet(e.ctx, net, s.Heads, samples, b.set)
 			b.end()
 			if err != nil {
 				return err
@@ -106,7 +124,20 @@ func (c *trainCmd) recipe() (train.Recipe, error) {
 		if name == "" {
 			name = "paper"
 		}
-		return train.LoadRecipe(name, set)
+		r, err := train.LoadRecipe(name, nil)
+		if err != nil {
+			return r, err
+		}
+		if len(c.Head) > 0 {
+			heads, err := parseHeads(c.Head)
+			if err != nil {
+				return r, err
+			}
+			if err := r.Ask(heads); err != nil {
+				return r, err
+			}
+		}
+		return r, r.Set(set)
 	}
 	path := filepath.Join(c.Out, train.LastFile)
 	r, err := train.SavedRecipe(path)
@@ -125,6 +156,11 @@ func (c *trainCmd) recipe() (train.Recipe, error) {
 			return r, fmt.Errorf("the run in %s has recipe %s, not %s (leave --recipe out, or choose another --out)", c.Out, r.Name, want.Name)
 		}
 	}
+	if heads, err := parseHeads(c.Head); err != nil {
+		return r, err
+	} else if len(c.Head) > 0 && !slices.EqualFunc(heads, r.Heads, func(a, b model.Head) bool { return a.Name == b.Name && slices.Equal(a.Labels, b.Labels) }) {
+		return r, fmt.Errorf("the run in %s asks other heads than --head says (leave it out)", c.Out)
+	}
 	return r, r.Set(set)
 }
 
@@ -140,6 +176,9 @@ func loadSets(e env, specs []string, o data.Options) ([]*data.Set, error) {
 	if dir, err := os.UserCacheDir(); err == nil {
 		o.CacheDir = filepath.Join(dir, "mien")
 	}
+	if err := data.Once(specs); err != nil {
+		return nil, err
+	}
 	var sets []*data.Set
 	for _, spec := range specs {
 		var b *bar
@@ -154,6 +193,10 @@ func loadSets(e env, specs []string, o data.Options) ([]*data.Set, error) {
 		if err != nil {
 			return nil, err
 		}
+		if n := len(s.Bad); n > 0 {
+			fmt.Fprintf(e.stderr, "%s: left out %d that cannot be used, the first is %s: %v (mien data check --list F.csv lists them)\n", spec, n, s.Bad[0].Path, s.Bad[0].Err)
+		}
+		tellSet(e.stderr, spec, s)
 		sets = append(sets, s)
 	}
 	if n := data.Separate(sets); n > 0 {
@@ -166,6 +209,7 @@ func loadSets(e env, specs []string, o data.Options) ([]*data.Set, error) {
 type trainView struct {
 	e     env
 	out   string
+	heads []model.Head
 	err   error // of the curves
 	bar   *bar
 	epoch int
@@ -175,7 +219,7 @@ type trainView struct {
 func (v *trainView) progress(p train.Progress) {
 	if p.Finished != nil {
 		v.end()
-		printEpoch(v.e, p)
+		v.printEpoch(p)
 		v.curves()
 		return
 	}
@@ -195,7 +239,7 @@ func (v *trainView) progress(p train.Progress) {
 func (v *trainView) curves() {
 	log, err := train.ReadLog(filepath.Join(v.out, train.LogFile))
 	if err == nil {
-		err = report.Curves(v.out, log)
+		err = report.Curves(v.out, v.heads, log)
 	}
 	v.err = err
 }
@@ -205,11 +249,11 @@ func (v *trainView) end() {
 	v.bar = nil
 }
 
-func printEpoch(e env, p train.Progress) {
+func (v *trainView) printEpoch(p train.Progress) {
 	var b strings.Builder
 	x := p.Finished
 	fmt.Fprintf(&b, "epoch %d/%d: loss %.4f, lr %.3g, %.1f images/s; validation", x.Epoch, p.Epochs, x.Loss, x.LR, x.ImagesPerS)
-	for _, h := range model.Heads() {
+	for _, h := range v.heads {
 		if s, ok := x.Val[h.Name]; ok {
 			fmt.Fprintf(&b, " %s %.4f", h.Name, s.Accuracy)
 		}
@@ -217,5 +261,5 @@ func printEpoch(e env, p train.Progress) {
 	if x.Best {
 		b.WriteString(" (best)")
 	}
-	fmt.Fprintln(e.stdout, b.String())
+	fmt.Fprintln(v.e.stdout, b.String())
 }

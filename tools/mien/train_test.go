@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -118,11 +119,67 @@ func TestTrainResumeEval(t *testing.T) {
 		}
 	}
 	best := filepath.Join(out, "best.safetensors")
-	evalOf(t, best, "fer2013:"+fer, "test", map[string]int{"emotion": 9, "gender": 0, "race": 0, "age": 0})
-	evalOf(t, best, "utkface:"+utk, "all", map[string]int{"emotion": 0, "gender": 24, "race": 24, "age": 24}, "--split", "all")
-	evalOf(t, best, "utkface:"+utk, "test", map[string]int{"emotion": 0, "gender": 1, "race": 1, "age": 1})
+	evalOf(t, best, "fer2013:"+fer, "test", map[string]int{"emotion": 9})
+	evalOf(t, best, "utkface:"+utk, "all", map[string]int{"gender": 24, "race": 24, "age": 24}, "--split", "all")
+	evalOf(t, best, "utkface:"+utk, "test", map[string]int{"gender": 1, "race": 1, "age": 1})
 	if text := mustMien(t, "eval", "--model", best, "--data", "fer2013:"+fer); !strings.Contains(text, "emotion: n 9, accuracy") {
 		t.Errorf("eval printed %s", text)
+	}
+}
+
+// A question of one's own goes from folders to a file that answers it and
+// nothing else.
+func TestOwnHead(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 60 {
+		drawFace(t, filepath.Join(dir, []string{"yes", "no"}[i%2], fmt.Sprintf("%d.png", i)), i, i%2*4)
+	}
+	out := filepath.Join(t.TempDir(), "run")
+	data := "folders:" + dir
+	mustMien(t, "train", "--head", "smile=yes,no", "--recipe", "edge", "--data", data, "--out", out, "--set", "batch=8", "--set", "validation=0.3", "--epochs", "2")
+	best := filepath.Join(out, "best.safetensors")
+	evalOf(t, best, data, "all", map[string]int{"smile": 60}, "--split", "all")
+	refused(t, []string{"trained with seed 1"}, "eval", "--model", best, "--data", data, "--seed", "2")
+	refused(t, []string{"trained with 0.3"}, "eval", "--model", best, "--data", data, "--validation", "0.1")
+	refused(t, []string{"once"}, "eval", "--model", best, "--data", data, "--data", data)
+	file := filepath.Join(t.TempDir(), "smile.tflite")
+	mustMien(t, "quantize", "--checkpoint", best, "--calibrate", data, "--faces", "20", "--measure", "8", "--max-drop", "100", "--out", file)
+	evalOf(t, file, data, "all", map[string]int{"smile": 60}, "--split", "all")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, spec, err := cardOf(b)
+	if err != nil || len(spec.Heads) != 1 || spec.Heads[0].Name != "smile" || !slices.Equal(spec.Heads[0].Labels, []string{"yes", "no"}) {
+		t.Errorf("%+v, %v", spec, err)
+	}
+}
+
+// A run on emotions alone answers nothing else: not when it is measured, not
+// as a file, and not in its report.
+func TestUntaughtHeadsStaySilent(t *testing.T) {
+	fer, _ := drawSet(t)
+	out := filepath.Join(t.TempDir(), "run")
+	data := "fer2013:" + fer
+	mustMien(t, "train", "--recipe", "edge", "--data", data, "--out", out, "--set", "batch=8", "--set", "validation=0.3", "--epochs", "1")
+	best := filepath.Join(out, "best.safetensors")
+	evalOf(t, best, data, "all", map[string]int{"emotion": 33}, "--split", "all")
+	file := filepath.Join(t.TempDir(), "emotion.tflite")
+	refused(t, []string{"nothing has taught head gender"}, "quantize", "--checkpoint", best, "--calibrate", data, "--heads", "emotion,gender", "--out", file)
+	mustMien(t, "quantize", "--checkpoint", best, "--calibrate", data, "--faces", "20", "--measure", "8", "--max-drop", "100", "--out", file)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, spec, err := cardOf(b); err != nil || len(spec.Heads) != 1 || spec.Heads[0].Name != "emotion" {
+		t.Errorf("%+v, %v", spec, err)
+	}
+	report, err := os.ReadFile(filepath.Join(out, "report.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(report); !strings.Contains(text, "Untaught: gender, race, age") || strings.Contains(text, "female") {
+		t.Error(text)
 	}
 }
 
@@ -134,6 +191,9 @@ func evalOf(t *testing.T, model, spec, split string, want map[string]int, flags 
 	}
 	if r.Split != split {
 		t.Errorf("%s: split %s, want %s", spec, r.Split, split)
+	}
+	if len(r.Heads) != len(want) {
+		t.Errorf("%s: figures of %d heads, want %d", spec, len(r.Heads), len(want))
 	}
 	for head, n := range want {
 		h := r.Heads[head]
@@ -206,7 +266,7 @@ func TestDataCheck(t *testing.T) {
 	fer, utk := drawSet(t)
 	sheet := filepath.Join(t.TempDir(), "sheet.png")
 	out := mustMien(t, "data", "check", "fer2013:"+fer, "utkface:"+utk, "--sheet", sheet)
-	for _, want := range []string{"33 images, 0 unreadable", "24 images, 0 unreadable", "together: 0 more"} {
+	for _, want := range []string{"33 images, 0 that cannot be used", "24 images, 0 that cannot be used", "together: 0 more"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("printed %s", out)
 		}

@@ -59,8 +59,8 @@ type Net struct {
 
 // Paper is the network of Saroop et al. 2021 (arXiv 2110.15028). Batch norm
 // comes after ELU.
-func Paper() Net {
-	n := Net{Name: "paper", Heads: model.Heads()}
+func Paper(heads []model.Head) Net {
+	n := Net{Name: "paper", Heads: heads}
 	add := func(l ...Layer) { n.Body = append(n.Body, l...) }
 	drops := []float64{0.6, 0.5, 0.4}
 	for k, c := range []struct{ out, kernel int }{{64, 5}, {64, 5}, {128, 3}, {128, 3}, {256, 3}, {256, 3}} {
@@ -80,15 +80,15 @@ func Paper() Net {
 	return n
 }
 
-// ByName returns the network of that name.
-func ByName(name string) (Net, error) {
+// ByName returns the network of that name with those heads.
+func ByName(name string, heads []model.Head) (Net, error) {
 	switch name {
 	case "paper":
-		return Paper(), nil
+		return Paper(heads), nil
 	case "edge":
-		return Edge(), nil
+		return Edge(heads), nil
 	case "wide":
-		return Wide(), nil
+		return Wide(heads), nil
 	}
 	return Net{}, fmt.Errorf("arch: no network %q (there are paper, edge and wide)", name)
 }

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"mien/runtime/model"
 	"slices"
 	"strings"
 	"testing"
@@ -9,14 +10,14 @@ import (
 // TestCost: the paper's network is as large as its authors say, edge as small
 // as its boards need.
 func TestCost(t *testing.T) {
-	paper, err := Paper().Cost()
+	paper, err := Paper(model.Heads()).Cost()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if paper.MultiplyAdds < 520e6 || paper.MultiplyAdds > 535e6 || paper.Parameters < 2.35e6 || paper.Parameters > 2.45e6 {
 		t.Errorf("paper: %+v, want 0.53 G multiply-adds and 2.4 M parameters", paper)
 	}
-	edge, err := Edge().Cost()
+	edge, err := Edge(model.Heads()).Cost()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,7 @@ func TestCost(t *testing.T) {
 // TestNetworks: names are unique, references go back, a head follows a vector.
 func TestNetworks(t *testing.T) {
 	for _, name := range []string{"paper", "edge", "wide"} {
-		n, err := ByName(name)
+		n, err := ByName(name, model.Heads())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +52,7 @@ func TestNetworks(t *testing.T) {
 			t.Errorf("%s is called %q and has %d heads", name, n.Name, len(n.Heads))
 		}
 	}
-	if _, err := ByName("resnet"); err == nil || !strings.Contains(err.Error(), "paper, edge and wide") {
+	if _, err := ByName("resnet", model.Heads()); err == nil || !strings.Contains(err.Error(), "paper, edge and wide") {
 		t.Errorf("an unknown name: %v", err)
 	}
 }
@@ -59,7 +60,7 @@ func TestNetworks(t *testing.T) {
 // TestEdgeMaps: what an Edge TPU cannot do is not in edge, and every norm
 // folds into the convolution before it.
 func TestEdgeMaps(t *testing.T) {
-	body := Edge().Body
+	body := Edge(model.Heads()).Body
 	maps := []Op{Conv, Depthwise, BatchNorm, ReLU, ReLU6, Mean, Dense, Dropout, Add, MaxPool}
 	for i, l := range body {
 		if !slices.Contains(maps, l.Op) {

@@ -10,15 +10,15 @@ import (
 // the paper's multiply-adds and a quarter of its parameters, from operations
 // that an Edge TPU maps (convolution, ReLU, addition, mean, dense). Batch
 // norm comes straight after each convolution, so that it folds into it.
-func Edge() Net { return residualNet("edge", 32) }
+func Edge(heads []model.Head) Net { return residualNet("edge", 32, heads) }
 
 // Wide is Edge of twice the width, and four times the work: a teacher for it.
-func Wide() Net { return residualNet("wide", 64) }
+func Wide(heads []model.Head) Net { return residualNet("wide", 64, heads) }
 
 // residualNet has width channels at half the picture's size, twice that at a
 // quarter and four times at an eighth.
-func residualNet(name string, width int) Net {
-	n := Net{Name: name, Heads: model.Heads()}
+func residualNet(name string, width int, heads []model.Head) Net {
+	n := Net{Name: name, Heads: heads}
 	n.conv("stem", width, 5, 2)
 	n.relu("stem")
 	n.residual("block1", width)

@@ -12,7 +12,8 @@ import (
 // Separate keeps labels of held-out images from reaching training through
 // another set: a training image that shows a held-out one of another set is in
 // no split afterwards, where both have a label of the same head. Neither is a
-// validation image that shows a test image. It returns how many these are.
+// validation image that shows a test image. It returns how many these are. All
+// sets have been loaded for the same heads.
 // (Within a set, Load does so.)
 func Separate(sets []*Set) int {
 	n := 0
@@ -27,7 +28,7 @@ func Separate(sets []*Set) int {
 }
 
 func shareHead(a, b *Set) bool {
-	for h := range Heads {
+	for h := range a.Heads {
 		if a.answers(h) && b.answers(h) {
 			return true
 		}
@@ -37,7 +38,7 @@ func shareHead(a, b *Set) bool {
 
 func (s *Set) answers(head int) bool {
 	for i := range s.Samples {
-		if s.Samples[i].Labels[head] >= 0 {
+		if s.Samples[i].Answers(head) {
 			return true
 		}
 	}
@@ -94,8 +95,8 @@ func crosses(x *Sample, held []coarse) bool {
 }
 
 func sameHead(a, b *Sample) bool {
-	for h := range Heads {
-		if a.Labels[h] >= 0 && b.Labels[h] >= 0 {
+	for h := range a.Labels {
+		if a.Answers(h) && b.Answers(h) {
 			return true
 		}
 	}

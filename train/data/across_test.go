@@ -1,6 +1,8 @@
 package data
 
 import (
+	"mien/runtime/model"
+
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -46,9 +48,8 @@ func TestSeparateKeepsTheHigherSplit(t *testing.T) {
 	img := drawn(3, 50)
 	copy(face, img.Pix)
 	set := func(split string) *Set {
-		l := None
-		l[Age] = 2
-		return &Set{Samples: []Sample{{Face: face, Split: split, Labels: l}}}
+		l := Labels{NoLabel, NoLabel, NoLabel, 2}
+		return &Set{Heads: model.Heads(), Samples: []Sample{{Face: face, Split: split, Labels: l}}}
 	}
 	for _, c := range []struct{ a, b, wantA, wantB string }{
 		{Train, Val, "", Val}, {Val, Test, "", Test}, {Test, Private, Test, Private}, {Train, Train, Train, Train}, {Val, Val, Val, Val}, {Private, Train, Private, ""},

@@ -13,84 +13,91 @@ import (
 	"mien/runtime/atomicfile"
 )
 
-// The cache holds the records of one list of images in one file: a magic
-// line, the records, and their CRC-32. It is only a copy: what is missing or
-// broken is prepared again.
-const cacheMagic = "mien faces 1\n"
+// The cache of a set is one file: a magic line, an entry for each picture, and
+// the CRC-32 of the entries. An entry is the key of a picture's content and its
+// record. It is only a copy: what is missing or broken is prepared again.
+const (
+	cacheMagic = "mien faces 2\n"
+	entryBytes = len(contentKey{}) + recordBytes
+)
 
-// cacheKey names the faces that the items give: it changes with every file's
-// name, size or time, and with the geometry.
-func cacheKey(kind, dir string, items []item) string {
+// contentKey names what a record was made from: the bytes of the picture, the
+// part of it, and the way from there to a face.
+type contentKey [16]byte
+
+func keyOf(k Kind, it *item, content []byte) contentKey {
 	h := sha256.New()
-	fmt.Fprintln(h, geometry, kind, len(items))
-	for _, it := range items {
-		fmt.Fprintln(h, it.path)
-		if it.row != nil {
-			h.Write(it.row)
-			continue
-		}
-		if info, err := os.Stat(filepath.Join(dir, it.path)); err == nil {
-			fmt.Fprintln(h, info.Size(), info.ModTime().UnixNano())
-		}
-	}
-	return fmt.Sprintf("%x", h.Sum(nil)[:12])
+	fmt.Fprintln(h, geometry, k.Crop, it.box)
+	h.Write(content)
+	return contentKey(h.Sum(nil)[:16])
 }
 
-// fromWhole returns the records of some items out of those of the whole set,
-// or nil. Both lists are in the same order.
-func fromWhole(cache, kind, dir string, items, all []item) []byte {
-	if cache == "" {
+// cachePath is the file of the set in that folder.
+func cachePath(cache string, k Kind, dir string) string {
+	at := dir
+	if abs, err := filepath.Abs(dir); err == nil {
+		at = abs
+	}
+	sum := sha256.Sum256([]byte(at))
+	return filepath.Join(cache, fmt.Sprintf("faces-%s-%x.bin", k.Name, sum[:8]))
+}
+
+// readCache returns the records of a file by their keys; nil when there are
+// none that can be used.
+func readCache(path string) map[contentKey][]byte {
+	b, err := os.ReadFile(path)
+	if err != nil || !bytes.HasPrefix(b, []byte(cacheMagic)) || len(b) < len(cacheMagic)+4 {
 		return nil
 	}
-	whole := readCache(cache, cacheKey(kind, dir, all), len(all))
-	if whole == nil {
+	entries := b[len(cacheMagic) : len(b)-4]
+	if len(entries)%entryBytes != 0 || crc32.ChecksumIEEE(entries) != binary.LittleEndian.Uint32(b[len(b)-4:]) {
 		return nil
 	}
-	records := make([]byte, 0, len(items)*recordBytes)
-	for i := range all {
-		if len(items) > 0 && all[i].path == items[0].path {
-			records = append(records, whole[i*recordBytes:][:recordBytes]...)
-			items = items[1:]
+	all := make(map[contentKey][]byte, len(entries)/entryBytes)
+	for len(entries) > 0 {
+		all[contentKey(entries)] = entries[len(contentKey{}):entryBytes:entryBytes]
+		entries = entries[entryBytes:]
+	}
+	return all
+}
+
+// writeCache replaces a cache by the records of keys, and by those of older
+// that have none there.
+func writeCache(path string, keys []contentKey, records [][]byte, older map[contentKey][]byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return atomicfile.Replace(path, func(w io.Writer) error {
+		sum := crc32.NewIEEE()
+		both := io.MultiWriter(w, sum)
+		if _, err := io.WriteString(w, cacheMagic); err != nil {
+			return err
 		}
-	}
-	return records
-}
-
-func cachePath(dir, key string) string { return filepath.Join(dir, "faces-"+key+".bin") }
-
-// readCache returns the records, or nil.
-func readCache(dir, key string, n int) []byte {
-	if dir == "" {
-		return nil
-	}
-	b, err := os.ReadFile(cachePath(dir, key))
-	if err != nil || len(b) != len(cacheMagic)+n*recordBytes+4 || !bytes.HasPrefix(b, []byte(cacheMagic)) {
-		return nil
-	}
-	records := b[len(cacheMagic) : len(b)-4]
-	if crc32.ChecksumIEEE(records) != binary.LittleEndian.Uint32(b[len(b)-4:]) {
-		return nil
-	}
-	return records
-}
-
-func writeCache(dir, key string, records []byte) error {
-	if dir == "" {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("data: cache of prepared faces: %w", err)
-	}
-	err := atomicfile.Replace(cachePath(dir, key), func(w io.Writer) error {
-		for _, part := range [][]byte{[]byte(cacheMagic), records, binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(records))} {
-			if _, err := w.Write(part); err != nil {
+		put := func(key contentKey, record []byte) error {
+			if _, err := both.Write(key[:]); err != nil {
+				return err
+			}
+			_, err := both.Write(record)
+			return err
+		}
+		done := make(map[contentKey]bool, len(keys))
+		for i, key := range keys {
+			if records[i] == nil || done[key] {
+				continue
+			}
+			done[key] = true
+			if err := put(key, records[i]); err != nil {
 				return err
 			}
 		}
-		return nil
+		for key, record := range older {
+			if !done[key] {
+				if err := put(key, record); err != nil {
+					return err
+				}
+			}
+		}
+		_, err := w.Write(binary.LittleEndian.AppendUint32(nil, sum.Sum32()))
+		return err
 	})
-	if err != nil {
-		return fmt.Errorf("data: cache of prepared faces: %w (free some space, or set XDG_CACHE_HOME to another disk)", err)
-	}
-	return nil
 }

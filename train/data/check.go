@@ -17,8 +17,7 @@ import (
 // Report is what Check found.
 type Report struct {
 	Set    *Set
-	Listed int   // images listed
-	Bad    []Bad // images that cannot be used
+	Listed int // images listed
 	// Groups of samples that show the same picture, by index in Set.Samples.
 	Duplicates [][]int
 	// Crossing counts the duplicates among training images of held-out ones;
@@ -28,19 +27,18 @@ type Report struct {
 	Conflicts int
 }
 
-// Check reads a whole data set, unreadable images included.
+// Check reads a whole data set, and finds its duplicates.
 func Check(ctx context.Context, spec string, o Options) (*Report, error) {
-	kind, dir, items, err := list(spec, o)
+	kind, dir, l, err := list(spec, o)
 	if err != nil {
 		return nil, err
 	}
-	some := limit(items, o.Limit)
-	s, bad, err := prepare(ctx, kind, dir, some, items, o)
+	s, err := prepare(ctx, kind, dir, l, o)
 	if err != nil {
 		return nil, err
 	}
-	s.split(o)
-	r := &Report{Set: s, Listed: len(some), Bad: bad}
+	s.split(kind, o)
+	r := &Report{Set: s, Listed: len(l.items)}
 	r.duplicates()
 	return r, nil
 }
@@ -59,7 +57,7 @@ func (r *Report) duplicates() {
 			continue
 		}
 		r.Duplicates = append(r.Duplicates, g)
-		if slices.ContainsFunc(g, func(i int) bool { return r.Set.Samples[i].Labels != r.Set.Samples[g[0]].Labels }) {
+		if slices.ContainsFunc(g, func(i int) bool { return !slices.Equal(r.Set.Samples[i].Labels, r.Set.Samples[g[0]].Labels) }) {
 			r.Conflicts++
 		}
 	}
@@ -69,7 +67,7 @@ func (r *Report) duplicates() {
 // Counts returns the number of samples of each label of a head in a split,
 // All for all of them.
 func (s *Set) Counts(head int, split string) []int {
-	n := make([]int, len(model.Heads()[head].Labels))
+	n := make([]int, len(s.Heads[head].Labels))
 	for i := range s.Samples {
 		if x := &s.Samples[i]; x.Labels[head] >= 0 && (split == All || x.Split == split) {
 			n[x.Labels[head]]++
@@ -93,7 +91,7 @@ func (s *Set) Sheet() *image.Gray {
 		faces []int
 	}
 	var rows []row
-	for h, head := range model.Heads() {
+	for h, head := range s.Heads {
 		for l, label := range head.Labels {
 			if f := s.some(h, int8(l)); len(f) > 0 {
 				rows = append(rows, row{head.Name + " " + label, f})
@@ -145,6 +143,6 @@ func (r *Report) String() string {
 	for _, g := range r.Duplicates {
 		n += len(g)
 	}
-	return fmt.Sprintf("%d images, %d unreadable, %d of them in %d groups of duplicates (%d groups with differing labels), %d training images left out because a held-out image is the same",
-		r.Listed, len(r.Bad), n, len(r.Duplicates), r.Conflicts, r.Crossing)
+	return fmt.Sprintf("%d images, %d that cannot be used, %d in %d groups of duplicates (%d groups with differing labels), %d training images left out because a held-out image is the same",
+		r.Listed, len(r.Set.Bad), n, len(r.Duplicates), r.Conflicts, r.Crossing)
 }

@@ -24,16 +24,16 @@ func TestCheck(t *testing.T) {
 	if r.Listed != 9 || len(r.Set.Samples) != 8 {
 		t.Errorf("listed %d, read %d", r.Listed, len(r.Set.Samples))
 	}
-	if len(r.Bad) != 1 || filepath.Base(r.Bad[0].Path) != "cut.jpg" || r.Bad[0].Err == nil {
-		t.Errorf("bad: %v", r.Bad)
+	if bad := r.Set.Bad; len(bad) != 1 || filepath.Base(bad[0].Path) != "cut.jpg" || bad[0].Err == nil {
+		t.Errorf("bad: %v", bad)
 	}
 	if len(r.Duplicates) != 2 || r.Conflicts != 1 || r.Crossing != 1 {
 		t.Errorf("%s", r)
 	}
-	if n := r.Set.Counts(Emotion, All); n[3] != 7 || n[4] != 1 {
+	if n := r.Set.Counts(0, All); n[3] != 7 || n[4] != 1 {
 		t.Errorf("counts %v", n)
 	}
-	if n := r.Set.Counts(Emotion, Test); n[3] != 1 || n[4] != 0 {
+	if n := r.Set.Counts(0, Test); n[3] != 1 || n[4] != 0 {
 		t.Errorf("counts in test %v", n)
 	}
 }

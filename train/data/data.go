@@ -1,6 +1,7 @@
-// Package data reads the published face sets as labelled 50x50 grey faces:
-// FER-2013, UTKFace, RAF-DB and FairFace. Every set answers some of the
-// model's heads; what it does not answer is masked.
+// Package data reads sets of labelled pictures as 50x50 grey faces: published
+// ones, in the layouts that people have them in, and folders and tables of
+// one's own (see kinds.go). A set answers some of the heads that it is asked
+// for; what it does not answer is masked.
 //
 // Splits are called train, val (chooses the learning rate and the best
 // epoch), test (nothing is chosen by it) and private (FER-2013's PrivateTest).
@@ -9,6 +10,7 @@ package data
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,24 +19,6 @@ import (
 
 // Pixels is the size of a prepared face.
 const Pixels = model.Side * model.Side
-
-// NoLabel marks a head that a sample has no answer for.
-const NoLabel = -1
-
-// Positions of the heads in Labels; the order of model.Heads.
-const (
-	Emotion = iota
-	Gender
-	Race
-	Age
-	Heads
-)
-
-// Labels holds the label of each head, or NoLabel.
-type Labels [Heads]int8
-
-// None is a sample without any label.
-var None = Labels{NoLabel, NoLabel, NoLabel, NoLabel}
 
 // Names of the splits.
 const (
@@ -50,107 +34,123 @@ type Sample struct {
 	Path   string  // the file, or file:line of a row
 	Face   []uint8 // Pixels grey levels, row by row; shared, read only
 	Labels Labels
-	Split  string // Train, Val, Test or Private; "" is in none: a duplicate of a held-out image
-	ID     uint64 // hash of the image file
+	// Soft holds, head by head, how likely each label is, where the set says
+	// more than one label; nil for a head of which it does not, and nil when
+	// it does of none.
+	Soft  [][]float32
+	Marks Marks
+	Split string // Train, Val, Test or Private; "" is in none: a duplicate of a held-out image
+	ID    uint64 // hash of the image file
 
 	published string
 	thumb     []uint8
 	group     uint64 // the least ID among its duplicates
 }
 
+// Answers tells whether a sample teaches a head, by its place.
+func (x *Sample) Answers(head int) bool {
+	return x.Labels[head] != NoLabel || x.Soft != nil && x.Soft[head] != nil
+}
+
 // Set is a data set.
 type Set struct {
 	Kind, Dir string
+	Heads     []model.Head // that Labels and Soft go by
 	Samples   []Sample
-	Published bool // it came with a split of its own
+	Published bool           // it came with a split of its own
+	Bad       []Bad          // pictures and rows that were left out
+	Skipped   map[string]int // files that are no pictures of the set, by the reason
+	Notes     []string       // what the user should know, a sentence each
 }
 
 // Options of Load.
 type Options struct {
-	Seed       uint64  // of the split into train and val
-	Validation float64 // the part of the training images that is val; 0 means 0.1
+	Heads      []model.Head // nil means those of the paper
+	Seed       uint64       // of the split into train and val
+	Validation float64      // the part of the training images that is val; 0 means 0.1
+	// Spread is, by head, the standard deviation of a soft target about a
+	// number: a face of 39 years then teaches a little of the label from 40 on.
+	Spread map[string]float64
 	// Limit keeps at most that many images of each published split, chosen
 	// by their names; 0 keeps all.
 	Limit int
+	// Strict makes a picture or a row that cannot be used an error.
+	Strict bool
 	// CacheDir keeps prepared faces between runs; "" means none are kept.
 	CacheDir string
 	// Progress is told how many images are prepared; it may be nil.
 	Progress func(done, total int)
 }
 
-// item is a listed image that is not read yet.
-type item struct {
-	path      string // relative to the set's folder
-	labels    Labels
-	published string
-	row       []uint8 // 48x48 pixels of a CSV row; nil: the image is in a file
-}
-
-var lists = map[string]func(dir string) ([]item, error){
-	"fer2013": listFER, "utkface": listUTK, "rafdb": listRAF, "fairface": listFairFace,
-}
-
-// ParseSpec splits "KIND:DIR".
-func ParseSpec(spec string) (kind, dir string, err error) {
-	kind, dir, ok := strings.Cut(spec, ":")
-	if !ok || dir == "" {
-		return "", "", fmt.Errorf("data: %q is not KIND:DIR (kinds: %s)", spec, strings.Join(Kinds(), ", "))
-	}
-	if lists[kind] == nil {
-		return "", "", fmt.Errorf("data: no kind %q of data set (there are %s)", kind, strings.Join(Kinds(), ", "))
-	}
-	return kind, dir, nil
-}
-
-// Kinds returns the kinds of data sets.
-func Kinds() []string { return []string{"fairface", "fer2013", "rafdb", "utkface"} }
-
-// Load reads a data set named KIND:DIR, prepares its faces and splits it. An
-// image that cannot be read is an error that names it.
+// Load reads a data set named KIND:DIR, prepares its faces and splits it. What
+// cannot be read is left out and listed in Set.Bad, or an error when it is
+// everything.
 func Load(ctx context.Context, spec string, o Options) (*Set, error) {
-	kind, dir, items, err := list(spec, o)
+	kind, dir, l, err := list(spec, o)
 	if err != nil {
 		return nil, err
 	}
-	some := limit(items, o.Limit)
-	s, bad, err := prepare(ctx, kind, dir, some, items, o)
+	s, err := prepare(ctx, kind, dir, l, o)
 	if err != nil {
 		return nil, err
 	}
-	if len(bad) > 0 {
-		return nil, unreadable(kind, dir, bad)
+	if len(s.Bad) > 0 && (o.Strict || len(s.Samples) == 0) {
+		return nil, unreadable(kind.Name, dir, s.Bad)
 	}
-	s.split(o)
+	s.split(kind, o)
 	return s, nil
 }
 
-func list(spec string, o Options) (kind, dir string, items []item, err error) {
+func list(spec string, o Options) (k Kind, dir string, l *listing, err error) {
 	if v := o.Validation; !(v >= 0 && v < 1) {
-		return "", "", nil, fmt.Errorf("data: %g of the training images as validation: want less than 1 and not below 0", v)
+		return k, "", nil, fmt.Errorf("data: %g of the training images as validation: want less than 1 and not below 0", v)
 	}
-	kind, dir, err = ParseSpec(spec)
+	name, dir, err := ParseSpec(spec)
 	if err != nil {
-		return "", "", nil, err
+		return k, "", nil, err
 	}
-	items, err = lists[kind](dir)
-	if err != nil {
-		return "", "", nil, fmt.Errorf("data: %s: %w", kind, err)
+	if k, err = KindByName(name); err != nil {
+		return k, "", nil, err
 	}
-	if len(items) == 0 {
-		return "", "", nil, fmt.Errorf("data: %s: no images in %s (%s)", kind, dir, layouts[kind])
+	if l, err = k.list(dir, o.heads()); err != nil {
+		return k, "", nil, fmt.Errorf("data: %s: %w (want %s)", name, err, k.Layout)
 	}
-	slices.SortStableFunc(items, func(a, b item) int { return strings.Compare(a.path, b.path) })
-	return kind, dir, items, nil
+	if len(l.items) == 0 {
+		if len(l.bad) > 0 {
+			return k, "", nil, unreadable(name, dir, l.bad)
+		}
+		return k, "", nil, fmt.Errorf("data: %s: no images in %s%s (want %s)", name, dir, l.without(), k.Layout)
+	}
+	slices.SortStableFunc(l.items, func(a, b item) int { return strings.Compare(a.path, b.path) })
+	l.items = limit(l.items, o.Limit)
+	return k, dir, l, nil
 }
 
-var layouts = map[string]string{
-	"fer2013":  "want fer2013.csv, <emotion>/*.jpg or train/<emotion>/*.jpg and test/<emotion>/*.jpg",
-	"utkface":  "want <age>_<gender>_<race>_<stamp>.jpg",
-	"rafdb":    "want basic/EmoLabel/list_patition_label.txt and basic/Image/aligned/*_aligned.jpg",
-	"fairface": "want fairface_label_train.csv or fairface_label_val.csv beside train/ and val/",
+// without says what lay there instead.
+func (l *listing) without() string {
+	if len(l.skipped) == 0 {
+		return ""
+	}
+	return ", only " + Skips(l.skipped)
 }
 
-// Bad is an image that cannot be used.
+// Skips says in words what was passed over: "3 .txt files, 1 hidden files".
+func Skips(by map[string]int) string {
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(by)) {
+		parts = append(parts, fmt.Sprintf("%d %s", by[reason], reason))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (o *Options) heads() []model.Head {
+	if o.Heads == nil {
+		return model.Heads()
+	}
+	return o.Heads
+}
+
+// Bad is a picture or a row that cannot be used.
 type Bad struct {
 	Path string
 	Err  error
@@ -159,7 +159,7 @@ type Bad struct {
 func unreadable(kind, dir string, bad []Bad) error {
 	err := fmt.Errorf("data: %s: %s: %w", kind, bad[0].Path, bad[0].Err)
 	if len(bad) > 1 {
-		return fmt.Errorf("%w, and %d more unreadable images (mien data check %s:%s lists them)", err, len(bad)-1, kind, dir)
+		return fmt.Errorf("%w, and %d more that cannot be used (mien data check %s:%s lists them)", err, len(bad)-1, kind, dir)
 	}
 	return err
 }

@@ -1,22 +1,10 @@
 package data
 
-import (
-	"image"
-
-	"mien/runtime/face"
-)
+import "image"
 
 // geometry names the way from a crop to a face. Cached faces of another
 // geometry are not used: change it when runtime/face frames otherwise.
 const geometry = "face-1"
-
-// framing says how the crops of a kind of set are framed.
-func framing(kind string) face.Crop {
-	if kind == "fer2013" {
-		return face.Fer
-	}
-	return face.Loose
-}
 
 // thumb writes the mean grey of thumbSide x thumbSide cells of img: it tells
 // duplicates, whatever the geometry of faces.

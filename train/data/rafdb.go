@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,99 +20,172 @@ import (
 //	basic/Annotation/manual/train_00001_manu_attri.txt
 //
 // The last holds five landmarks (x y), then gender, race and age as numbers.
+// A copy that is spread as DATASET/train/5/train_00001_aligned.jpg, with the
+// codes as folders, has the emotions alone.
 
-// rafEmotions maps the codes 1 to 7.
+// rafEmotions are the codes 1 to 7.
 var rafEmotions = []string{"surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"}
 
-func listRAF(dir string) ([]item, error) {
-	base := dir
-	if _, err := os.Stat(filepath.Join(dir, "basic")); err == nil {
-		base = filepath.Join(dir, "basic")
-	}
-	path := filepath.Join(base, "EmoLabel", "list_patition_label.txt")
-	f, err := os.Open(path)
+// rafAttributes are the heads of its attributes and their codes, from 0.
+var rafAttributes = []struct {
+	head   string
+	labels []string
+}{
+	{"gender", []string{"male", "female", "unsure"}},
+	{"race", []string{"Caucasian", "African-American", "Asian"}},
+	{"age", []string{"0-3", "4-19", "20-39", "40-69", "70+"}},
+}
+
+func listRAF(dir string, _ []model.Head) (*listing, error) {
+	l := &listing{}
+	base, err := rafBase(dir)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%s)", err, layouts["rafdb"])
+		return nil, err
 	}
-	defer f.Close()
-	items, err := parseRAFList(f)
+	if base == "" {
+		c := classes{dir: dir, want: "RAF-DB's are 1 to 7", into: l, says: func(folder string) (said, bool) {
+			code, err := strconv.Atoi(folder)
+			if err != nil || code < 1 || code > len(rafEmotions) {
+				return said{}, false
+			}
+			return named("emotion", rafEmotions[code-1]), true
+		}}
+		return l, c.list("", "")
+	}
+	path, err := rafList(base)
 	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := parseRAFList(l, filepath.Base(path), string(b)); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	for i := range items {
-		it := &items[i]
+	for i := range l.items {
+		it := &l.items[i]
 		stem := it.path
 		attr := filepath.Join(base, "Annotation", "manual", stem+"_manu_attri.txt")
-		if err := readRAFAttributes(attr, &it.labels); err != nil {
-			return nil, fmt.Errorf("%s: %w", attr, err)
+		more, err := readRAFAttributes(attr)
+		if err != nil {
+			l.skip("attribute files that say nothing")
 		}
+		it.says = append(it.says, more...)
 		if it.path, err = filepath.Rel(dir, filepath.Join(base, "Image", "aligned", stem+"_aligned.jpg")); err != nil {
 			return nil, err
 		}
 	}
-	return items, nil
+	return l, nil
 }
 
-// parseRAFList reads the emotion labels; the path of an item is the stem of
-// its name, train_00001.
-func parseRAFList(r io.Reader) ([]item, error) {
-	var items []item
-	in := bufio.NewScanner(r)
+// rafBase returns the folder of the published layout, or "" for another one.
+func rafBase(dir string) (string, error) {
+	for _, base := range []string{dir, filepath.Join(dir, "basic")} {
+		if info, err := os.Stat(filepath.Join(base, "EmoLabel")); err == nil && info.IsDir() {
+			return base, nil
+		} else if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// rafList returns the list of labels. It was published with a slip of the pen
+// in its name.
+func rafList(base string) (string, error) {
+	names := []string{"list_patition_label.txt", "list_partition_label.txt"}
+	for _, name := range names {
+		path := filepath.Join(base, "EmoLabel", name)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("%s: no %s", filepath.Join(base, "EmoLabel"), strings.Join(names, " or "))
+}
+
+// parseRAFList reads the emotion labels: a name and a code a line, and in some
+// copies a third column. Codes are 1 to 7, or 0 to 6 in a list that has a 0.
+// The path of an item is the stem of its name, train_00001.
+func parseRAFList(l *listing, name, text string) error {
+	type entry struct {
+		stem string
+		code int
+		line int
+	}
+	var all []entry
+	first := 1
+	in := bufio.NewScanner(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
 	for line := 1; in.Scan(); line++ {
 		f := strings.Fields(in.Text())
 		if len(f) == 0 {
 			continue
 		}
-		if len(f) != 2 {
-			return nil, fmt.Errorf("line %d: %q is not a name and a label", line, in.Text())
+		fail := func(format string, args ...any) {
+			l.bad = append(l.bad, Bad{fmt.Sprintf("%s:%d", name, line), fmt.Errorf(format, args...)})
+		}
+		if len(f) < 2 || len(f) > 3 {
+			fail("%q is not a name and a label", in.Text())
+			continue
 		}
 		code, err := strconv.Atoi(f[1])
-		if err != nil || code < 1 || code > len(rafEmotions) {
-			return nil, fmt.Errorf("line %d: emotion %q is not a number from 1 to 7", line, f[1])
+		if err != nil || code < 0 || code > len(rafEmotions) {
+			fail("emotion %q is not a number from 1 to 7", f[1])
+			continue
 		}
-		it := item{path: strings.TrimSuffix(f[0], ".jpg"), labels: None}
-		it.labels[Emotion] = emotionLabel(rafEmotions[code-1])
-		if it.path != filepath.Base(it.path) {
-			return nil, fmt.Errorf("line %d: %q is not a file name", line, f[0])
-		}
+		stem := strings.TrimSuffix(strings.TrimSuffix(f[0], filepath.Ext(f[0])), "_aligned")
 		switch {
-		case strings.HasPrefix(it.path, "train_"):
-			it.published = Train
-		case strings.HasPrefix(it.path, "test_"):
-			it.published = Test
-		default:
-			return nil, fmt.Errorf("line %d: %q begins with neither train_ nor test_", line, f[0])
+		case stem != filepath.Base(stem) || strings.ContainsAny(stem, `/\`):
+			fail("%q is not a file name", f[0])
+			continue
+		case !strings.HasPrefix(stem, "train_") && !strings.HasPrefix(stem, "test_"):
+			fail("%q begins with neither train_ nor test_", f[0])
+			continue
 		}
-		items = append(items, it)
+		if code == 0 {
+			first = 0
+		}
+		all = append(all, entry{stem, code, line})
 	}
-	return items, in.Err()
+	for _, e := range all {
+		if e.code-first >= len(rafEmotions) {
+			return fmt.Errorf("line %d: the list has codes 0 and 7: are its labels 0 to 6 or 1 to 7?", e.line)
+		}
+		split := Train
+		if strings.HasPrefix(e.stem, "test_") {
+			split = Test
+		}
+		l.items = append(l.items, item{path: e.stem, says: []said{named("emotion", rafEmotions[e.code-first])}, published: split})
+	}
+	return in.Err()
 }
 
-// readRAFAttributes adds gender, race and age; a missing file leaves them
-// unlabelled.
-func readRAFAttributes(path string, l *Labels) error {
+// readRAFAttributes reads gender, race and age; a missing file says none.
+func readRAFAttributes(path string) ([]said, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return parseRAFAttributes(string(b), l)
+	return parseRAFAttributes(string(b))
 }
 
-func parseRAFAttributes(s string, l *Labels) error {
+func parseRAFAttributes(s string) ([]said, error) {
 	f := strings.Fields(s)
-	if len(f) != 13 {
-		return fmt.Errorf("%d values, want five points, gender, race and age", len(f))
+	if len(f) != 10+len(rafAttributes) {
+		return nil, fmt.Errorf("%d values, want five points, gender, race and age", len(f))
 	}
-	for k, head := range []int{Gender, Race, Age} {
-		labels := model.Heads()[head].Labels
+	var says []said
+	for k, a := range rafAttributes {
 		v, err := strconv.Atoi(f[10+k])
-		if err != nil || v < 0 || v >= len(labels) {
-			return fmt.Errorf("%s %q is not a number from 0 to %d", model.Heads()[head].Name, f[10+k], len(labels)-1)
+		if err != nil || v < 0 || v >= len(a.labels) {
+			return nil, fmt.Errorf("%s %q is not a number from 0 to %d", a.head, f[10+k], len(a.labels)-1)
 		}
-		l[head] = int8(v)
+		says = append(says, named(a.head, a.labels[v]))
 	}
-	return nil
+	return says, nil
 }

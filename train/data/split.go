@@ -7,36 +7,35 @@ import (
 	"slices"
 )
 
-// testPart is the part of a set published without a split that is held out
-// as its test split. Which images these are depends on nothing but the images
-// themselves, so that no choice of seed or name moves one across.
+// testPart is the part of a set that is held out as its test split where the
+// set has none.
 const testPart = 0.1
 
-// unsplitTest names the kinds that get such a test split.
-var unsplitTest = map[string]bool{"utkface": true}
-
 // split gives every sample its split; duplicates stay together. A training
-// image that is also in a held-out split is in none.
-func (s *Set) split(o Options) {
+// image that is also in a held-out split is in none. A set that brings its own
+// validation split keeps to it.
+func (s *Set) split(kind Kind, o Options) {
 	part := o.Validation
 	if part == 0 {
 		part = 0.1
 	}
 	s.findDuplicates()
-	held := map[uint64]bool{}
+	held := map[uint64]int{} // the highest rank among a group's published splits
 	for i := range s.Samples {
-		if p := s.Samples[i].published; p == Test || p == Private {
-			held[s.Samples[i].group] = true
+		x := &s.Samples[i]
+		held[x.group] = max(held[x.group], rank(x.published))
+		if x.published == Val {
+			part = 0
 		}
 	}
 	for i := range s.Samples {
 		x := &s.Samples[i]
 		switch {
-		case x.published == Test || x.published == Private:
+		case rank(x.published) == held[x.group] && rank(x.published) > 0:
 			x.Split = x.published
-		case held[x.group]:
+		case held[x.group] > 0:
 			x.Split = ""
-		case !s.Published && unsplitTest[s.Kind] && unit(mix(x.group^0x7465737473706c69)) < testPart:
+		case !s.Published && kind.HoldOut && unit(mix(x.group^0x7465737473706c69)) < testPart:
 			x.Split = Test
 		case unit(mix(x.group^mix(o.Seed+1))) < part:
 			x.Split = Val

@@ -2,6 +2,8 @@ package data
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,64 +13,80 @@ import (
 // UTKFace, Zhang, Song and Qi 2017 (arXiv 1702.08423): the labels are in the
 // file name, <age>_<gender>_<race>_<stamp>. It was published without a split.
 
-func listUTK(dir string) ([]item, error) {
-	names, err := images(dir)
+// utkRaces maps its codes; the model's heads know the first three.
+var utkRaces = []string{"Caucasian", "African-American", "Asian", "Indian", "Others"}
+
+// utkFolders are the folders of its copies that hold pictures; any that is
+// alone does, too.
+var utkFolders = []string{"part1", "part2", "part3", "utkface", "crop_part1"}
+
+func listUTK(dir string, _ []model.Head) (*listing, error) {
+	l := &listing{}
+	return l, utkTree(l, dir, "")
+}
+
+func utkTree(l *listing, dir, rel string) error {
+	names, err := l.pictures(filepath.Join(dir, rel))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	items := make([]item, len(names))
-	for i, n := range names {
-		labels, err := parseUTK(n)
+	for _, n := range names {
+		path := filepath.Join(rel, n)
+		says, err := parseUTK(n)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", join(dir, n), err)
+			l.bad = append(l.bad, Bad{filepath.Join(dir, path), err})
+			continue
 		}
-		items[i] = item{path: n, labels: labels}
+		l.items = append(l.items, item{path: path, says: says})
 	}
-	return items, nil
+	subs, err := folders(filepath.Join(dir, rel))
+	if err != nil {
+		return err
+	}
+	for _, sub := range subs {
+		name := strings.ToLower(sub)
+		if len(subs) == 1 && len(names) == 0 || slices.Contains(utkFolders, name) || slices.Contains(wrappers, name) {
+			if err := utkTree(l, dir, filepath.Join(rel, sub)); err != nil {
+				return err
+			}
+			continue
+		}
+		l.skip("folders that are no part of the set")
+	}
+	return nil
 }
 
 // parseUTK reads the labels in a file name. The published set holds a few
 // names that lack a field (61_3_2017...); of those only the fields that are
 // certain count: the age, and a gender before an empty race.
-func parseUTK(name string) (Labels, error) {
-	l := None
+func parseUTK(name string) ([]said, error) {
 	fields := strings.Split(name, "_")
 	if len(fields) < 3 {
-		return l, fmt.Errorf("the name is not <age>_<gender>_<race>_<stamp>")
+		return nil, fmt.Errorf("the name is not <age>_<gender>_<race>_<stamp>")
 	}
 	years, err := strconv.Atoi(fields[0])
 	if err != nil || years < 0 || years > 130 {
-		return l, fmt.Errorf("age %q is not a number from 0 to 130", fields[0])
+		return nil, fmt.Errorf("age %q is not a number from 0 to 130", fields[0])
 	}
-	l[Age] = AgeLabel(years)
+	says := []said{number("age", float64(years))}
 	if len(fields) == 3 {
-		return l, nil
+		return says, nil
 	}
 	switch fields[1] {
-	case "0", "1":
-		l[Gender] = int8(fields[1][0] - '0') // male, female as in model.Gender
+	case "0":
+		says = append(says, named("gender", "male"))
+	case "1":
+		says = append(says, named("gender", "female"))
 	case "":
 	default:
-		return l, fmt.Errorf("gender %q is not 0 or 1", fields[1])
+		return nil, fmt.Errorf("gender %q is not 0 or 1", fields[1])
 	}
-	switch fields[2] {
-	case "0", "1", "2":
-		l[Race] = int8(fields[2][0] - '0') // White, Black, Asian as in model.Race
-	case "3", "4", "": // Indian, Others: the model has no such label
-	default:
-		return l, fmt.Errorf("race %q is not a number from 0 to 4", fields[2])
+	if fields[2] == "" {
+		return says, nil
 	}
-	return l, nil
-}
-
-// ageFrom holds the first year of each label of model.Age.
-var ageFrom = []int{0, 4, 20, 40, 70}
-
-// AgeLabel returns the label of an age in years.
-func AgeLabel(years int) int8 {
-	k := len(model.Age.Labels) - 1
-	for k > 0 && years < ageFrom[k] {
-		k--
+	race, err := strconv.Atoi(fields[2])
+	if err != nil || race < 0 || race >= len(utkRaces) || len(fields[2]) != 1 {
+		return nil, fmt.Errorf("race %q is not a number from 0 to 4", fields[2])
 	}
-	return int8(k)
+	return append(says, named("race", utkRaces[race])), nil
 }

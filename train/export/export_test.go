@@ -110,7 +110,7 @@ func TestGraphComputesWhatTheTrainerDoes(t *testing.T) {
 	for _, c := range []struct {
 		net      arch.Net
 		negative bool
-	}{{small(), false}, {small(), true}, {mean(), true}, {arch.Paper(), false}, {arch.Paper(), true}, {arch.Edge(), false}, {arch.Edge(), true}} {
+	}{{small(), false}, {small(), true}, {mean(), true}, {arch.Paper(model.Heads()), false}, {arch.Paper(model.Heads()), true}, {arch.Edge(model.Heads()), false}, {arch.Edge(model.Heads()), true}} {
 		net, weights := trained(t, c.net, c.negative)
 		g, err := Graph(c.net, weights, nil)
 		if err != nil {
@@ -147,12 +147,12 @@ func TestGraphComputesWhatTheTrainerDoes(t *testing.T) {
 // A model without a head has nothing of it: no tensor by its name, and none of
 // its weights anywhere in the file.
 func TestHeadsLeftOutAreNotThere(t *testing.T) {
-	_, weights := trained(t, arch.Paper(), false)
-	all, err := Graph(arch.Paper(), weights, nil)
+	_, weights := trained(t, arch.Paper(model.Heads()), false)
+	all, err := Graph(arch.Paper(model.Heads()), weights, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := Graph(arch.Paper(), weights, []string{"age", "emotion"})
+	g, err := Graph(arch.Paper(model.Heads()), weights, []string{"age", "emotion"})
 	if err != nil {
 		t.Fatal(err)
 	}

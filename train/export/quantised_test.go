@@ -25,7 +25,7 @@ func TestNetworksRunQuantisedInTheLibrary(t *testing.T) {
 	for _, f := range pictures {
 		faces = append(faces, f.Pix)
 	}
-	for _, net := range []arch.Net{arch.Paper(), arch.Edge()} {
+	for _, net := range []arch.Net{arch.Paper(model.Heads()), arch.Edge(model.Heads())} {
 		_, weights := trained(t, net, true)
 		g, err := Graph(net, weights, nil)
 		if err != nil {
@@ -87,7 +87,7 @@ func TestEdgeTPUTakesTheEdgeNetwork(t *testing.T) {
 	for _, c := range []struct {
 		net  arch.Net
 		ends func(ops int) int
-	}{{arch.Edge(), func(n int) int { return n }}, {arch.Paper(), func(int) int { return 1 }}} {
+	}{{arch.Edge(model.Heads()), func(n int) int { return n }}, {arch.Paper(model.Heads()), func(int) int { return 1 }}} {
 		_, weights := trained(t, c.net, false)
 		g, err := Graph(c.net, weights, []string{"emotion"})
 		if err != nil {
@@ -111,13 +111,13 @@ func TestEdgeTPUTakesTheEdgeNetwork(t *testing.T) {
 // A head that is left out is not in the integer file either: no tensor of it,
 // and fewer weights by exactly its own.
 func TestQuantisedHeadsLeftOut(t *testing.T) {
-	_, weights := trained(t, arch.Paper(), false)
+	_, weights := trained(t, arch.Paper(model.Heads()), false)
 	var faces quant.Faces
 	for _, f := range infertest.Faces(2) {
 		faces = append(faces, f.Pix)
 	}
 	count := func(heads ...string) (n int, names []string) {
-		g, err := Graph(arch.Paper(), weights, heads)
+		g, err := Graph(arch.Paper(model.Heads()), weights, heads)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"mien/runtime/model"
 	"mien/train/arch"
 )
 
@@ -18,7 +19,7 @@ func BenchmarkStep(b *testing.B) {
 }
 
 func benchmarkStep(b *testing.B, p Precision, name string) {
-	a, err := arch.ByName(name)
+	a, err := arch.ByName(name, model.Heads())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"mien/runtime/model"
 	"mien/train/arch"
 	"mien/train/nn/internal/kernel"
 )
@@ -86,7 +87,7 @@ func near32(t *testing.T, what string, got, want []float32) {
 func TestBfloatGradients(t *testing.T) {
 	for _, name := range []string{"paper", "edge"} {
 		t.Run(name, func(t *testing.T) {
-			a, err := arch.ByName(name)
+			a, err := arch.ByName(name, model.Heads())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -149,7 +149,7 @@ func TestLearns(t *testing.T) {
 
 // TestEdgeLearns: the whole residual network learns a batch.
 func TestEdgeLearns(t *testing.T) {
-	a := arch.Edge()
+	a := arch.Edge(model.Heads())
 	n := mustNew(t, a, 6, 2)
 	n.Init(1)
 	b, lw, adam := randomBatch(rand.New(rand.NewPCG(5, 5)), 6, a.Heads), []float64{1, 1, 1, 1}, Adam{LR: 1e-3}
@@ -226,7 +226,7 @@ func TestDropout(t *testing.T) {
 }
 
 func TestInit(t *testing.T) {
-	a, b := mustNew(t, arch.Paper(), 1, 1), mustNew(t, arch.Paper(), 1, 1)
+	a, b := mustNew(t, arch.Paper(model.Heads()), 1, 1), mustNew(t, arch.Paper(model.Heads()), 1, 1)
 	a.Init(7)
 	b.Init(8)
 	for i, p := range a.Params() {
@@ -266,7 +266,7 @@ func TestInit(t *testing.T) {
 func TestNames(t *testing.T) {
 	var got []string
 	total := 0
-	for _, p := range mustNew(t, arch.Paper(), 1, 1).Params() {
+	for _, p := range mustNew(t, arch.Paper(model.Heads()), 1, 1).Params() {
 		got = append(got, fmt.Sprint(p.Name, p.Shape))
 		if p.Grad != nil {
 			total += len(p.Value)
@@ -363,7 +363,7 @@ func TestBadNetworks(t *testing.T) {
 			t.Errorf("error %v does not say %q", err, want)
 		}
 	}
-	if _, err := New(arch.Paper(), 0, 1); err == nil {
+	if _, err := New(arch.Paper(model.Heads()), 0, 1); err == nil {
 		t.Error("a batch of 0 is accepted")
 	}
 }

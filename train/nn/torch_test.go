@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"mien/runtime/model"
 	"mien/train/arch"
 )
 
@@ -90,7 +91,7 @@ func TestTorchStep(t *testing.T) {
 	if err := json.Unmarshal(text, &want); err != nil {
 		t.Fatal(err)
 	}
-	a := arch.Paper()
+	a := arch.Paper(model.Heads())
 	for i := range a.Body {
 		a.Body[i].Rate = 0
 	}

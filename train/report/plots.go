@@ -24,9 +24,9 @@ var (
 
 // curves draws the paper's Figure 4: accuracy above, loss below, a column for
 // each head; dashed lines mark where the learning rate fell.
-func curves(w io.Writer, log []train.Epoch) error {
+func curves(w io.Writer, asked []model.Head, log []train.Epoch) error {
 	var heads []model.Head
-	for _, h := range model.Heads() {
+	for _, h := range asked {
 		if len(points(log, h, accuracyOf, valOf)) > 0 {
 			heads = append(heads, h)
 		}

@@ -27,6 +27,8 @@ type Run struct {
 	BestEpoch int
 	From      string // checkpoint that the first weights are of; "" for fresh ones
 	Measured  []Measured
+	Untaught  []string     // heads that no image has taught: nothing is said of their answers
+	Drops     []train.Drop // heads that From had learned and this run left alone
 }
 
 // Measured is the best weights on one split of one data set.
@@ -39,11 +41,11 @@ type Measured struct {
 // Write puts the report into dir.
 func Write(dir string, r Run) error {
 	if len(r.Log) > 0 {
-		if err := Curves(dir, r.Log); err != nil {
+		if err := Curves(dir, r.Recipe.Heads, r.Log); err != nil {
 			return err
 		}
 	}
-	for _, h := range model.Heads() {
+	for _, h := range r.Recipe.Heads {
 		m := r.together(h, r.finalSplit(h))
 		if m == nil || m.N == 0 {
 			continue
@@ -61,8 +63,8 @@ func Write(dir string, r Run) error {
 }
 
 // Curves puts the curves alone into dir, for a run that is still going on.
-func Curves(dir string, log []train.Epoch) error {
-	return write(dir, CurvesFile, func(w io.Writer) error { return curves(w, log) })
+func Curves(dir string, heads []model.Head, log []train.Epoch) error {
+	return write(dir, CurvesFile, func(w io.Writer) error { return curves(w, heads, log) })
 }
 
 func confusionFile(h model.Head) string { return "confusion-" + h.Name + ".png" }
@@ -105,6 +107,7 @@ func (r *Run) together(h model.Head, split string) *train.HeadMetrics {
 		}
 		n := float64(sum.N + m.N)
 		sum.Accuracy = (sum.Accuracy*float64(sum.N) + m.Accuracy*float64(m.N)) / n
+		sum.Distance = (sum.Distance*float64(sum.N) + m.Distance*float64(m.N)) / n
 		sum.Loss = (sum.Loss*float64(sum.N) + m.Loss*float64(m.N)) / n
 		sum.N += m.N
 	}

@@ -102,7 +102,7 @@ func readPNG(t *testing.T, path string) image.Image {
 func TestCurvesMarkDrops(t *testing.T) {
 	blue := func(r Run) int {
 		var b bytes.Buffer
-		if err := curves(&b, r.Log); err != nil {
+		if err := curves(&b, model.Heads(), r.Log); err != nil {
 			t.Fatal(err)
 		}
 		img, err := png.Decode(&b)
@@ -145,5 +145,44 @@ func TestWriteNamesThePath(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
 	if err := Write(dir, example(t)); err == nil || !strings.Contains(err.Error(), dir) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A run of one's own heads has no columns of the paper's, and says nothing of
+// what an untaught head answers.
+func TestOtherHeads(t *testing.T) {
+	r := example(t)
+	r.Untaught = []string{"gender", "race"}
+	r.Drops = []train.Drop{{Head: "age", Before: 0.8, After: 0.25}}
+	dir := t.TempDir()
+	if err := Write(dir, r); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, ReportFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	if strings.Contains(text, "male *") || strings.Contains(text, "Caucasian *") || !strings.Contains(text, "Untaught: gender, race") || !strings.Contains(text, "0.8000 to 0.2500") {
+		t.Error(text)
+	}
+
+	r = example(t)
+	r.Recipe.Heads = []model.Head{{Name: "smile", Labels: []string{"yes", "no"}}}
+	r.Recipe.Losses = train.Losses{"smile": 1}
+	m := train.NewMetrics(r.Recipe.Heads)
+	m.Heads["smile"].Add([]float32{0.9, 0.1}, 0)
+	m.Said = []data.Labels{{0}}
+	m.Finish()
+	r.Log = nil
+	r.Measured = []Measured{{"folders", data.Test, []data.Sample{{Labels: data.Labels{0}}}, m}}
+	if err := Write(dir, r); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = os.ReadFile(filepath.Join(dir, ReportFile)); err != nil {
+		t.Fatal(err)
+	}
+	if text := string(b); strings.Contains(text, "paper (RAF-DB)") || !strings.Contains(text, "| smile | folders | test | 1 | 1.0000 |") || !strings.Contains(text, "single-task") {
+		t.Error(text)
 	}
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"mien/runtime/model"
@@ -28,11 +29,17 @@ func (r *Run) markdown(w io.Writer) {
 	}
 	fmt.Fprintf(w, "Seed %d, %d epochs, the best is epoch %d by validation accuracy (%s). ", r.Recipe.Seed, len(r.Log), r.BestEpoch, r.Recipe.Monitor)
 	fmt.Fprintf(w, "`val` chose the learning rate and the best epoch; nothing was chosen by `test`.\n\n")
+	if len(r.Untaught) > 0 {
+		fmt.Fprintf(w, "**Untaught: %s.** No image had a label of these: their answers are those of random weights, and they are left out of what follows and of files made from this checkpoint.\n\n", strings.Join(r.Untaught, ", "))
+	}
+	for _, d := range r.Drops {
+		fmt.Fprintf(w, "**%s was not trained on** (its loss is 0): its accuracy on `val` went from %s to %s.\n\n", d.Head, figure(d.Before), figure(d.After))
+	}
 	if len(r.Log) > 0 {
 		fmt.Fprintf(w, "![accuracy and loss of every head](%s)\n\n", CurvesFile)
 	}
 	r.tables(w)
-	for _, h := range model.Heads() {
+	for _, h := range r.Recipe.Heads {
 		r.head(w, h)
 	}
 	r.subgroups(w)
@@ -42,8 +49,8 @@ func (r *Run) markdown(w io.Writer) {
 // an earlier run, or several.
 func (r *Run) task() string {
 	n := 0
-	for _, h := range model.Heads() {
-		if r.Recipe.Losses.Of(h.Name) > 0 {
+	for _, h := range r.Recipe.Heads {
+		if r.Recipe.Losses[h.Name] > 0 {
 			n++
 		}
 	}
@@ -56,7 +63,20 @@ func (r *Run) task() string {
 	return "multi-task"
 }
 
+// tables writes the paper's tables of a run that answers what the paper asks,
+// and the same without the paper's figures of any other.
 func (r *Run) tables(w io.Writer) {
+	accuracy := func(m *train.HeadMetrics) float64 { return m.Accuracy }
+	loss := func(m *train.HeadMetrics) float64 { return m.Loss }
+	const nats = "Cross-entropy in nats, without the recipe's weight.\n\n"
+	if !r.asThePaper() {
+		fmt.Fprintf(w, "This run is %s.\n\n## Accuracy of every head\n\n", r.task())
+		r.each(w, "accuracy", accuracy, nil)
+		fmt.Fprint(w, "\n## Loss of every head\n\n", nats)
+		r.each(w, "loss", loss, nil)
+		fmt.Fprintln(w)
+		return
+	}
 	fmt.Fprintf(w, "## Table 1. Emotion accuracy, single-task and multi-task\n\nThis run is %s.\n\n", r.task())
 	table(w, "data", "split", "images", "single-task", "multi-task", "paper, single", "paper, multi")
 	for _, x := range r.Measured {
@@ -73,23 +93,41 @@ func (r *Run) tables(w io.Writer) {
 		row(w, x.Data, x.Split, fmt.Sprint(m.N), single, multi, paper.single[x.Data], paper.multi[x.Data])
 	}
 	fmt.Fprint(w, "\nThe paper validates on RAF-DB and FER-2013.\n\n## Table 2. Accuracy of every head\n\n")
-	r.each(w, "accuracy", func(m *train.HeadMetrics) float64 { return m.Accuracy }, func(h string) string {
+	r.each(w, "accuracy", accuracy, func(h string) string {
 		if h == model.Emotion.Name {
 			return paper.multi["rafdb"]
 		}
 		return paper.multi[h]
 	})
-	fmt.Fprint(w, "\n## Table 3. Loss of every head\n\nCross-entropy in nats, without the recipe's weight.\n\n")
-	r.each(w, "loss", func(m *train.HeadMetrics) float64 { return m.Loss }, func(h string) string { return paper.loss[h] })
+	fmt.Fprint(w, "\n## Table 3. Loss of every head\n\n", nats)
+	r.each(w, "loss", loss, func(h string) string { return paper.loss[h] })
 	fmt.Fprintln(w)
 }
 
+// asThePaper tells whether every head is one of the paper's.
+func (r *Run) asThePaper() bool {
+	for _, h := range r.Recipe.Heads {
+		if _, ok := paper.loss[h.Name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
 func (r *Run) each(w io.Writer, what string, value func(*train.HeadMetrics) float64, papers func(head string) string) {
-	table(w, "head", "data", "split", "images", what, "paper (RAF-DB)")
-	for _, h := range model.Heads() {
+	columns := []string{"head", "data", "split", "images", what}
+	if papers != nil {
+		columns = append(columns, "paper (RAF-DB)")
+	}
+	table(w, columns...)
+	for _, h := range r.Recipe.Heads {
 		for _, x := range r.Measured {
 			if m := x.Metrics.Heads[h.Name]; m != nil && m.N > 0 {
-				row(w, h.Name, x.Data, x.Split, fmt.Sprint(m.N), figure(value(m)), papers(h.Name))
+				cells := []string{h.Name, x.Data, x.Split, fmt.Sprint(m.N), figure(value(m))}
+				if papers != nil {
+					cells = append(cells, papers(h.Name))
+				}
+				row(w, cells...)
 			}
 		}
 	}
@@ -102,7 +140,11 @@ func (r *Run) head(w io.Writer, h model.Head) {
 	if m == nil {
 		return
 	}
-	fmt.Fprintf(w, "## %s\n\nOn `%s`, %d images: accuracy %s.\n\n", h.Name, split, m.N, figure(m.Accuracy))
+	fmt.Fprintf(w, "## %s\n\nOn `%s`, %d images: accuracy %s", h.Name, split, m.N, figure(m.Accuracy))
+	if data.Ordered(h) {
+		fmt.Fprintf(w, ", %s labels off in the mean", figure(m.Distance))
+	}
+	fmt.Fprint(w, ".\n\n")
 	table(w, "label", "images", "precision", "recall", "F1")
 	var macro float64
 	present := 0
@@ -122,7 +164,7 @@ func (r *Run) head(w io.Writer, h model.Head) {
 func (r *Run) subgroups(w io.Writer) {
 	fmt.Fprint(w, "## Accuracy by subgroup\n\nGroups are by the true label where the image has one; otherwise, marked *, by what the model says.\n\n")
 	table(w, "head", "by", "group", "images", "accuracy")
-	for i, head := range model.Heads() {
+	for i, head := range r.Recipe.Heads {
 		for _, g := range r.groups(i) {
 			name := g.Label
 			if g.Said {
@@ -137,13 +179,28 @@ func (r *Run) subgroups(w io.Writer) {
 func (r *Run) groups(head int) []train.Group {
 	var samples []data.Sample
 	var said []data.Labels
-	split := r.finalSplit(model.Heads()[head])
+	split := r.finalSplit(r.Recipe.Heads[head])
 	for _, x := range r.Measured {
-		if x.Split == split {
-			samples, said = append(samples, x.Samples...), append(said, x.Metrics.Said...)
+		if x.Split != split {
+			continue
+		}
+		samples = append(samples, x.Samples...)
+		for _, l := range x.Metrics.Said {
+			said = append(said, r.taughtOnly(l))
 		}
 	}
-	return train.Groups(samples, said, said, head)
+	return train.Groups(r.Recipe.Heads, samples, said, said, head)
+}
+
+// taughtOnly leaves out what heads say that nothing has taught.
+func (r *Run) taughtOnly(l data.Labels) data.Labels {
+	l = slices.Clone(l)
+	for i, h := range r.Recipe.Heads {
+		if slices.Contains(r.Untaught, h.Name) {
+			l[i] = data.NoLabel
+		}
+	}
+	return l
 }
 
 func figure(v float64) string { return fmt.Sprintf("%.4f", v) }

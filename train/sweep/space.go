@@ -20,6 +20,7 @@ type Axis struct {
 	// drawn from Low to High, evenly in their logarithm when Low is above 0.
 	Choices   []string
 	Low, High float64
+	Whole     bool // both ends are whole numbers, and so is what is drawn
 }
 
 // ParseAxis reads key=a,b,c or key=low..high.
@@ -40,6 +41,9 @@ func ParseAxis(s string) (Axis, error) {
 	if err1 != nil || err2 != nil || !(a.Low < a.High) || math.IsInf(a.High-a.Low, 0) {
 		return Axis{}, fmt.Errorf("sweep: %s: %q is not a range low..high", key, values)
 	}
+	_, err1 = strconv.Atoi(low)
+	_, err2 = strconv.Atoi(high)
+	a.Whole = err1 == nil && err2 == nil
 	return a, nil
 }
 
@@ -51,6 +55,9 @@ func (a Axis) draw(rng *rand.Rand) string {
 	v := a.Low + u*(a.High-a.Low)
 	if a.Low > 0 {
 		v = a.Low * math.Pow(a.High/a.Low, u)
+	}
+	if a.Whole {
+		return strconv.FormatFloat(math.Round(v), 'f', -1, 64)
 	}
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }

@@ -9,9 +9,9 @@ import (
 	"mien/runtime/model"
 )
 
-// SpecOf says what face model g is: from the card in its metadata, or, when
-// there is none, from the names and sizes of its outputs. The errors say which
-// tensor is not as a face model has it.
+// SpecOf says what face model g is: its heads are those of the card in its
+// metadata, or, when there is none, those of the paper that outputs are called
+// as. The errors say which tensor is not as a face model has it.
 func SpecOf(g *graph.Graph) (*model.Spec, error) {
 	if err := checkInput(g); err != nil {
 		return nil, fmt.Errorf("flatfile: %w", err)
@@ -28,11 +28,7 @@ func SpecOf(g *graph.Graph) (*model.Spec, error) {
 	if want == nil {
 		want = model.Heads()
 	}
-	for _, h := range model.Heads() {
-		k := slices.IndexFunc(want, func(w model.Head) bool { return w.Name == h.Name })
-		if k < 0 {
-			continue
-		}
+	for _, h := range want {
 		i := output(g, h.Name)
 		if i < 0 {
 			if spec.Card.Heads != nil {
@@ -41,16 +37,16 @@ func SpecOf(g *graph.Graph) (*model.Spec, error) {
 			}
 			continue
 		}
-		if t := g.Tensors[i]; t.Elems() != len(want[k].Labels) {
-			return nil, fmt.Errorf("flatfile: output %q has shape %v, want %d values", h.Name, t.Shape, len(want[k].Labels))
+		if t := g.Tensors[i]; t.Elems() != len(h.Labels) {
+			return nil, fmt.Errorf("flatfile: output %q has shape %v, want %d values", h.Name, t.Shape, len(h.Labels))
 		}
 		if err := checkScale(g.Tensors[i]); err != nil {
 			return nil, fmt.Errorf("flatfile: output %w", err)
 		}
-		spec.Heads = append(spec.Heads, want[k])
+		spec.Heads = append(spec.Heads, h)
 	}
 	if len(spec.Heads) == 0 {
-		return nil, fmt.Errorf("flatfile: no output is called emotion, gender, race or age (outputs: %s)", outputNames(g))
+		return nil, fmt.Errorf("flatfile: the file has no card, and no output is called emotion, gender, race or age (outputs: %s)", outputNames(g))
 	}
 	return spec, nil
 }

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"mien/runtime/model"
 	"mien/train/arch"
 	"mien/train/nn"
 )
@@ -105,7 +106,7 @@ type trainer struct {
 }
 
 func newTrainer(p nn.Precision, batch, threads int) (*trainer, error) {
-	net, err := nn.NewIn(p, arch.Paper(), batch, threads)
+	net, err := nn.NewIn(p, arch.Paper(model.Heads()), batch, threads)
 	if err != nil {
 		return nil, err
 	}
