@@ -11,11 +11,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
 	"mien/camera"
 	"mien/camera/mjpeg"
+	"mien/runtime/secret"
 )
 
 // Options of a camera. Zero values take the defaults.
@@ -49,11 +51,10 @@ var _ camera.Source = (*Source)(nil)
 
 // Open connects to a camera. ctx bounds connecting only.
 func Open(ctx context.Context, o Options) (*Source, error) {
-	u, err := url.Parse(o.URL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, errors.New("httpmjpeg: the camera's address is not of the form http://HOST/PATH")
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
-	s := &Source{name: u.Redacted(), timeout: cmp.Or(o.Timeout, 5*time.Second), ended: make(chan struct{}),
+	s := &Source{name: secret.Redact(o.URL), timeout: cmp.Or(o.Timeout, 5*time.Second), ended: make(chan struct{}),
 		wake: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	s.timer.Stop()
 	body, err := s.connect(ctx, o)
@@ -66,6 +67,20 @@ func Open(ctx context.Context, o Options) (*Source, error) {
 	}
 	go s.receive(body)
 	return s, nil
+}
+
+// Check says what is wrong with the options, without connecting.
+func (o Options) Check() error {
+	u, err := url.Parse(o.URL)
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("httpmjpeg: the camera's address %s is not of the form http://HOST/PATH (special characters in a password are written as %%40 for @, %%23 for #)", secret.Redact(o.URL))
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("httpmjpeg: the camera's address %s: port %q is not between 1 and 65535", secret.Redact(o.URL), port)
+		}
+	}
+	return nil
 }
 
 // connect gets the stream. The request outlives ctx.

@@ -55,12 +55,8 @@ var _ camera.Source = (*Source)(nil)
 func Open(o Options) (*Source, error) {
 	o.Width, o.Height = cmp.Or(o.Width, 640), cmp.Or(o.Height, 480)
 	o.Timeout, o.Grace = cmp.Or(o.Timeout, 5*time.Second), cmp.Or(o.Grace, 2*time.Second)
-	// The camera pads rows to 64 bytes and the child writes them as they are.
-	if o.Width < 64 || o.Height < 2 || o.Width > 8192 || o.Height > 8192 || o.Width%64 != 0 || o.Height%2 != 0 {
-		return nil, fmt.Errorf("rpicam: %dx%d: the width has to be a multiple of 64, the height of 2", o.Width, o.Height)
-	}
-	if !(o.Rate >= 0 && o.Rate <= 1000) || o.Camera < 0 {
-		return nil, fmt.Errorf("rpicam: camera %d at %g frames a second", o.Camera, o.Rate)
+	if err := o.Check(); err != nil {
+		return nil, err
 	}
 	program, err := find(o.Program)
 	if err != nil {
@@ -71,6 +67,19 @@ func Open(o Options) (*Source, error) {
 		return nil, fmt.Errorf("rpicam: %s: %w", program, err)
 	}
 	return s, nil
+}
+
+// Check says what is wrong with the options, without starting anything.
+func (o Options) Check() error {
+	o.Width, o.Height = cmp.Or(o.Width, 640), cmp.Or(o.Height, 480)
+	// The camera pads rows to 64 bytes and the child writes them as they are.
+	if o.Width < 64 || o.Height < 2 || o.Width > 8192 || o.Height > 8192 || o.Width%64 != 0 || o.Height%2 != 0 {
+		return fmt.Errorf("rpicam: %dx%d: the width has to be a multiple of 64, the height of 2", o.Width, o.Height)
+	}
+	if !(o.Rate >= 0 && o.Rate <= 1000) || o.Camera < 0 {
+		return fmt.Errorf("rpicam: camera %d at %g frames a second", o.Camera, o.Rate)
+	}
+	return nil
 }
 
 func find(program string) (string, error) {

@@ -6,12 +6,16 @@ package config
 
 import (
 	_ "embed"
+	"slices"
 	"strings"
 	"time"
 
+	"mien/device/publish"
 	"mien/device/signal"
+	"mien/device/status"
 	"mien/runtime/face"
 	"mien/runtime/model"
+	"mien/runtime/secret"
 	"mien/runtime/track"
 )
 
@@ -21,12 +25,15 @@ import (
 var Sample []byte
 
 // Config is what the file says, defaults filled in.
+//
+// The tag reload of each key says what a running device does when the key has
+// changed: see Reload.
 type Config struct {
-	Name    string   `yaml:"name"`
+	Name    string   `yaml:"name" reload:"restart"`
 	Camera  Camera   `yaml:"camera"`
 	Faces   Faces    `yaml:"faces"`
 	Model   Model    `yaml:"model"`
-	Heads   []string `yaml:"heads"`
+	Heads   []string `yaml:"heads" reload:"heads"`
 	Answers Answers  `yaml:"answers"`
 	Signals Signals  `yaml:"signals"`
 	OLED    OLED     `yaml:"oled"`
@@ -34,73 +41,73 @@ type Config struct {
 	Buzzer  Buzzer   `yaml:"buzzer"`
 	Status  Status   `yaml:"status"`
 	MQTT    MQTT     `yaml:"mqtt"`
-	Consent string   `yaml:"consent"`
+	Consent string   `yaml:"consent" reload:"restart"`
 	Health  Health   `yaml:"health"`
 }
 
 // Camera says where frames come from.
 type Camera struct {
-	Source  string        `yaml:"source"`
-	Width   int           `yaml:"width"`
-	Height  int           `yaml:"height"`
-	Rate    float64       `yaml:"rate"`
-	MaxRate float64       `yaml:"max_rate"`
-	Silence time.Duration `yaml:"silence"`
+	Source  secret.URL    `yaml:"source" reload:"restart"`
+	Width   int           `yaml:"width" reload:"restart"`
+	Height  int           `yaml:"height" reload:"restart"`
+	Rate    float64       `yaml:"rate" reload:"restart"`
+	MaxRate float64       `yaml:"max_rate" reload:"rate"`
+	Silence time.Duration `yaml:"silence" reload:"restart"`
 }
 
 // Faces says which faces are looked for.
 type Faces struct {
-	MinSize int       `yaml:"min_size"`
-	MaxSize int       `yaml:"max_size"`
-	Angles  []float64 `yaml:"angles"`
+	MinSize int       `yaml:"min_size" reload:"reading"`
+	MaxSize int       `yaml:"max_size" reload:"reading"`
+	Angles  []float64 `yaml:"angles" reload:"reading"`
 }
 
 // Model says what reads the faces.
 type Model struct {
-	File    string `yaml:"file"`
-	Engine  string `yaml:"engine"`
-	Threads int    `yaml:"threads"`
+	File    string `yaml:"file" reload:"restart"`
+	Engine  string `yaml:"engine" reload:"restart"`
+	Threads int    `yaml:"threads" reload:"restart"`
 }
 
 // Answers says how sure is sure; see track.Options.
 type Answers struct {
-	MinConfidence float64       `yaml:"min_confidence"`
-	Hysteresis    float64       `yaml:"hysteresis"`
-	Smoothing     time.Duration `yaml:"smoothing"`
-	Dwell         time.Duration `yaml:"dwell"`
-	Fresh         time.Duration `yaml:"fresh"`
-	Confirm       int           `yaml:"confirm"`
-	Window        int           `yaml:"window"`
-	MinScore      float64       `yaml:"min_score"`
-	Linger        time.Duration `yaml:"linger"`
-	MaxFaces      int           `yaml:"max_faces"`
+	MinConfidence float64       `yaml:"min_confidence" reload:"reading"`
+	Hysteresis    float64       `yaml:"hysteresis" reload:"reading"`
+	Smoothing     time.Duration `yaml:"smoothing" reload:"reading"`
+	Dwell         time.Duration `yaml:"dwell" reload:"reading"`
+	Fresh         time.Duration `yaml:"fresh" reload:"reading"`
+	Confirm       int           `yaml:"confirm" reload:"reading"`
+	Window        int           `yaml:"window" reload:"reading"`
+	MinScore      float64       `yaml:"min_score" reload:"reading"`
+	Linger        time.Duration `yaml:"linger" reload:"reading"`
+	MaxFaces      int           `yaml:"max_faces" reload:"reading"`
 	Quality       Quality       `yaml:"quality"`
 }
 
 // Quality says which pictures of a face are believed; see track.Gates.
 type Quality struct {
-	MinSize       float64 `yaml:"min_size"`
-	MinSharpness  float64 `yaml:"min_sharpness"`
-	MinBrightness float64 `yaml:"min_brightness"`
-	MaxBrightness float64 `yaml:"max_brightness"`
-	MinContrast   float64 `yaml:"min_contrast"`
-	MaxTilt       float64 `yaml:"max_tilt"`
-	MaxTurn       float64 `yaml:"max_turn"`
-	NeedEyes      bool    `yaml:"need_eyes"`
+	MinSize       float64 `yaml:"min_size" reload:"reading"`
+	MinSharpness  float64 `yaml:"min_sharpness" reload:"reading"`
+	MinBrightness float64 `yaml:"min_brightness" reload:"reading"`
+	MaxBrightness float64 `yaml:"max_brightness" reload:"reading"`
+	MinContrast   float64 `yaml:"min_contrast" reload:"reading"`
+	MaxTilt       float64 `yaml:"max_tilt" reload:"reading"`
+	MaxTurn       float64 `yaml:"max_turn" reload:"reading"`
+	NeedEyes      bool    `yaml:"need_eyes" reload:"reading"`
 }
 
 // Signals is the contract's timing and wires; see signal.Options.
 type Signals struct {
-	Pins     string          `yaml:"pins"`
-	Chip     string          `yaml:"chip"`
-	MinHold  time.Duration   `yaml:"min_hold"`
-	OnDelay  time.Duration   `yaml:"on_delay"`
-	OffDelay time.Duration   `yaml:"off_delay"`
-	Setup    time.Duration   `yaml:"setup"`
-	Pulse    time.Duration   `yaml:"pulse"`
-	Stall    time.Duration   `yaml:"stall"`
-	Hang     time.Duration   `yaml:"hang"`
-	Lines    map[string]Line `yaml:"lines"`
+	Pins     string          `yaml:"pins" reload:"restart"`
+	Chip     string          `yaml:"chip" reload:"restart"`
+	MinHold  time.Duration   `yaml:"min_hold" reload:"lines"`
+	OnDelay  time.Duration   `yaml:"on_delay" reload:"lines"`
+	OffDelay time.Duration   `yaml:"off_delay" reload:"lines"`
+	Setup    time.Duration   `yaml:"setup" reload:"lines"`
+	Pulse    time.Duration   `yaml:"pulse" reload:"lines"`
+	Stall    time.Duration   `yaml:"stall" reload:"lines"`
+	Hang     time.Duration   `yaml:"hang" reload:"lines"`
+	Lines    map[string]Line `yaml:"lines" reload:"lines"`
 }
 
 // Line is one wire of the header.
@@ -111,62 +118,61 @@ type Line struct {
 
 // OLED is an SSD1306 display on I2C.
 type OLED struct {
-	Bus     string `yaml:"bus"`
-	Address int    `yaml:"address"`
-	Height  int    `yaml:"height"`
-	Turn    bool   `yaml:"turn"`
+	Bus     string `yaml:"bus" reload:"restart"`
+	Address int    `yaml:"address" reload:"restart"`
+	Height  int    `yaml:"height" reload:"restart"`
+	Turn    bool   `yaml:"turn" reload:"restart"`
 }
 
 // LEDs are a strip of APA102 or WS2812 on SPI.
 type LEDs struct {
-	Kind       string            `yaml:"kind"`
-	Bus        string            `yaml:"bus"`
-	Count      int               `yaml:"count"`
-	Brightness int               `yaml:"brightness"`
-	Colours    map[string]string `yaml:"colours"`
+	Kind       string            `yaml:"kind" reload:"restart"`
+	Bus        string            `yaml:"bus" reload:"restart"`
+	Count      int               `yaml:"count" reload:"restart"`
+	Brightness int               `yaml:"brightness" reload:"restart"`
+	Colours    map[string]string `yaml:"colours" reload:"restart"`
 }
 
 // Buzzer beeps on a line.
 type Buzzer struct {
-	Pin    string        `yaml:"pin"`
-	Active string        `yaml:"active"`
-	On     []string      `yaml:"on"`
-	Length time.Duration `yaml:"length"`
+	Pin    string        `yaml:"pin" reload:"restart"`
+	Active string        `yaml:"active" reload:"restart"`
+	On     []string      `yaml:"on" reload:"restart"`
+	Length time.Duration `yaml:"length" reload:"restart"`
 }
 
 // Status is the page and the API.
 type Status struct {
-	Listen  string   `yaml:"listen"`
-	Token   string   `yaml:"token"`
-	Hosts   []string `yaml:"hosts"`
-	Preview bool     `yaml:"preview"`
+	Listen  string      `yaml:"listen" reload:"restart"`
+	Token   secret.Text `yaml:"token" reload:"restart"`
+	Hosts   []string    `yaml:"hosts" reload:"restart"`
+	Preview bool        `yaml:"preview" reload:"restart"`
 }
 
 // MQTT is the broker.
 type MQTT struct {
-	Broker    string `yaml:"broker"`
-	User      string `yaml:"user"`
-	Password  string `yaml:"password"`
-	CA        string `yaml:"ca"`
-	Topic     string `yaml:"topic"`
-	Discovery string `yaml:"discovery"`
-	Queue     string `yaml:"queue"`
+	Broker    secret.URL  `yaml:"broker" reload:"restart"`
+	User      secret.Text `yaml:"user" reload:"restart"`
+	Password  secret.Text `yaml:"password" reload:"restart"`
+	CA        string      `yaml:"ca" reload:"restart"`
+	Topic     string      `yaml:"topic" reload:"restart"`
+	Discovery string      `yaml:"discovery" reload:"restart"`
+	Queue     string      `yaml:"queue" reload:"restart"`
 }
 
 // Health is what the device does about its own.
 type Health struct {
-	Throttle bool    `yaml:"throttle"`
-	SlowRate float64 `yaml:"slow_rate"`
-	TooHot   float64 `yaml:"too_hot"`
-	Watchdog string  `yaml:"watchdog"`
+	Throttle bool    `yaml:"throttle" reload:"rate"`
+	SlowRate float64 `yaml:"slow_rate" reload:"rate"`
+	TooHot   float64 `yaml:"too_hot" reload:"rate"`
+	Watchdog string  `yaml:"watchdog" reload:"restart"`
 }
 
 // Default returns the configuration of an empty file.
 func Default() Config {
 	s := signal.Options{}.Defaults()
 	return Config{
-		Name:   "mien",
-		Camera: Camera{Source: "auto", Width: 640, Height: 480, Rate: 30, Silence: 3 * time.Second},
+		Camera: Camera{Source: secret.NewURL("auto"), Width: 640, Height: 480, Rate: 30, Silence: 3 * time.Second},
 		Faces:  Faces{MinSize: 60, Angles: []float64{}},
 		Model:  Model{Engine: "auto"},
 		Heads:  []string{model.Emotion.Name, model.Gender.Name, model.Age.Name},
@@ -197,6 +203,92 @@ func (c *Config) ConsentPin() (string, bool) {
 	name, ok := strings.CutPrefix(c.Consent, "gpio ")
 	name = strings.TrimSpace(name)
 	return name, ok && name != ""
+}
+
+// NameOn returns what the device is called: the configured name, or else the
+// host's with the beginning of the machine's id (machine-id(5)), so that two
+// boards of one image are not taken for one. An id that is none is left out.
+func (c *Config) NameOn(hostname, machineID string) string {
+	if c.Name != "" {
+		return c.Name
+	}
+	host := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' {
+			return r
+		}
+		return '-'
+	}, strings.TrimSpace(hostname))
+	host = host[:min(len(host), 57)] // 64 with what follows
+	if host == "" {
+		host = "mien"
+	}
+	if id := strings.TrimSpace(machineID); len(id) == 32 && strings.Trim(id, "0123456789abcdef") == "" {
+		return host + "-" + id[:6]
+	}
+	return host
+}
+
+// Pin is one use of a GPIO line.
+type Pin struct {
+	Key string // of the configuration
+	Pin string // what the line is called
+	For string // in words
+}
+
+// Pins returns every use of a GPIO line: outputs in the order of their names,
+// the buzzer, the consent line.
+func (c *Config) Pins() (out []Pin) {
+	for _, name := range sorted(c.Signals.Lines) {
+		if l := c.Signals.Lines[name]; l.Pin != "" {
+			out = append(out, Pin{"signals.lines." + name, l.Pin, name})
+		}
+	}
+	if c.Buzzer.Pin != "" {
+		out = append(out, Pin{"buzzer.pin", c.Buzzer.Pin, "the buzzer"})
+	}
+	if name, ok := c.ConsentPin(); ok {
+		out = append(out, Pin{"consent", name, "consent"})
+	}
+	return out
+}
+
+// SamePin returns an error, made by errorf, for each pin that has a task
+// already. Names that differ in the case of their letters only are of one pin.
+func SamePin(pins []Pin, errorf func(key, format string, args ...any) error) (errs []error) {
+	for i, p := range pins {
+		for _, q := range pins[:i] {
+			if strings.EqualFold(p.Pin, q.Pin) {
+				errs = append(errs, errorf(p.Key, "pin %s is given to %s already", p.Pin, q.For))
+				break
+			}
+		}
+	}
+	return errs
+}
+
+// StatusOptions returns the options of the page, as far as the file has them.
+func (c *Config) StatusOptions() status.Options {
+	s := &c.Status
+	return status.Options{Addr: s.Listen, Token: s.Token.Reveal(), Hosts: s.Hosts, Preview: s.Preview}
+}
+
+// PublishOptions returns the options of MQTT, as far as the file has them.
+func (c *Config) PublishOptions() publish.Options {
+	m := &c.MQTT
+	o := publish.Options{Broker: m.Broker.Reveal(), Username: m.User.Reveal(), Password: m.Password.Reveal(), CA: m.CA, Dir: m.Queue,
+		ID: c.Name, Prefix: m.Topic + "/" + c.Name, Discovery: m.Discovery}
+	if o.Discovery == "" {
+		o.Discovery = "-"
+	}
+	for _, w := range c.SignalOptions().Wires {
+		o.Lines = append(o.Lines, w.Line)
+	}
+	for _, h := range model.Heads() {
+		if slices.Contains(c.Heads, h.Name) {
+			o.Heads = append(o.Heads, h)
+		}
+	}
+	return o
 }
 
 // SignalOptions returns the options of the contract's machine.

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mien/device/publish"
+	"mien/runtime/secret"
 )
 
 // The sample, an empty file and the code say the same.
@@ -29,23 +32,18 @@ func TestSampleIsTheDefault(t *testing.T) {
 // at least its value.
 func TestSampleHasEveryKey(t *testing.T) {
 	lines := strings.Split(string(Sample), "\n")
-	var walk func(reflect.Type, int)
-	walk = func(typ reflect.Type, depth int) {
-		for i := range typ.NumField() {
-			key := strings.Repeat("  ", depth) + typ.Field(i).Tag.Get("yaml") + ":"
-			found := false
-			for _, l := range lines {
-				found = found || strings.HasPrefix(l, key)
+	for _, k := range Keys() {
+		groups := strings.Split(k.Name, ".")
+		at := 0
+		for depth, g := range groups {
+			key := strings.Repeat("  ", depth) + g + ":"
+			i := slices.IndexFunc(lines[at:], func(l string) bool { return strings.HasPrefix(l, key) })
+			if i < 0 {
+				t.Fatalf("the sample lacks %q of %s", key, k.Name)
 			}
-			if !found {
-				t.Errorf("the sample lacks %q", key)
-			}
-			if ft := typ.Field(i).Type; ft.Kind() == reflect.Struct {
-				walk(ft, depth+1)
-			}
+			at += i
 		}
 	}
-	walk(reflect.TypeFor[Config](), 0)
 	// The commented lines of the sample are right too.
 	var on []string
 	for _, l := range lines {
@@ -88,16 +86,16 @@ func TestErrorsHavePlaces(t *testing.T) {
 		"a: [":                                                "f:1:",
 		"name: a\nname: b":                                    "f:2:1: ",
 		"consent: gpio":                                       `f:1:10: consent: "gpio" is none of none, http, gpio NAME`,
-		"consent: gpio A\nsignals: {lines: {face: {pin: A}}}": "is the output face already",
+		"consent: gpio A\nsignals: {lines: {face: {pin: A}}}": "consent: pin A is given to face already",
 		"leds: {colours: {happy: yellow}}":                    `"yellow" is no colour such as #ffd000`,
-		"answers: {min_confidence: 3}":                        "f:1:10: answers: track: least confidence 3",
-		"faces:\n  min_size: 3":                               "faces: face: smallest size 3 pixels",
-		"status: {token: short}":                              "status.token: 5 characters",
-		"heads: ![ag\n:]":                                     "f: damaged YAML",
+		"answers: {min_confidence: 3}":                        "f:1:27: answers.min_confidence: 3 is not between 0.01 and 1",
+		"faces:\n  min_size: 3":                               "f:2:13: faces.min_size: 3 is not between 20 and 4096",
+		"status: {token: short}":                              "status.token: the token has 5 characters",
+		"heads: ![ag\n:]":                                     "f:1:8: tags",
 		"- a\n- b":                                            "f:1:",
 		"name: a\n---\nname: b":                               "several documents",
 		"camera: 5":                                           "f:1:9: ",
-		"health: {slow_rate: .nan}":                           "health.slow_rate: NaN is not between",
+		"health: {slow_rate: .nan}":                           `f:1:21: want a number, got ".nan"`,
 	} {
 		_, err := Parse("f", []byte(in))
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -132,12 +130,12 @@ func TestLoad(t *testing.T) {
 }
 
 func TestParseSource(t *testing.T) {
-	for in, want := range map[string]Source{
-		"auto": {Kind: "auto"}, "rpicam": {Kind: "rpicam"}, "/dev/video0": {"v4l2", "/dev/video0"},
+	for in, want := range map[string][2]string{
+		"auto": {"auto"}, "rpicam": {"rpicam"}, "/dev/video0": {"v4l2", "/dev/video0"},
 		"v4l2:/dev/video2": {"v4l2", "/dev/video2"}, "replay:a/b.y4m": {"replay", "a/b.y4m"},
 		"http://cam/stream": {"http", "http://cam/stream"},
 	} {
-		if got, err := ParseSource(in); err != nil || got != want {
+		if got, err := ParseSource(secret.NewURL(in)); err != nil || got.Kind != want[0] || got.Path.Reveal() != want[1] {
 			t.Errorf("%q: %+v, %v", in, got, err)
 		}
 	}
@@ -158,4 +156,24 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("accepted %+v", c)
 		}
 	})
+}
+
+// A board without a name has one of its own.
+func TestNameOn(t *testing.T) {
+	id := "0123456789abcdef0123456789abcdef"
+	for _, c := range []struct{ name, host, id, want string }{
+		{"hall", "pi", id, "hall"},
+		{"", "pi", id, "pi-012345"},
+		{"", "pi\n", "fe" + id[2:] + "\n", "pi-fe2345"},
+		{"", "pi", "", "pi"},
+		{"", "pi", "uninitialized", "pi"},
+		{"", "", id, "mien-012345"},
+		{"", "a/b+c#d e", id, "a-b-c-d-e-012345"},
+		{"", strings.Repeat("x", 64), id, strings.Repeat("x", 57) + "-012345"},
+	} {
+		cfg := Config{Name: c.name}
+		if got := cfg.NameOn(c.host, c.id); got != c.want || publish.CheckID(got) != nil {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
 }

@@ -6,19 +6,24 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"mien/device/publish"
 	"mien/device/signal"
+	"mien/device/status"
 	"mien/runtime/face"
 	"mien/runtime/model"
+	"mien/runtime/secret"
 	"mien/runtime/track"
 )
 
@@ -41,182 +46,179 @@ const maxFile = 1 << 20
 
 // Load reads the file at path.
 func Load(path string) (Config, error) {
+	f, err := ReadFile(path)
+	return f.Config, err
+}
+
+func read(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("config: %w", err)
+		return nil, fmt.Errorf("config: %w", err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return Config{}, fmt.Errorf("config: %w", err)
+		return nil, fmt.Errorf("config: %w", err)
 	}
-	return Parse(path, data)
+	return data, nil
 }
 
 // Parse reads a configuration; name is the file's, for errors. What the file
 // does not say has its default. Several faults give several errors, joined.
-func Parse(name string, data []byte) (c Config, err error) {
-	// The YAML package (v1.19.2) panics on some tags without a value, such as
-	// "a: ![b". That must not take a running device with it on reload.
+func Parse(name string, data []byte) (Config, error) {
+	f, err := ParseFile(name, data)
+	return f.Config, err
+}
+
+// File is a configuration with the places of its keys, for those who find
+// something wrong with it that shows only on the machine it is for.
+type File struct {
+	Config
+	name   string
+	places map[string]Place
+}
+
+// Errorf returns an error at the place of a key, such as "mqtt.ca".
+func (f *File) Errorf(key, format string, args ...any) error {
+	p := find(f.places, key)
+	return &Error{f.name, p.Line, p.Col, key + ": " + fmt.Sprintf(format, args...)}
+}
+
+// ReadFile is Load with the places of the keys.
+func ReadFile(path string) (File, error) {
+	data, err := read(path)
+	if err != nil {
+		return File{}, err
+	}
+	return ParseFile(path, data)
+}
+
+// ParseFile is Parse with the places of the keys.
+func ParseFile(name string, data []byte) (f File, err error) {
+	// The YAML package (v1.19.2) panics on some damaged files. That must not
+	// take a running device with it on reload.
 	defer func() {
 		if r := recover(); r != nil {
-			c, err = Config{}, &Error{File: name, Message: "damaged YAML, which the reader cannot place: look for a stray !, [ or {"}
+			f, err = File{}, &Error{File: name, Message: "damaged YAML, which the reader cannot place: look for a stray !, [ or {"}
 		}
 	}()
-	return parse(name, data)
+	if len(data) > maxFile {
+		return File{}, &Error{File: name, Message: "larger than 1 MiB, which is no configuration"}
+	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors mark UTF-8 with it
+	if err := readable(name, data); err != nil {
+		return File{}, err
+	}
+	d := decoder{file: name, lines: strings.Split(string(data), "\n"), places: map[string]Place{}}
+	body, err := d.parse(data)
+	if err != nil {
+		return File{}, err
+	}
+	f = File{Default(), name, d.places}
+	if body != nil {
+		d.document(body, &f.Config)
+	}
+	if len(d.errs) == 0 {
+		v := verifier{decoder: &d}
+		v.check(&f.Config)
+	}
+	if err := errors.Join(d.errs...); err != nil {
+		return File{}, err
+	}
+	return f, nil
 }
 
-func parse(name string, data []byte) (Config, error) {
-	if len(data) > maxFile {
-		return Config{}, &Error{File: name, Message: "larger than 1 MiB, which is no configuration"}
+// readable says where a file is no text in UTF-8.
+func readable(name string, data []byte) error {
+	wrong := func(i int, message string) error {
+		line := 1 + bytes.Count(data[:i], []byte("\n"))
+		col := 1 + utf8.RuneCount(data[bytes.LastIndexByte(data[:i], '\n')+1:i])
+		return &Error{name, line, col, message}
 	}
-	c := Default()
+	if bytes.HasPrefix(data, []byte{0xff, 0xfe}) || bytes.HasPrefix(data, []byte{0xfe, 0xff}) {
+		return wrong(0, "is UTF-16: save it as UTF-8")
+	}
+	for i := 0; i < len(data); {
+		r, n := utf8.DecodeRune(data[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			return wrong(i, fmt.Sprintf("byte %#x is no UTF-8, Latin-1 perhaps: save the file as UTF-8", data[i]))
+		case unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' && r != '\u0085':
+			return wrong(i, fmt.Sprintf("control character %U, which no text has", r))
+		}
+		i += n
+	}
+	return nil
+}
+
+// parse returns the body of the one document, nil when it says nothing.
+func (d *decoder) parse(data []byte) (body ast.Node, err error) {
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
-		return Config{}, place(name, err)
+		return nil, d.syntax(err)
 	}
-	if len(file.Docs) > 1 {
-		return Config{}, &Error{File: name, Message: "holds several documents, separated by ---; one is wanted"}
-	}
-	// Once for errors: with nulls, which would wipe defaults, and so into
-	// nothing that is used.
-	var all Config
-	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&all); err != nil && !errors.Is(err, io.EOF) {
-		return Config{}, place(name, err)
-	}
-	if body := said(file); body != nil {
-		if err := yaml.NodeToValue(body, &c, yaml.Strict()); err != nil {
-			return Config{}, place(name, err)
+	for _, doc := range file.Docs {
+		switch doc.Body.(type) {
+		case nil, *ast.DirectiveNode, *ast.CommentGroupNode:
+			continue
 		}
+		if body != nil {
+			p := at(doc.Body)
+			return nil, &Error{d.file, p.Line, p.Col, "holds several documents, separated by ---; one is wanted"}
+		}
+		body = doc.Body
 	}
-	c.fill()
-	v := verifier{name: name, file: file}
-	v.check(&c)
-	if err := errors.Join(v.errs...); err != nil {
-		return Config{}, err
-	}
-	return c, nil
+	return body, nil
 }
 
-// said returns what the file says, without keys that have no value: a group
-// whose keys are all commented out means the defaults. It is nil for a file
-// that says nothing.
-func said(file *ast.File) ast.Node {
-	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		return nil
-	}
-	return prune(file.Docs[0].Body)
-}
+// quoted is a part of the file in a message of the YAML package: it may be a
+// part of a password.
+var quoted = regexp.MustCompile(`"[^"]*"`)
 
-func prune(n ast.Node) ast.Node {
-	switch n := n.(type) {
-	case *ast.NullNode, *ast.CommentGroupNode:
-		return nil
-	case *ast.MappingValueNode:
-		if n.Value = prune(n.Value); n.Value == nil {
-			return nil
-		}
-	case *ast.MappingNode:
-		n.Values = slices.DeleteFunc(n.Values, func(v *ast.MappingValueNode) bool { return prune(v) == nil })
-		if len(n.Values) == 0 && !n.IsFlowStyle {
-			return nil
-		}
-	}
-	return n
-}
-
-// fill replaces what the decoder leaves nil.
-func (c *Config) fill() {
-	if c.Signals.Lines == nil {
-		c.Signals.Lines = map[string]Line{}
-	}
-	for name, l := range c.Signals.Lines {
-		if l.Active == "" {
-			l.Active = "high"
-			c.Signals.Lines[name] = l
-		}
-	}
-	for label, colour := range Colours() {
-		if _, ok := c.LEDs.Colours[label]; !ok {
-			if c.LEDs.Colours == nil {
-				c.LEDs.Colours = map[string]string{}
-			}
-			c.LEDs.Colours[label] = colour
-		}
-	}
-}
-
-// place turns an error of the YAML package into one of ours.
-func place(name string, err error) error {
+// syntax turns an error of the YAML package into one of ours.
+func (d *decoder) syntax(err error) error {
 	var y yaml.Error
 	if !errors.As(err, &y) {
-		return &Error{File: name, Message: err.Error()}
+		return &Error{File: d.file, Message: "no YAML"}
 	}
-	out := &Error{File: name, Message: y.GetMessage()}
-	if t := y.GetToken(); t != nil && t.Position != nil {
-		out.Line, out.Col = t.Position.Line, t.Position.Column
+	out := &Error{File: d.file, Message: y.GetMessage()}
+	if !strings.HasPrefix(out.Message, "mapping key") {
+		out.Message = quoted.ReplaceAllString(out.Message, "...")
 	}
-	var wrong *yaml.TypeError
-	if errors.As(err, &wrong) {
-		out.Message = "want " + kind(wrong.DstType)
-		if wrong.Token != nil {
-			out.Message += fmt.Sprintf(", got %q", wrong.Token.Value)
-		}
+	t := y.GetToken()
+	if t == nil || t.Position == nil {
+		return out
+	}
+	out.Line, out.Col = t.Position.Line, t.Position.Column
+	if out.Line <= len(d.lines) && hashed.MatchString(d.lines[out.Line-1]) {
+		out.Message += " (an unquoted # begins a comment: quote a value that has one)"
 	}
 	return out
 }
 
-// kind names a type as a reader of YAML would.
-func kind(t reflect.Type) string {
-	switch {
-	case t == reflect.TypeFor[time.Duration]():
-		return "a duration such as 200ms or 1.5s"
-	case t.Kind() == reflect.Int:
-		return "a whole number"
-	case t.Kind() == reflect.Float64:
-		return "a number"
-	case t.Kind() == reflect.Bool:
-		return "true or false"
-	case t.Kind() == reflect.Slice:
-		return "a list"
-	case t.Kind() == reflect.String:
-		return "a word"
+// hashed is a line with a comment that may have been meant as a value.
+var hashed = regexp.MustCompile(`[\s\[{,:]#[^\s#]`)
+
+// find returns the place of the deepest part of a key's path that the file
+// has: a default may be at fault together with what the file says.
+func find(places map[string]Place, path string) Place {
+	for {
+		if p, ok := places[path]; ok && p.Line > 0 {
+			return p
+		}
+		i := strings.LastIndexAny(path, ".[")
+		if i < 0 {
+			return places[""]
+		}
+		path = path[:i]
 	}
-	return "a group of keys"
 }
 
-// verifier collects what is wrong, with its place.
-type verifier struct {
-	name string
-	file *ast.File
-	errs []error
-}
+// verifier says what is wrong with a configuration, at its place.
+type verifier struct{ *decoder }
 
 func (v *verifier) fail(path, format string, args ...any) {
-	e := &Error{File: v.name, Message: strings.TrimPrefix(path, "$.") + ": " + fmt.Sprintf(format, args...)}
-	// The deepest part of the path that the file has: a default may be at
-	// fault together with what the file says.
-	for p := path; p != "" && p != "$"; p = parent(p) {
-		y, err := yaml.PathString(p)
-		if err != nil {
-			continue
-		}
-		node, err := y.FilterFile(v.file)
-		if err != nil || node == nil || node.GetToken() == nil {
-			continue
-		}
-		e.Line, e.Col = node.GetToken().Position.Line, node.GetToken().Position.Column
-		break
-	}
-	v.errs = append(v.errs, e)
-}
-
-func parent(path string) string {
-	if i := strings.LastIndexByte(path, '\''); i > 0 && i == len(path)-1 {
-		path = path[:strings.LastIndexByte(path[:i], '\'')]
-		return strings.TrimSuffix(path, ".")
-	}
-	return path[:max(strings.LastIndexAny(path, ".["), 0)]
+	v.decoder.fail(find(v.places, path), path+": "+format, args...)
 }
 
 func (v *verifier) oneOf(path, got string, want ...string) {
@@ -231,110 +233,141 @@ func (v *verifier) between(path string, got, lo, hi float64) {
 	}
 }
 
+func (v *verifier) span(path string, got, lo, hi time.Duration) {
+	if got < lo || got > hi {
+		v.fail(path, "%v is not between %v and %v", got, lo, hi)
+	}
+}
+
 func (v *verifier) check(c *Config) {
-	if c.Name == "" || strings.ContainsAny(c.Name, "/+# \t\n") || len(c.Name) > 64 {
-		v.fail("$.name", "%q has to be a word of at most 64 characters without / + #", c.Name)
+	if c.Name != "" && publish.CheckID(c.Name) != nil {
+		v.fail("name", "%q has to be a word of at most 64 characters without / + #", c.Name)
 	}
 	v.camera(c)
 	v.reading(c)
 	v.signals(c)
+	v.pins(c)
 	v.parts(c)
 	v.network(c)
-	if name, ok := c.ConsentPin(); ok {
-		for line, l := range c.Signals.Lines {
-			if l.Pin == name {
-				v.fail("$.consent", "line %q is the output %s already", l.Pin, line)
-			}
-		}
-	} else {
-		v.oneOf("$.consent", c.Consent, "none", "http", "gpio NAME")
+	if _, ok := c.ConsentPin(); !ok {
+		v.oneOf("consent", c.Consent, "none", "http", "gpio NAME")
 	}
 	if c.Consent == "gpio NAME" {
-		v.fail("$.consent", "NAME stands for the name of a GPIO line")
+		v.fail("consent", "NAME stands for the name of a GPIO line")
 	}
-	v.between("$.health.slow_rate", c.Health.SlowRate, 1, 60)
-	v.between("$.health.too_hot", c.Health.TooHot, 40, 110)
+	v.between("health.slow_rate", c.Health.SlowRate, 1, 60)
+	v.between("health.too_hot", c.Health.TooHot, 40, 110)
 	if w := c.Health.Watchdog; w != "none" && !strings.HasPrefix(w, "/dev/watchdog") {
-		v.fail("$.health.watchdog", "%q is neither none nor a device such as /dev/watchdog", w)
+		v.fail("health.watchdog", "%q is neither none nor a device such as /dev/watchdog", w)
 	}
 }
 
 func (v *verifier) camera(c *Config) {
-	v.between("$.camera.width", float64(c.Camera.Width), 64, 4096)
-	v.between("$.camera.height", float64(c.Camera.Height), 64, 4096)
-	v.between("$.camera.rate", c.Camera.Rate, 2, 120)
-	v.between("$.camera.max_rate", c.Camera.MaxRate, 0, 120)
-	v.between("$.camera.silence", c.Camera.Silence.Seconds(), 1, 60)
+	v.between("camera.width", float64(c.Camera.Width), 64, 4096)
+	v.between("camera.height", float64(c.Camera.Height), 64, 4096)
+	v.between("camera.rate", c.Camera.Rate, 2, 120)
+	v.between("camera.max_rate", c.Camera.MaxRate, 0, 120)
+	v.span("camera.silence", c.Camera.Silence, time.Second, time.Minute)
 	if _, err := ParseSource(c.Camera.Source); err != nil {
-		v.fail("$.camera.source", "%v", err)
+		v.fail("camera.source", "%v", err)
 	}
 }
 
 func (v *verifier) reading(c *Config) {
+	v.between("faces.min_size", float64(c.Faces.MinSize), 20, 4096)
 	if _, err := face.NewDetector(c.FaceOptions()); err != nil {
-		v.fail("$.faces", "%v", err)
+		v.fail("faces", "%v", err)
 	}
-	v.oneOf("$.model.engine", c.Model.Engine, "auto", "tflite", "portable")
-	v.between("$.model.threads", float64(c.Model.Threads), 0, 64)
+	v.oneOf("model.engine", c.Model.Engine, "auto", "tflite", "portable")
+	v.between("model.threads", float64(c.Model.Threads), 0, 64)
 	for i, h := range c.Heads {
 		if _, err := model.HeadByName(h); err != nil {
-			v.fail(fmt.Sprintf("$.heads[%d]", i), "%v", err)
+			v.fail(fmt.Sprintf("heads[%d]", i), "%v", err)
 		}
 		if slices.Contains(c.Heads[:i], h) {
-			v.fail(fmt.Sprintf("$.heads[%d]", i), "%q is there twice", h)
+			v.fail(fmt.Sprintf("heads[%d]", i), "%q is there twice", h)
 		}
 	}
 	if len(c.Heads) == 0 {
-		v.fail("$.heads", "no head is enabled: there is nothing to read")
+		v.fail("heads", "no head is enabled: there is nothing to read")
 	}
+	a := &c.Answers
+	v.between("answers.min_confidence", a.MinConfidence, 0.01, 1)
+	v.between("answers.confirm", float64(a.Confirm), 1, 64)
+	v.between("answers.window", float64(a.Window), 1, 64)
+	v.between("answers.max_faces", float64(a.MaxFaces), 1, 64)
+	v.span("answers.fresh", a.Fresh, 50*time.Millisecond, time.Minute)
+	v.span("answers.linger", a.Linger, 50*time.Millisecond, time.Minute)
+	v.span("answers.smoothing", a.Smoothing, 0, time.Minute)
+	v.span("answers.dwell", a.Dwell, 0, time.Minute)
 	if _, err := track.New(&model.Spec{Heads: model.Heads()}, c.TrackOptions()); err != nil {
-		v.fail("$.answers", "%v", err)
+		v.fail("answers", "%v", err)
 	}
 }
 
 func (v *verifier) signals(c *Config) {
 	s := &c.Signals
-	v.oneOf("$.signals.pins", s.Pins, "auto", "gpio", "simulated")
+	v.oneOf("signals.pins", s.Pins, "auto", "gpio", "simulated")
 	var heads []model.Head
 	for _, name := range c.Heads {
 		if h, err := model.HeadByName(name); err == nil {
 			heads = append(heads, h)
 		}
 	}
-	pins := map[string]string{}
 	known := signal.Lines(heads)
 	for _, name := range sorted(s.Lines) {
-		path, l := "$.signals.lines."+quote(name), s.Lines[name]
+		path, l := "signals.lines."+name, s.Lines[name]
 		switch {
 		case !slices.Contains(known, name):
 			v.fail(path, "no such line with the enabled heads; there are %s", strings.Join(known, ", "))
 		case l.Pin == "":
 			v.fail(path, "has no pin: the name of a GPIO line is wanted, for instance pin: GPIO17")
-		case pins[l.Pin] != "":
-			v.fail(path, "pin %s is given to %s already", l.Pin, pins[l.Pin])
 		}
 		v.oneOf(path+".active", l.Active, "high", "low")
-		pins[l.Pin] = name
 	}
 	o := c.SignalOptions()
 	o.Wires = nil
 	if _, err := signal.New(heads, o); err != nil {
 		msg := strings.TrimPrefix(err.Error(), "signal: ")
 		key, rest, _ := strings.Cut(msg, " ")
-		v.fail("$.signals."+key, "%s", rest)
+		v.fail("signals."+key, "%s", rest)
 	}
 }
 
-func (v *verifier) parts(c *Config) {
-	v.between("$.oled.address", float64(c.OLED.Address), 0x08, 0x77)
-	if c.OLED.Height != 64 && c.OLED.Height != 32 {
-		v.fail("$.oled.height", "%d is neither 64 nor 32", c.OLED.Height)
+// place is a pin's place on the header, however it is written.
+var place = regexp.MustCompile(`^(?i:header|pin)?[ _-]*([0-9]{1,2})$`)
+
+// pins says when a pin is written as none can be, and when one has two tasks.
+// That two names are of one pin, its line's and its place's, depends on the
+// board: whoever knows that calls SamePin with its names.
+func (v *verifier) pins(c *Config) {
+	for _, p := range c.Pins() {
+		if m := place.FindStringSubmatch(p.Pin); m != nil && p.Pin != "header "+m[1] {
+			v.fail(p.Key, "%q is no name of a line: write header %s for the pin at that place", p.Pin, m[1])
+		}
 	}
-	v.oneOf("$.leds.kind", c.LEDs.Kind, "", "apa102", "ws2812")
-	v.between("$.leds.count", float64(c.LEDs.Count), 1, 1024)
-	v.between("$.leds.brightness", float64(c.LEDs.Brightness), 0, 255)
+	v.errs = append(v.errs, SamePin(c.Pins(), func(key, format string, args ...any) error {
+		p := find(v.places, key)
+		return &Error{v.file, p.Line, p.Col, key + ": " + fmt.Sprintf(format, args...)}
+	})...)
+}
+
+func (v *verifier) parts(c *Config) {
+	v.between("oled.address", float64(c.OLED.Address), 0x08, 0x77)
+	if c.OLED.Height != 64 && c.OLED.Height != 32 {
+		v.fail("oled.height", "%d is neither 64 nor 32", c.OLED.Height)
+	}
+	if _, err := ParseI2C(c.OLED.Bus); c.OLED.Bus != "" && err != nil {
+		v.fail("oled.bus", "%v", err)
+	}
+	if _, _, err := ParseSPI(c.LEDs.Bus); err != nil {
+		v.fail("leds.bus", "%v", err)
+	}
+	v.oneOf("leds.kind", c.LEDs.Kind, "", "apa102", "ws2812")
+	v.between("leds.count", float64(c.LEDs.Count), 1, 1024)
+	v.between("leds.brightness", float64(c.LEDs.Brightness), 0, 255)
 	for _, label := range sorted(c.LEDs.Colours) {
-		path := "$.leds.colours." + quote(label)
+		path := "leds.colours." + label
 		if label != "uncertain" && model.Emotion.Label(label) < 0 {
 			v.fail(path, "no such emotion; there are %s and uncertain", strings.Join(model.Emotion.Labels, ", "))
 		}
@@ -342,28 +375,62 @@ func (v *verifier) parts(c *Config) {
 			v.fail(path, "%v", err)
 		}
 	}
-	v.oneOf("$.buzzer.active", c.Buzzer.Active, "high", "low")
-	v.between("$.buzzer.length", c.Buzzer.Length.Seconds(), 0.005, 2)
+	v.oneOf("buzzer.active", c.Buzzer.Active, "high", "low")
+	v.span("buzzer.length", c.Buzzer.Length, 5*time.Millisecond, 2*time.Second)
 	for i, on := range c.Buzzer.On {
 		if on != "begin" && on != "end" && model.Emotion.Label(on) < 0 {
-			v.fail(fmt.Sprintf("$.buzzer.on[%d]", i), "%q is neither begin, end nor an emotion", on)
+			v.fail(fmt.Sprintf("buzzer.on[%d]", i), "%q is neither begin, end nor an emotion", on)
 		}
 	}
 }
 
 func (v *verifier) network(c *Config) {
-	if t := c.Status.Token; t != "" && len(t) < 16 {
-		v.fail("$.status.token", "%d characters, at least 16 are needed", len(t))
+	if c.Status.Listen != "none" {
+		key, err := "status.listen", c.StatusOptions().Check()
+		if c.Status.Listen == "" {
+			err = errors.New("is empty: want none, or host:port such as 127.0.0.1:8080")
+		}
+		if errors.Is(err, status.ErrToken) {
+			key = "status.token"
+		}
+		if err != nil {
+			v.fail(key, "%s", strings.TrimPrefix(err.Error(), "status: "))
+		}
 	}
-	if l := c.Status.Listen; l != "none" && !strings.Contains(l, ":") {
-		v.fail("$.status.listen", "%q is neither none nor host:port such as 127.0.0.1:8080", l)
+	for i, h := range c.Status.Hosts {
+		if h == "" || strings.ContainsAny(h, "/: ") {
+			v.fail(fmt.Sprintf("status.hosts[%d]", i), "%q is no name such as hall.example: without http:// and without a port", h)
+		}
 	}
 	if c.Consent == "http" && c.Status.Listen == "none" {
-		v.fail("$.consent", "http needs status.listen")
+		v.fail("consent", "http needs status.listen")
 	}
-	if b := c.MQTT.Broker; b != "" && !strings.Contains(b, "://") {
-		v.fail("$.mqtt.broker", "%q is no address such as mqtts://broker:8883", b)
+	if c.MQTT.Broker.IsZero() {
+		return
 	}
+	m := &c.MQTT
+	for _, x := range []struct {
+		key string
+		err error
+	}{
+		{"mqtt.broker", publish.CheckBroker(m.Broker.Reveal())},
+		{"mqtt.topic", publish.CheckTopic(m.Topic)},
+		{"mqtt.discovery", publish.CheckTopic(or(m.Discovery, "x"))},
+	} {
+		if x.err != nil {
+			v.fail(x.key, "%s", strings.TrimPrefix(x.err.Error(), "publish: "))
+		}
+	}
+	if m.Queue == "" {
+		v.fail("mqtt.queue", "is empty: the messages that wait for the broker need a folder")
+	}
+}
+
+func or(s, otherwise string) string {
+	if s != "" {
+		return s
+	}
+	return otherwise
 }
 
 // FaceOptions returns the options of the detector.
@@ -380,26 +447,54 @@ func ParseColour(s string) ([3]byte, error) {
 	return [3]byte{byte(n >> 16), byte(n >> 8), byte(n)}, nil
 }
 
+var (
+	i2c = regexp.MustCompile(`^/dev/i2c-([0-9]{1,3})$`)
+	spi = regexp.MustCompile(`^/dev/spidev([0-9]{1,3})\.([0-9]{1,2})$`)
+)
+
+// ParseI2C returns the number of an I2C bus.
+func ParseI2C(bus string) (n int, err error) {
+	m := i2c.FindStringSubmatch(bus)
+	if m == nil {
+		return 0, fmt.Errorf("%q is no I2C bus such as /dev/i2c-1", bus)
+	}
+	return strconv.Atoi(m[1])
+}
+
+// ParseSPI returns the numbers of an SPI port: the bus and the chip select.
+func ParseSPI(port string) (bus, cs int, err error) {
+	m := spi.FindStringSubmatch(port)
+	if m == nil {
+		return 0, 0, fmt.Errorf("%q is no SPI port such as /dev/spidev0.0", port)
+	}
+	if bus, err = strconv.Atoi(m[1]); err != nil {
+		return 0, 0, err
+	}
+	cs, err = strconv.Atoi(m[2])
+	return bus, cs, err
+}
+
 // Source is where frames come from, taken apart.
 type Source struct {
-	Kind string // auto, v4l2, rpicam, http, replay
-	Path string // device, address or file
+	Kind string     // auto, v4l2, rpicam, http, replay
+	Path secret.URL // device, address or file
 }
 
 // ParseSource reads camera.source.
-func ParseSource(s string) (Source, error) {
+func ParseSource(u secret.URL) (Source, error) {
+	s := u.Reveal()
 	kind, path, _ := strings.Cut(s, ":")
 	switch {
 	case s == "auto" || s == "rpicam":
 		return Source{Kind: s}, nil
 	case strings.HasPrefix(s, "http://"), strings.HasPrefix(s, "https://"):
-		return Source{"http", s}, nil
+		return Source{"http", u}, nil
 	case strings.HasPrefix(s, "/dev/"):
-		return Source{"v4l2", s}, nil
+		return Source{"v4l2", u}, nil
 	case (kind == "v4l2" || kind == "replay") && path != "":
-		return Source{kind, path}, nil
+		return Source{kind, secret.NewURL(path)}, nil
 	}
-	return Source{}, fmt.Errorf("%q is no camera; want auto, rpicam, a device such as /dev/video0, http://HOST/stream or replay:FILE", s)
+	return Source{}, fmt.Errorf("%q is no camera; want auto, rpicam, a device such as /dev/video0, http://HOST/stream or replay:FILE", u)
 }
 
 func sorted[V any](m map[string]V) []string {
@@ -409,12 +504,4 @@ func sorted[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
-}
-
-// quote makes a key safe in a path.
-func quote(key string) string {
-	if strings.ContainsAny(key, ".+-[]*' ") {
-		return "'" + strings.ReplaceAll(key, "'", "") + "'"
-	}
-	return key
 }

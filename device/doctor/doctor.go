@@ -159,7 +159,7 @@ func (e *exam) camera() {
 	case src.Kind == "rpicam", src.Kind == "auto" && e.Board.Camera == "rpicam" && (rpicam || len(e.videos()) == 0):
 		e.rpicam(rpicam)
 	case src.Kind == "v4l2":
-		e.v4l2(src.Path)
+		e.v4l2(src.Path.Reveal())
 	case src.Kind == "auto":
 		device := e.Board.Camera
 		if all := e.videos(); !e.exists(device) && len(all) > 0 {
@@ -167,11 +167,12 @@ func (e *exam) camera() {
 		}
 		e.v4l2(or(strings.TrimPrefix(device, "rpicam"), "/dev/video0"))
 	case src.Kind == "replay":
-		if !strings.HasPrefix(src.Path, "/") || e.exists(src.Path) {
-			e.ok("camera", "replay of %s", src.Path)
+		file := src.Path.Reveal()
+		if !strings.HasPrefix(file, "/") || e.exists(file) {
+			e.ok("camera", "replay of %s", file)
 			return
 		}
-		e.bad(Fail, "camera", "no recording "+src.Path, "there are no frames to read", "ls -l "+path.Dir(src.Path))
+		e.bad(Fail, "camera", "no recording "+file, "there are no frames to read", "ls -l "+path.Dir(file))
 	default:
 		e.ok("camera", "%s (not tried)", src.Path)
 	}

@@ -13,6 +13,7 @@ import (
 	"mien/device/config"
 	"mien/device/vitals"
 	"mien/runtime/model"
+	"mien/runtime/secret"
 )
 
 // root is the file system of a healthy board.
@@ -150,14 +151,17 @@ func TestIllnesses(t *testing.T) {
 		state  State
 		mend   string
 	}{
-		"unplugged": {func(p *Patient) { p.Config.Camera.Source = "/dev/video7" }, "camera", Fail, "camera"},
+		"unplugged": {func(p *Patient) { p.Config.Camera.Source = secret.NewURL("/dev/video7") }, "camera", Fail, "camera"},
 		"no video":  {func(p *Patient) { noGroup("video")(p) }, "camera", Fail, "usermod -aG video mien"},
 		"busy camera": {func(p *Patient) {
-			p.Config.Camera.Source = "/dev/video0"
+			p.Config.Camera.Source = secret.NewURL("/dev/video0")
 			p.Frame = func(string) (string, error) { return "", errors.New("busy") }
 		}, "camera", Fail, "fuser -v /dev/video0"},
-		"no rpicam":    {func(p *Patient) { p.Config.Camera.Source = "rpicam"; p.InPath = func(string) bool { return false } }, "camera", Fail, "apt-get install rpicam"},
-		"no recording": {func(p *Patient) { p.Config.Camera.Source = "replay:/a/b.y4m" }, "camera", Fail, "ls -l /a"},
+		"no rpicam": {func(p *Patient) {
+			p.Config.Camera.Source = secret.NewURL("rpicam")
+			p.InPath = func(string) bool { return false }
+		}, "camera", Fail, "apt-get install rpicam"},
+		"no recording": {func(p *Patient) { p.Config.Camera.Source = secret.NewURL("replay:/a/b.y4m") }, "camera", Fail, "ls -l /a"},
 		"no chip":      {without("dev/gpiochip0"), "gpio", Fail, "signals.pins: simulated"},
 		"no gpio":      {noGroup("gpio"), "gpio", Fail, "usermod -aG gpio mien"},
 		"wrong name":   {func(p *Patient) { p.Config.Buzzer.Pin = "GPIO99" }, "gpio", Fail, "gpioinfo"},

@@ -140,7 +140,7 @@ func (c Chips) find(name string) (chip string, offset int, err error) {
 	if err != nil {
 		return "", 0, err
 	}
-	return "", 0, unknown(name, names)
+	return "", 0, Unknown(name, names)
 }
 
 // line looks for a line on one chip, by name or by its place on the header.
@@ -189,8 +189,8 @@ func explain(chip, name string, err error) error {
 	return fmt.Errorf("pins: line %q of %s: %w", name, chip, err)
 }
 
-// unknown names the lines that a wrong name may have meant.
-func unknown(name string, names []string) error {
+// Unknown is an error that names the lines that a wrong name may have meant.
+func Unknown(name string, names []string) error {
 	if len(names) == 0 {
 		return fmt.Errorf("pins: no GPIO line is called %q: the lines of this board have no names (its device tree lacks gpio-line-names)", name)
 	}

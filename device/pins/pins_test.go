@@ -47,10 +47,10 @@ func TestChipsExplain(t *testing.T) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
-	if err := unknown("GPIO1", []string{"GPIO10", "GPIO11", "ID_SD"}); !strings.Contains(err.Error(), "GPIO10, GPIO11") || strings.Contains(err.Error(), "ID_SD") {
+	if err := Unknown("GPIO1", []string{"GPIO10", "GPIO11", "ID_SD"}); !strings.Contains(err.Error(), "GPIO10, GPIO11") || strings.Contains(err.Error(), "ID_SD") {
 		t.Error(err)
 	}
-	if err := unknown("GPIO1", nil); !strings.Contains(err.Error(), "no names") {
+	if err := Unknown("GPIO1", nil); !strings.Contains(err.Error(), "no names") {
 		t.Error(err)
 	}
 }

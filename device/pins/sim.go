@@ -50,7 +50,7 @@ func (s *Sim) known(name string) error {
 			return nil
 		}
 	}
-	return unknown(name, s.Names)
+	return Unknown(name, s.Names)
 }
 
 // Level returns the level of a line, or -1 when nobody has claimed it.

@@ -12,10 +12,13 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
@@ -23,6 +26,7 @@ import (
 	"mien/device"
 	"mien/device/signal"
 	"mien/runtime/model"
+	"mien/runtime/secret"
 )
 
 // Options say where to publish and what. Broker, Dir and ID are needed.
@@ -77,23 +81,70 @@ func (o Options) defaults() Options {
 	return o
 }
 
-func (o *Options) check() (*url.URL, error) {
-	u, err := url.Parse(o.Broker)
-	if err != nil || u.Host == "" || u.Scheme != "mqtt" && u.Scheme != "mqtts" {
-		return nil, fmt.Errorf("publish: broker %q is not mqtt://host:port or mqtts://host:port", o.Broker)
+// CheckBroker says what is wrong with the address of a broker.
+func CheckBroker(address string) error {
+	_, err := parseBroker(address)
+	return err
+}
+
+func parseBroker(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.Scheme != "mqtt" && u.Scheme != "mqtts" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("publish: broker %q is not mqtt://host:port or mqtts://host:port", secret.Redact(address))
 	}
 	if u.User != nil {
-		return nil, fmt.Errorf("publish: broker %q: name and password are settings of their own", u.Redacted())
+		return nil, fmt.Errorf("publish: broker %q: name and password are settings of their own", secret.Redact(address))
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Errorf("publish: broker %q: port %q is not between 1 and 65535", secret.Redact(address), port)
+		}
+	}
+	return u, nil
+}
+
+// CheckID says what is wrong with the name of a device.
+func CheckID(id string) error {
+	if id == "" || strings.ContainsFunc(id, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("/+#\ufffd", r)
+	}) || len(id) > 64 {
+		return fmt.Errorf("publish: id %q has to be one word of at most 64 characters without / + #", id)
+	}
+	return nil
+}
+
+// CheckTopic says what is wrong with the beginning of topics
+// (https://docs.oasis-open.org/mqtt/mqtt/v5.0/os/mqtt-v5.0-os.html#_Toc3901241).
+func CheckTopic(topic string) error {
+	switch {
+	case topic == "":
+		return errors.New("publish: topic is empty")
+	case len(topic) > 200:
+		return fmt.Errorf("publish: topic %.40q... is longer than 200 bytes", topic)
+	case strings.ContainsAny(topic, "+#"):
+		return fmt.Errorf("publish: topic %q: wildcards cannot be published to", topic)
+	case strings.HasPrefix(topic, "$"):
+		return fmt.Errorf("publish: topic %q: names that begin with $ are the broker's own", topic)
+	case !utf8.ValidString(topic) || strings.ContainsFunc(topic, unicode.IsControl):
+		return fmt.Errorf("publish: topic %q has a control character in it", topic)
+	}
+	return nil
+}
+
+func (o *Options) check() (*url.URL, error) {
+	u, err := parseBroker(o.Broker)
+	if err != nil {
+		return nil, err
 	}
 	if u.Port() == "" {
 		u.Host += map[string]string{"mqtt": ":1883", "mqtts": ":8883"}[u.Scheme]
 	}
-	if o.ID == "" || strings.ContainsFunc(o.ID, func(r rune) bool { return r <= ' ' || strings.ContainsRune("/+#\x7f\ufffd", r) }) || len(o.ID) > 64 {
-		return nil, fmt.Errorf("publish: id %q has to be one word of at most 64 characters without / + #", o.ID)
+	if err := CheckID(o.ID); err != nil {
+		return nil, err
 	}
 	for _, topic := range []string{o.Prefix, o.Discovery} {
-		if strings.ContainsAny(topic, "+#\x00") || len(topic) > 200 {
-			return nil, fmt.Errorf("publish: topic %q: wildcards cannot be published to", topic)
+		if err := CheckTopic(topic); err != nil {
+			return nil, err
 		}
 	}
 	if o.Dir == "" {
@@ -142,13 +193,8 @@ func New(o Options) (*Publisher, error) {
 	if u.Scheme == "mqtts" {
 		p.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}
 		if o.CA != "" {
-			pem, err := os.ReadFile(o.CA)
-			if err != nil {
-				return nil, fmt.Errorf("publish: certificates: %w", err)
-			}
-			p.tls.RootCAs = x509.NewCertPool()
-			if !p.tls.RootCAs.AppendCertsFromPEM(pem) {
-				return nil, fmt.Errorf("publish: %s holds no PEM certificate", o.CA)
+			if p.tls.RootCAs, err = Authority(o.CA); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -156,6 +202,19 @@ func New(o Options) (*Publisher, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// Authority reads the certificates of a broker's authority from a PEM file.
+func Authority(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("publish: certificates: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("publish: %s holds no PEM certificate", file)
+	}
+	return pool, nil
 }
 
 // Reading implements device.Observer.
@@ -247,7 +306,7 @@ func (p *Publisher) config() autopaho.ClientConfig {
 			p.mu.Unlock()
 			return true
 		},
-		OnConnectError: func(err error) { p.o.Report(fmt.Errorf("publish: %s: %w", p.url.Redacted(), err)) },
+		OnConnectError: func(err error) { p.o.Report(fmt.Errorf("publish: %s: %w", secret.Redact(p.url.String()), err)) },
 		ClientConfig: paho.ClientConfig{
 			ClientID: "mien-" + p.o.ID,
 			OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {

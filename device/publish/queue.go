@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,7 +84,9 @@ const patience = 2 * time.Second
 // written at the end of the last segment is cut off. A queue has one owner:
 // while another process has it, the error is a *lockfile.HeldError.
 func openQueue(dir string, maximum int64) (*queue, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	// Only the folder itself: one above it that is not there is a slip of the
+	// pen, and what is made there is found by nobody.
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("publish: queue: %w", err)
 	}
 	lock, err := lockfile.Take(filepath.Join(dir, lockfile.Name), patience)
@@ -120,6 +123,27 @@ func (q *queue) open() (err error) {
 		return err
 	}
 	return q.roll()
+}
+
+// CheckFolder says whether a queue can be kept in dir. It leaves nothing
+// behind, and does not mind a queue that is in use.
+func CheckFolder(dir string) error {
+	st, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir = filepath.Dir(filepath.Clean(dir))
+		st, err = os.Stat(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("publish: queue: %w", err)
+	}
+	if !st.IsDir() {
+		return fmt.Errorf("publish: queue: %s is no folder", dir)
+	}
+	try, err := os.MkdirTemp(dir, ".try")
+	if err != nil {
+		return fmt.Errorf("publish: queue: %s cannot be written: %w", dir, err)
+	}
+	return os.Remove(try)
 }
 
 func cmpUint(a, b uint64) int {

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/hex"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -31,7 +33,7 @@ type guard struct {
 const cookieName = "mien-session"
 
 func newGuard(o Options, local bool) *guard {
-	g := &guard{local: local, hosts: o.Hosts, needed: o.Token != "", token: sha256.Sum256([]byte(o.Token)),
+	g := &guard{local: local, hosts: o.Hosts, needed: o.Token != "", token: digest(o.Token),
 		asking:  newLimiter(rate.Limit(o.Requests), int(3*o.Requests)+1),
 		failing: newLimiter(0.5, 8),
 	}
@@ -58,6 +60,34 @@ func (g *guard) called(host string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && (ip.IsLoopback() || !g.local)
+}
+
+// hashed begins a token that is given as its SHA-256 in hexadecimal: who reads
+// the configuration then still does not know the token.
+const hashed = "sha256:"
+
+// digest returns the hash of the token that clients have to show.
+func digest(token string) [sha256.Size]byte {
+	if code, ok := strings.CutPrefix(token, hashed); ok {
+		var sum [sha256.Size]byte
+		if b, err := hex.DecodeString(code); err == nil && copy(sum[:], b) == sha256.Size && len(b) == sha256.Size {
+			return sum
+		}
+	}
+	return sha256.Sum256([]byte(token))
+}
+
+func checkToken(token string) error {
+	if code, ok := strings.CutPrefix(token, hashed); ok {
+		if b, err := hex.DecodeString(code); err != nil || len(b) != sha256.Size {
+			return fmt.Errorf("status: the %w is wrong: %s has to be followed by %d hexadecimal digits (printf %%s TOKEN | sha256sum prints them)", ErrToken, hashed, 2*sha256.Size)
+		}
+		return nil
+	}
+	if token != "" && len(token) < minToken {
+		return fmt.Errorf("status: the %w has %d characters, at least %d are needed (head -c16 /dev/urandom | xxd -p makes one)", ErrToken, len(token), minToken)
+	}
+	return nil
 }
 
 func (g *guard) tokenOK(t string) bool {

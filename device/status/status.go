@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -73,13 +74,26 @@ func (o Options) defaults() Options {
 // minToken is the shortest token: 16 hexadecimal digits are 64 bits.
 const minToken = 16
 
+// ErrToken is wrapped by errors about the token, and not the address.
+var ErrToken = errors.New("token")
+
+// Check says what is wrong with the options, as New does.
+func (o Options) Check() error {
+	o = o.defaults()
+	_, err := o.check()
+	return err
+}
+
 func (o *Options) check() (local bool, err error) {
-	host, _, err := net.SplitHostPort(o.Addr)
+	host, port, err := net.SplitHostPort(o.Addr)
 	if err != nil {
 		return false, fmt.Errorf("status: address %q: %w (want host:port, for instance 127.0.0.1:8080)", o.Addr, err)
 	}
-	if o.Token != "" && len(o.Token) < minToken {
-		return false, fmt.Errorf("status: the token has %d characters, at least %d are needed (head -c16 /dev/urandom | xxd -p makes one)", len(o.Token), minToken)
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
+		return false, fmt.Errorf("status: address %q: port %q is not between 1 and 65535", o.Addr, port)
+	}
+	if err := checkToken(o.Token); err != nil {
+		return false, err
 	}
 	ip := net.ParseIP(host)
 	local = host == "localhost" || ip != nil && ip.IsLoopback()

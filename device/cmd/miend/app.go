@@ -26,7 +26,6 @@ import (
 	"mien/device/vitals"
 	"mien/runtime/face"
 	"mien/runtime/infer"
-	"mien/runtime/model"
 )
 
 // app is the firmware, wired by hand.
@@ -79,7 +78,7 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	if a.board, _, err = boards.Detect(a.root); err != nil {
 		log.Warn("board not recognised", "error", err)
 	}
-	named(&cfg, a.board)
+	named(&cfg, a.board, a.root)
 	if err = a.startModel(cfg.Model, o.path != ""); err != nil {
 		return nil, err
 	}
@@ -133,15 +132,35 @@ func chooseHeader(cfg *config.Config, b boards.Board, sim *pins.Sim) device.Head
 	case sim != nil:
 		return sim
 	case cfg.Signals.Pins == "simulated", cfg.Signals.Pins == "auto" && len(cfg.Signals.Lines) == 0 && cfg.Buzzer.Pin == "":
-		return &pins.Sim{}
+		return &pins.Sim{Names: simulated(b)}
 	}
 	return pins.Chips{Chip: cfg.Signals.Chip, Board: b.Header}
 }
 
-// named puts the kernel's names in the place of those by which a
-// configuration may call the pins of the board's header, so that a pin has one
-// name everywhere.
-func named(cfg *config.Config, b boards.Board) {
+// simulated are the names of a header in memory: those of the board's own, and
+// where it has the layout of the Raspberry Pi's, or none, all that a Raspberry
+// Pi has.
+func simulated(b boards.Board) (names []string) {
+	for _, p := range b.Header {
+		names = append(names, p.Name())
+	}
+	if b.Layout == boards.Coral {
+		return names
+	}
+	for i := range 28 {
+		names = append(names, fmt.Sprintf("GPIO%d", i))
+	}
+	for i := range 40 {
+		names = append(names, fmt.Sprintf("header %d", i+1))
+	}
+	return names
+}
+
+// named gives the device its name where the configuration does not, and puts
+// the kernel's names in the place of those by which a configuration may call
+// the pins of the board's header, so that a pin has one name everywhere.
+func named(cfg *config.Config, b boards.Board, root fs.FS) {
+	cfg.Name = cfg.NameOn(line(root, "proc/sys/kernel/hostname"), line(root, "etc/machine-id"))
 	lines := map[string]config.Line{}
 	for name, l := range cfg.Signals.Lines {
 		l.Pin = b.PinName(l.Pin)
@@ -152,6 +171,15 @@ func named(cfg *config.Config, b boards.Board) {
 	if pin, ok := cfg.ConsentPin(); ok {
 		cfg.Consent = "gpio " + b.PinName(pin)
 	}
+}
+
+// line returns what a small file says, empty when there is none.
+func line(root fs.FS, name string) string {
+	b, err := fs.ReadFile(root, name)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
 }
 
 func (a *app) machine(cfg *config.Config) (*signal.Machine, error) {
@@ -189,7 +217,7 @@ func (a *app) network(cfg *config.Config) error {
 		}
 		a.to = append(a.to, a.page)
 	}
-	if cfg.MQTT.Broker != "" {
+	if !cfg.MQTT.Broker.IsZero() {
 		if a.broker, err = publish.New(a.publishOptions(cfg)); err != nil {
 			return err
 		}
@@ -203,15 +231,15 @@ func (a *app) statusOptions(cfg *config.Config) status.Options {
 	for _, h := range a.model.Spec().Heads {
 		info.Heads = append(info.Heads, status.Head{Name: h.Name, Labels: h.Labels, Enabled: slices.Contains(cfg.Heads, h.Name)})
 	}
-	o := status.Options{Addr: cfg.Status.Listen, Token: cfg.Status.Token, Hosts: cfg.Status.Hosts, Info: info,
-		Health: a.health, Lines: func() []signal.Line { return a.out.Lines() }, Preview: cfg.Status.Preview}
+	o := cfg.StatusOptions()
+	o.Info, o.Health, o.Lines = info, a.health, func() []signal.Line { return a.out.Lines() }
 	if cfg.Consent == "http" {
 		o.Consent = func(given bool) {
 			a.log.Info("consent", "given", given, "by", "http")
 			a.sup.Consent(given)
 		}
 	}
-	if cfg.MQTT.Broker != "" {
+	if !cfg.MQTT.Broker.IsZero() {
 		o.Outbox = func() status.Outbox {
 			if a.broker == nil {
 				return status.Outbox{}
@@ -224,26 +252,9 @@ func (a *app) statusOptions(cfg *config.Config) status.Options {
 }
 
 func (a *app) publishOptions(cfg *config.Config) publish.Options {
-	m := cfg.MQTT
-	o := publish.Options{Broker: m.Broker, Username: m.User, Password: m.Password, CA: m.CA, Dir: m.Queue, ID: cfg.Name,
-		Version: version, Board: a.board.Title, Prefix: m.Topic + "/" + cfg.Name, Heads: headsOf(cfg.Heads), Discovery: m.Discovery,
-		Report: func(err error) { a.log.Warn("mqtt", "error", err) }}
-	if o.Discovery == "" {
-		o.Discovery = "-"
-	}
-	for _, w := range cfg.SignalOptions().Wires {
-		o.Lines = append(o.Lines, w.Line)
-	}
+	o := cfg.PublishOptions()
+	o.Version, o.Board, o.Report = version, a.board.Title, func(err error) { a.log.Warn("mqtt", "error", err) }
 	return o
-}
-
-func headsOf(names []string) (out []model.Head) {
-	for _, h := range model.Heads() {
-		if slices.Contains(names, h.Name) {
-			out = append(out, h)
-		}
-	}
-	return out
 }
 
 // health is what the page, the API and the broker say about the device.
@@ -252,7 +263,7 @@ func (a *app) health() device.Health {
 		return device.Health{Reason: "starting"}
 	}
 	h, cfg := a.sup.Health(), a.now.Load()
-	h.Camera, h.Engine, h.Model, h.Heads = cfg.Camera.Source, a.model.Engine(), a.modelName, cfg.Heads
+	h.Camera, h.Engine, h.Model, h.Heads = cfg.Camera.Source.String(), a.model.Engine(), a.modelName, cfg.Heads
 	h.Preview, h.Celsius = cfg.Status.Preview && a.page != nil, float64(a.celsius.Load())/1000
 	return h
 }
@@ -381,7 +392,7 @@ func audit(c *config.Config) string {
 	}
 	if c.Status.Listen != "none" {
 		words := "page on " + c.Status.Listen
-		if c.Status.Token == "" {
+		if c.Status.Token.IsZero() {
 			words += " without token"
 		}
 		parts = append(parts, words)
@@ -391,8 +402,8 @@ func audit(c *config.Config) string {
 	} else {
 		parts = append(parts, "no preview")
 	}
-	if c.MQTT.Broker != "" {
-		parts = append(parts, "MQTT to "+c.MQTT.Broker)
+	if !c.MQTT.Broker.IsZero() {
+		parts = append(parts, "MQTT to "+c.MQTT.Broker.String())
 	}
 	parts = append(parts, "consent "+c.Consent, "no picture stored or sent")
 	return strings.Join(parts, "; ")

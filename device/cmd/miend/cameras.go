@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"mien/camera"
 	"mien/camera/httpmjpeg"
@@ -19,7 +20,7 @@ func openers(cfg *config.Config, src config.Source) (func(context.Context) (came
 	switch src.Kind {
 	case "v4l2":
 		return func(context.Context) (camera.Source, error) {
-			return opened(v4l2.Open(v4l2.Options{Device: src.Path, Width: c.Width, Height: c.Height, Rate: c.Rate, Timeout: c.Silence}))
+			return opened(v4l2.Open(v4l2.Options{Device: src.Path.Reveal(), Width: c.Width, Height: c.Height, Rate: c.Rate, Timeout: c.Silence}))
 		}, nil
 	case "rpicam":
 		return func(context.Context) (camera.Source, error) {
@@ -27,14 +28,30 @@ func openers(cfg *config.Config, src config.Source) (func(context.Context) (came
 		}, nil
 	case "http":
 		return func(ctx context.Context) (camera.Source, error) {
-			return opened(httpmjpeg.Open(ctx, httpmjpeg.Options{URL: src.Path, Timeout: c.Silence}))
+			return opened(httpmjpeg.Open(ctx, httpmjpeg.Options{URL: src.Path.Reveal(), Timeout: c.Silence}))
 		}, nil
 	case "replay":
 		return func(context.Context) (camera.Source, error) {
-			return opened(replay.Open(src.Path, replay.Options{Real: true}))
+			return opened(replay.Open(src.Path.Reveal(), replay.Options{Real: true}))
 		}, nil
 	}
 	return nil, fmt.Errorf("camera.source: this build has no driver for %s", src.Kind)
+}
+
+// settings says what a driver would not take of a camera's settings.
+func settings(cfg *config.Config, src config.Source) error {
+	c := cfg.Camera
+	switch src.Kind {
+	case "rpicam":
+		return rpicam.Options{Width: c.Width, Height: c.Height, Rate: c.Rate, Timeout: c.Silence}.Check()
+	case "http":
+		return httpmjpeg.Options{URL: src.Path.Reveal(), Timeout: c.Silence}.Check()
+	case "replay":
+		if _, err := os.Stat(src.Path.Reveal()); err != nil {
+			return fmt.Errorf("no recording: %w", err)
+		}
+	}
+	return nil
 }
 
 // opened keeps a nil source from becoming an interface that is not nil.

@@ -18,6 +18,7 @@ import (
 	"mien/device/display"
 	"mien/device/pins"
 	"mien/device/signal"
+	"mien/runtime/secret"
 )
 
 type demoCmd struct {
@@ -37,7 +38,7 @@ var demoLines = map[string]config.Line{
 // off.
 func (c demoCmd) Run(e env) error {
 	cfg := config.Default()
-	cfg.Camera.Source, cfg.Status.Listen, cfg.Health.Throttle = "demo", "none", false
+	cfg.Camera.Source, cfg.Status.Listen, cfg.Health.Throttle = secret.NewURL("demo"), "none", false
 	cfg.Signals.OffDelay = 200 * time.Millisecond // the scene ends soon after the face has left
 	cfg.Signals.Pins, cfg.Signals.Lines = "simulated", demoLines
 	override(&cfg, c.Model, c.Engine, nil)

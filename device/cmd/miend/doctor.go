@@ -20,6 +20,7 @@ import (
 	"mien/device/pins"
 	"mien/device/vitals"
 	"mien/runtime/model"
+	"mien/runtime/secret"
 )
 
 type doctorCmd struct {
@@ -111,7 +112,7 @@ func tryModel(c config.Model, threads int) (doctor.Trial, error) {
 func tryCamera(ctx context.Context, cfg *config.Config, device string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	open, err := openers(cfg, config.Source{Kind: "v4l2", Path: device})
+	open, err := openers(cfg, config.Source{Kind: "v4l2", Path: secret.NewURL(device)})
 	if err != nil {
 		return "", err
 	}

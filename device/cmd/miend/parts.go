@@ -78,9 +78,9 @@ type addressed struct {
 func (a addressed) Tx(_ uint16, w, r []byte) error { return a.Bus.Tx(a.address, w, r) }
 
 func openOLED(cfg *config.Config) (display.Part, error) {
-	var n int
-	if _, err := fmt.Sscanf(cfg.OLED.Bus, "/dev/i2c-%d", &n); err != nil {
-		return nil, fmt.Errorf("oled.bus: %q is no I2C bus such as /dev/i2c-1", cfg.OLED.Bus)
+	n, err := config.ParseI2C(cfg.OLED.Bus)
+	if err != nil {
+		return nil, fmt.Errorf("oled.bus: %w", err)
 	}
 	bus, err := sysfs.NewI2C(n)
 	if err != nil {
@@ -96,9 +96,9 @@ func openOLED(cfg *config.Config) (display.Part, error) {
 
 func openLEDs(cfg *config.Config) (display.Part, error) {
 	l := cfg.LEDs
-	var bus, cs int
-	if _, err := fmt.Sscanf(l.Bus, "/dev/spidev%d.%d", &bus, &cs); err != nil {
-		return nil, fmt.Errorf("leds.bus: %q is no SPI port such as /dev/spidev0.0", l.Bus)
+	bus, cs, err := config.ParseSPI(l.Bus)
+	if err != nil {
+		return nil, fmt.Errorf("leds.bus: %w", err)
 	}
 	port, err := sysfs.NewSPI(bus, cs)
 	if err != nil {

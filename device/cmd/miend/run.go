@@ -65,14 +65,20 @@ type configFlag struct {
 	Config string `short:"c" placeholder:"FILE" help:"Configuration (${default}; the defaults where that does not exist)." default:"/etc/mien/mien.yaml"`
 }
 
-// load reads the configuration. That the usual file does not exist means the
-// defaults; a file that was named has to be there.
+// load reads the configuration.
 func (f configFlag) load() (config.Config, error) {
-	c, err := config.Load(f.Config)
-	if errors.Is(err, fs.ErrNotExist) && f.Config == configPath {
-		return config.Default(), nil
+	file, err := loadFile(f.Config)
+	return file.Config, err
+}
+
+// loadFile reads a configuration. That the usual file does not exist means
+// the defaults; a file that was named has to be there.
+func loadFile(path string) (config.File, error) {
+	file, err := config.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && path == configPath {
+		return config.ParseFile(path, nil)
 	}
-	return c, err
+	return file, err
 }
 
 type versionCmd struct{}

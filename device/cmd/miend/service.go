@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	ossignal "os/signal"
-	"reflect"
 	"syscall"
 	"time"
 
@@ -147,62 +146,59 @@ func (a *app) reloads(ctx context.Context) {
 	}
 }
 
-// reload takes over what can change while frames flow: heads, answers, faces,
-// signals, the rate. The rest waits for a restart, and the log says so.
+// reload takes a changed configuration over, as far as that goes while frames
+// flow. What the change does not touch stays as it is: tracks, lines,
+// connections. Keys that need a restart keep their value, and the log names
+// them.
 func (a *app) reload(cfg config.Config) error {
-	named(&cfg, a.board)
+	named(&cfg, a.board, a.root)
 	was := a.now.Load()
-	if later := frozen(was, &cfg); len(later) > 0 {
-		a.log.Warn("these keys take effect after a restart (systemctl restart miend)", "keys", later)
-		keep(was, &cfg)
-	}
 	cfg.Heads, _ = present(a.model.Spec(), cfg.Heads)
-	err := a.sup.Replace(func(old *device.Pipeline) (*device.Pipeline, error) {
-		p, err := a.pipeline(&cfg, old.Last())
-		if err != nil {
-			return nil, err
+	var taken, later []config.Key
+	how := map[config.Reload]bool{}
+	for _, k := range config.Changed(was, &cfg) {
+		if k.Reload == config.Restart {
+			k.Of(&cfg).Set(k.Of(was))
+			later = append(later, k)
+			continue
 		}
-		m, err := a.machine(&cfg)
-		if err != nil {
-			return nil, err
-		}
-		return p, a.out.Replace(m)
-	})
-	if err != nil {
+		taken = append(taken, k)
+		how[k.Reload] = true
+	}
+	if len(later) > 0 {
+		a.log.Warn("these keys take effect after a restart (systemctl restart miend)", "keys", config.Names(later))
+	}
+	if len(taken) == 0 {
+		a.log.Info("nothing has changed that can be taken over now")
+		return nil
+	}
+	if err := a.replace(&cfg, how); err != nil {
 		return err
 	}
 	a.settle(&cfg)
-	a.log.Info("configuration taken over", "enabled", audit(&cfg))
+	a.log.Info("configuration taken over", "keys", config.Names(taken), "enabled", audit(&cfg))
 	return nil
 }
 
-// frozen names the groups that differ and cannot change while running.
-func frozen(old, new *config.Config) (keys []string) {
-	for _, g := range []struct {
-		key      string
-		old, new any
-	}{
-		{"name", old.Name, new.Name}, {"camera.source", old.Camera.Source, new.Camera.Source},
-		{"camera.width", old.Camera.Width, new.Camera.Width}, {"camera.height", old.Camera.Height, new.Camera.Height},
-		{"camera.rate", old.Camera.Rate, new.Camera.Rate}, {"model", old.Model, new.Model},
-		{"signals.pins", old.Signals.Pins, new.Signals.Pins}, {"signals.chip", old.Signals.Chip, new.Signals.Chip},
-		{"oled", old.OLED, new.OLED}, {"leds", old.LEDs, new.LEDs}, {"buzzer", old.Buzzer, new.Buzzer},
-		{"status", old.Status, new.Status}, {"mqtt", old.MQTT, new.MQTT}, {"consent", old.Consent, new.Consent},
-		{"health.watchdog", old.Health.Watchdog, new.Health.Watchdog},
-	} {
-		if !reflect.DeepEqual(g.old, g.new) {
-			keys = append(keys, g.key)
-		}
+// replace makes anew what has changed, all of it or nothing.
+func (a *app) replace(cfg *config.Config, how map[config.Reload]bool) error {
+	reading, lines := how[config.Reading] || how[config.Heads], how[config.Lines] || how[config.Heads]
+	if !reading && !lines {
+		return nil
 	}
-	return keys
-}
-
-// keep puts what is frozen back.
-func keep(old, new *config.Config) {
-	rate := new.Camera.MaxRate
-	new.Name, new.Camera, new.Model = old.Name, old.Camera, old.Model
-	new.Camera.MaxRate = rate
-	new.Signals.Pins, new.Signals.Chip = old.Signals.Pins, old.Signals.Chip
-	new.OLED, new.LEDs, new.Buzzer = old.OLED, old.LEDs, old.Buzzer
-	new.Status, new.MQTT, new.Consent, new.Health.Watchdog = old.Status, old.MQTT, old.Consent, old.Health.Watchdog
+	return a.sup.Replace(func(p *device.Pipeline) (_ *device.Pipeline, err error) {
+		if reading {
+			if p, err = a.pipeline(cfg, p.Last()); err != nil {
+				return nil, err
+			}
+		}
+		if lines {
+			m, err := a.machine(cfg)
+			if err != nil {
+				return nil, err
+			}
+			return p, a.out.Replace(m)
+		}
+		return p, nil
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"mien/boards"
 	"mien/camera"
 	"mien/device/config"
+	"mien/runtime/secret"
 )
 
 type runCmd struct {
@@ -26,7 +27,7 @@ func (c runCmd) Run(e env) error {
 	}
 	o := appOptions{path: c.Config}
 	if c.Replay != "" {
-		cfg.Camera.Source, o.once = "replay:"+c.Replay, true
+		cfg.Camera.Source, o.once = secret.NewURL("replay:"+c.Replay), true
 	}
 	if !c.Quiet && isTerminal(e.stdout) {
 		o.to = newTicker(e.stdout, true)
@@ -40,14 +41,20 @@ func (c runCmd) Run(e env) error {
 
 // cameraOf returns what opens the configured camera.
 func cameraOf(cfg *config.Config, b boards.Board) (func(context.Context) (camera.Source, error), error) {
-	src, err := config.ParseSource(cfg.Camera.Source)
+	src, err := sourceOf(cfg, b)
 	if err != nil {
 		return nil, err
 	}
-	if src.Kind == "auto" {
+	return openers(cfg, src)
+}
+
+// sourceOf says which camera is meant.
+func sourceOf(cfg *config.Config, b boards.Board) (config.Source, error) {
+	src, err := config.ParseSource(cfg.Camera.Source)
+	if err == nil && src.Kind == "auto" {
 		src = autoCamera(b)
 	}
-	return openers(cfg, src)
+	return src, err
 }
 
 // autoCamera is the board's camera; where the board is not known, or has a
@@ -57,16 +64,16 @@ func autoCamera(b boards.Board) config.Source {
 		return config.Source{Kind: "rpicam"}
 	}
 	if strings.HasPrefix(b.Camera, "/dev/") && exists(b.Camera) {
-		return config.Source{Kind: "v4l2", Path: b.Camera}
+		return config.Source{Kind: "v4l2", Path: secret.NewURL(b.Camera)}
 	}
 	devices, err := filepath.Glob("/dev/video*")
 	if err == nil && len(devices) > 0 {
-		return config.Source{Kind: "v4l2", Path: devices[0]}
+		return config.Source{Kind: "v4l2", Path: secret.NewURL(devices[0])}
 	}
 	if b.Camera == "rpicam" {
 		return config.Source{Kind: "rpicam"}
 	}
-	return config.Source{Kind: "v4l2", Path: "/dev/video0"}
+	return config.Source{Kind: "v4l2", Path: secret.NewURL("/dev/video0")}
 }
 
 func inPath(program string) bool {
