@@ -21,6 +21,10 @@ type runCmd struct {
 
 // Run is the firmware's life.
 func (c runCmd) Run(e env) error {
+	log := newLog(e.stderr)
+	if err := dropRoot(serviceUser, log); err != nil {
+		return err
+	}
 	cfg, err := c.load()
 	if err != nil {
 		return err
@@ -32,7 +36,7 @@ func (c runCmd) Run(e env) error {
 	if !c.Quiet && isTerminal(e.stdout) {
 		o.to = newTicker(e.stdout, true)
 	}
-	a, err := newApp(cfg, newLog(e.stderr), o)
+	a, err := newApp(cfg, log, o)
 	if err != nil {
 		return err
 	}
