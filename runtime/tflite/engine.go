@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"image"
 	"math"
-	"os"
-	"strconv"
 	"strings"
 	"unsafe"
 
 	gotflite "github.com/mattn/go-tflite"
 	"github.com/mattn/go-tflite/delegates"
-	"golang.org/x/sys/unix"
 
 	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
@@ -157,26 +154,6 @@ type unprefixed struct{ error }
 
 func (u unprefixed) Error() string { return strings.TrimPrefix(u.error.Error(), "flatfile: ") }
 func (u unprefixed) Unwrap() error { return u.error }
-
-// load hands data to the library in a file that exists in memory only. The
-// library maps it; go-tflite's NewModel would copy it and never free the copy.
-// The bytes are the verified ones even when the file on disk changes.
-func load(data []byte) (*gotflite.Model, error) {
-	fd, err := unix.MemfdCreate("mien-model", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("memory file for the model: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), "mien-model")
-	defer f.Close()
-	if _, err := f.Write(data); err != nil {
-		return nil, fmt.Errorf("memory file for the model: %w", err)
-	}
-	m := gotflite.NewModelFromFile("/proc/self/fd/" + strconv.Itoa(fd))
-	if m == nil {
-		return nil, errors.New("the library cannot read the model")
-	}
-	return m, nil
-}
 
 // bind finds the tensors by name and checks that they are what spec says.
 func (e *Engine) bind() error {

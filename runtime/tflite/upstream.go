@@ -2,7 +2,22 @@
 
 package tflite
 
+// What go-tflite 1.0.5 lacks, all of it, so that each piece can go when a later
+// release has it:
+//
+//   - delegates/xnnpack cannot set the flags without which XNNPACK leaves int8
+//     operators to the library's own kernels, and it links against libraries that
+//     nobody ships: newXNNPACK.
+//   - InterpreterOptions.SetErrorReporter misreads the C argument list:
+//     newReports.
+//   - NewModel copies the file and never frees the copy: load.
+//   - delegates/edgetpu links against libedgetpu, so that a program does not start
+//     where that is missing: edgetpu.go, which is a build of its own.
+//   - It includes a header, c_api_experimental.h, that the library's package
+//     leaves out: include/.
+
 /*
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,9 +35,25 @@ typedef struct {
 extern TfLiteDelegate* TfLiteXNNPackDelegateCreate(const MienXNNPackOptions* options);
 extern void TfLiteXNNPackDelegateDelete(TfLiteDelegate* delegate);
 
-static TfLiteDelegate* mien_xnnpack(int32_t threads) {
+// Makes the delegate, and leaves what the library says meanwhile in *said, for
+// the caller to free. 2.9.0 tells of the first delegate on the standard error
+// ("INFO: Created ..."), and exports nothing by which to stop that. It writes
+// through C's variable stderr; pointing that elsewhere touches neither the file
+// descriptor nor what Go writes to it.
+static TfLiteDelegate* mien_xnnpack(int32_t threads, char** said) {
+  static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
   MienXNNPackOptions options = {threads, 1 | 2};
-  return TfLiteXNNPackDelegateCreate(&options);
+  size_t length = 0;
+  *said = NULL;
+  pthread_mutex_lock(&one);
+  FILE* was = stderr;
+  FILE* caught = open_memstream(said, &length);
+  if (caught != NULL) stderr = caught;
+  TfLiteDelegate* d = TfLiteXNNPackDelegateCreate(&options);
+  stderr = was;
+  if (caught != NULL) fclose(caught);
+  pthread_mutex_unlock(&one);
+  return d;
 }
 
 // The library's first complaint since the buffer was last cleared; the later
@@ -45,10 +76,13 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"unsafe"
 
 	gotflite "github.com/mattn/go-tflite"
+	"golang.org/x/sys/unix"
 )
 
 // xnnpack is a delegate of go-tflite. go-tflite's own cannot set the flags
@@ -56,9 +90,11 @@ import (
 type xnnpack struct{ d *C.TfLiteDelegate }
 
 func newXNNPACK(threads int) (*xnnpack, error) {
-	d := C.mien_xnnpack(C.int32_t(threads))
+	var said *C.char
+	d := C.mien_xnnpack(C.int32_t(threads), &said)
+	defer C.free(unsafe.Pointer(said))
 	if d == nil {
-		return nil, errors.New("the library cannot make its XNNPACK delegate")
+		return nil, fmt.Errorf("the library cannot make its XNNPACK delegate: %s", strings.TrimSpace(C.GoString(said)))
 	}
 	return &xnnpack{d}, nil
 }
@@ -91,6 +127,26 @@ func (r reports) wrap(what string) error {
 }
 
 func (r reports) free() { C.free(unsafe.Pointer(r.r)) }
+
+// load hands data to the library in a file that exists in memory only. The
+// library maps it; go-tflite's NewModel would copy it and never free the copy.
+// The bytes are the verified ones even when the file on disk changes.
+func load(data []byte) (*gotflite.Model, error) {
+	fd, err := unix.MemfdCreate("mien-model", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memory file for the model: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "mien-model")
+	defer f.Close()
+	if _, err := f.Write(data); err != nil {
+		return nil, fmt.Errorf("memory file for the model: %w", err)
+	}
+	m := gotflite.NewModelFromFile("/proc/self/fd/" + strconv.Itoa(fd))
+	if m == nil {
+		return nil, errors.New("the library cannot read the model")
+	}
+	return m, nil
+}
 
 // version returns the library's version.
 func version() string { return C.GoString(C.TfLiteVersion()) }
