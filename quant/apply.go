@@ -253,47 +253,27 @@ func (a *applier) operator(o *graph.Op) error {
 		return err
 	}
 	a.primary[o.Outputs[0]] = typ
-	if typ != graph.Float32 && keepsScale(o.Kind) {
+	if typ != graph.Float32 && keepsScale(o) {
 		a.dst.Tensors[out].Quant = a.dst.Tensors[op.Inputs[0]].Quant
 	}
 	op.Outputs = []int{out}
-	op.Version = version(o.Kind, typ, hybrid)
+	op.Version = version(o, typ, hybrid)
 	if o.Kind == graph.Add && typ == graph.Int16 {
-		op.Options = graph.ArithOptions{Activation: activationOf(o), AnyScale16: true}
+		op.Options = graph.ArithOptions{Activation: o.Fused(), AnyScale16: true}
 	}
 	a.dst.Ops = append(a.dst.Ops, op)
 	return nil
 }
 
 // version is the first version of an operator that has the types it is used
-// with. Source: tensorflow/lite/tools/versioning/op_version.cc.
-func version(k graph.Kind, typ graph.Type, hybrid bool) int {
-	v := [...]int{1, 1, 1, 1} // float, hybrid, int8, int16
-	switch k {
-	case graph.Conv2D:
-		v = [...]int{1, 5, 3, 4}
-	case graph.DepthwiseConv2D:
-		v = [...]int{1, 6, 3, 5}
-	case graph.FullyConnected:
-		v = [...]int{1, 3, 4, 7}
-	case graph.MaxPool2D, graph.AveragePool2D, graph.Softmax:
-		v = [...]int{1, 1, 2, 3}
-	case graph.Add:
-		v = [...]int{1, 1, 2, 3}
-	case graph.Mul:
-		v = [...]int{1, 1, 2, 4}
-	case graph.Mean, graph.Concatenation, graph.Pad, graph.Relu, graph.Relu6, graph.Logistic:
-		v = [...]int{1, 1, 2, 3}
+// with, and at least the one that its options needed before.
+func version(o *graph.Op, typ graph.Type, hybrid bool) int {
+	v := operatorOf(o).Versions
+	need := v.Of(typ)
+	if hybrid {
+		need = v.Hybrid
 	}
-	switch {
-	case hybrid:
-		return v[1]
-	case typ == graph.Int8:
-		return v[2]
-	case typ == graph.Int16:
-		return v[3]
-	}
-	return v[0]
+	return max(need, o.Version, 1)
 }
 
 // constant stores a constant as an operator of that type reads it.
@@ -330,9 +310,9 @@ func (a *applier) store(i int, o *graph.Op, slot int, typ graph.Type) (int, erro
 		}
 		n.Quant = &graph.Quant{Scale: tp.Scale, Zero: make([]int64, len(tp.Scale))}
 		n.Data, err = biasBytes(v, tp)
-	case weighted(o.Kind) && slot == 1 && tp.Type == graph.Int8.String():
-		if o.Kind == graph.FullyConnected && len(tp.Scale) != 1 {
-			return 0, fmt.Errorf("plan of %s: %d scales, but a dense layer reads one", tp.Name, len(tp.Scale))
+	case weighted(o) && slot == 1 && tp.Type == graph.Int8.String():
+		if !operatorOf(o).Weights.PerChannel && len(tp.Scale) != 1 {
+			return 0, fmt.Errorf("plan of %s: %d scales, but %s reads one", tp.Name, len(tp.Scale), o.Name())
 		}
 		n.Type = graph.Int8
 		n.Quant = &graph.Quant{Scale: tp.Scale, Zero: make([]int64, len(tp.Scale)), Axis: tp.Axis}

@@ -21,14 +21,14 @@ func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, samples Samples, 
 	var todo []*graph.Op
 	for _, op := range g.Ops {
 		name := g.Tensors[op.Outputs[0]].Name
-		if !weighted(op.Kind) || len(op.Inputs) < 3 || op.Inputs[2] < 0 {
+		if !weighted(op) || len(op.Inputs) < 3 || op.Inputs[2] < 0 {
 			continue
 		}
 		tp := p.Tensor(g.Tensors[op.Inputs[2]].Name)
 		if tp == nil || tp.Role != Bias || tp.Type != graph.Int32.String() {
 			continue
 		}
-		if activationOf(op) != graph.None {
+		if op.Fused() != graph.None {
 			p.Notes = append(p.Notes, fmt.Sprintf("the bias of %s was not corrected: its activation is fused", name))
 			continue
 		}

@@ -157,7 +157,7 @@ func Computable(g *graph.Graph) (*graph.Graph, error) {
 				continue
 			}
 			t := g.Tensors[i]
-			hybrid := slot == 1 && weighted(o.Kind) && t.Type == graph.Int8 && g.Tensors[o.Inputs[0]].Type == graph.Float32
+			hybrid := slot == 1 && weighted(o) && t.Type == graph.Int8 && g.Tensors[o.Inputs[0]].Type == graph.Float32
 			if t.Type == graph.Int16 || hybrid {
 				return Dequantised(g)
 			}

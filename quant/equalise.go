@@ -50,7 +50,7 @@ func PlanEqualisation(g *graph.Graph, stats *Stats) []Equalised {
 // partner returns the only layer with weights that reads what from computes,
 // through operators that a positive factor passes.
 func partner(g *graph.Graph, from *graph.Op) *graph.Op {
-	if !weighted(from.Kind) || !homogeneous(activationOf(from)) || len(from.Inputs) < 2 {
+	if !weighted(from) || !homogeneous(from.Fused()) || len(from.Inputs) < 2 {
 		return nil
 	}
 	at := from.Outputs[0]
@@ -59,45 +59,23 @@ func partner(g *graph.Graph, from *graph.Op) *graph.Op {
 		if next == nil || next.Inputs[0] != at {
 			return nil
 		}
-		switch next.Kind {
-		case graph.MaxPool2D, graph.AveragePool2D, graph.Mean, graph.Relu:
-			if !homogeneous(activationOf(next)) {
-				return nil
-			}
+		switch known := operatorOf(next); {
+		case known.Homogeneous && homogeneous(next.Fused()):
 			at = next.Outputs[0]
-		case graph.Conv2D, graph.FullyConnected:
-			if !g.Tensors[next.Inputs[1]].Const() {
-				return nil
-			}
+		case known.Weights == nil || !g.Tensors[next.Inputs[1]].Const():
+			return nil
+		case known.Weights.In >= 0:
 			return next
-		case graph.DepthwiseConv2D:
+		default: // each channel has a filter of its own
 			if o, ok := next.Options.(graph.DepthwiseOptions); ok && o.Multiplier == 1 {
 				return next
 			}
-			return nil
-		default:
 			return nil
 		}
 	}
 }
 
 func homogeneous(a graph.Activation) bool { return a == graph.None || a == graph.ReluAct }
-
-func activationOf(o *graph.Op) graph.Activation {
-	switch v := o.Options.(type) {
-	case graph.ConvOptions:
-		return v.Activation
-	case graph.DepthwiseOptions:
-		return v.Activation
-	case graph.FullyConnectedOptions:
-		return v.Activation
-	case graph.PoolOptions:
-		return v.Activation
-	case graph.ArithOptions:
-		return v.Activation
-	}
-	return graph.None
-}
 
 // reader returns the one operator that reads a tensor; nil when there are
 // several, or when it is an output.

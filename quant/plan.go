@@ -193,15 +193,6 @@ type planner struct {
 	floor map[int]bool       // see TensorPlan.Floor
 }
 
-// Operators that TensorFlow Lite has in integers.
-var (
-	inInt8 = []graph.Kind{graph.Add, graph.AveragePool2D, graph.Concatenation, graph.Conv2D, graph.DepthwiseConv2D,
-		graph.FullyConnected, graph.Logistic, graph.MaxPool2D, graph.Mul, graph.Relu, graph.Relu6, graph.Reshape,
-		graph.Softmax, graph.Pad, graph.Mean, graph.Elu, graph.HardSwish}
-	inInt16 = []graph.Kind{graph.Add, graph.AveragePool2D, graph.Conv2D, graph.DepthwiseConv2D, graph.FullyConnected,
-		graph.MaxPool2D, graph.Mul, graph.Reshape, graph.Softmax}
-)
-
 func (p *planner) layers() error {
 	p.kinds = map[int]graph.Type{}
 	used := map[string]bool{}
@@ -232,11 +223,11 @@ func (p *planner) layerType(o *graph.Op, name string) graph.Type {
 	if !p.r.integer() || matches(p.r.Float, name) {
 		return graph.Float32
 	}
-	want, have := graph.Int8, inInt8
+	want := graph.Int8
 	if p.r.Mode == Int16x8 || matches(p.r.Int16, name) {
-		want, have = graph.Int16, inInt16
+		want = graph.Int16
 	}
-	if !slices.Contains(have, o.Kind) {
+	if known := operatorOf(o); known.Converts || known.Versions.Of(want) == 0 {
 		p.note("%s (%s) computes in float32: TensorFlow Lite has no %s operator for it", name, o.Name(), want)
 		return graph.Float32
 	}
@@ -290,7 +281,7 @@ func (p *planner) activations() error {
 		typ := p.typeOf(i)
 		tp := TensorPlan{Name: t.Name, Role: role, Type: typ.String(), Clip: clip[i], Floor: p.floor[i]}
 		scale, zero := affineOf(clip[i][0], clip[i][1], typ)
-		if k := p.producer(i); k != nil && (k.Kind == graph.Softmax || k.Kind == graph.Logistic) {
+		if k := p.producer(i); k != nil && operatorOf(k).Scale == graph.ScaleUnit {
 			tp.Clip = [2]float64{0, 1} // the kernels demand it
 			scale, zero = unitScale(typ)
 		}
@@ -358,21 +349,22 @@ func (p *planner) typeOf(i int) graph.Type {
 	return graph.Int8
 }
 
-// keepsScale says whether an operator's integer kernel copies values, so that
-// its output has the parameters of its input.
-func keepsScale(k graph.Kind) bool {
-	switch k {
-	case graph.MaxPool2D, graph.AveragePool2D, graph.Reshape, graph.Pad, graph.Concatenation:
-		return true
-	}
-	return false
+// operatorOf returns what is known of an operator, the zero value for one that
+// nobody knows: it stays in float32.
+func operatorOf(o *graph.Op) graph.Operator {
+	known, _ := graph.Known(o.Kind)
+	return known
 }
+
+func keepsScale(o *graph.Op) bool { return operatorOf(o).Scale == graph.ScaleKept }
+
+func weighted(o *graph.Op) bool { return operatorOf(o).Weights != nil }
 
 // tie gives the tensors around copying operators one range: the widest.
 func (p *planner) tie(clip map[int][2]float64) {
 	for range p.g.Ops { // until it has reached the end of the longest chain
 		for _, o := range p.g.Ops {
-			if !keepsScale(o.Kind) {
+			if !keepsScale(o) {
 				continue
 			}
 			all := o.Outputs
@@ -423,7 +415,7 @@ const dynamicMin = 1024
 func (p *planner) constant(o *graph.Op, slot int) (TensorPlan, error) {
 	t := p.g.Tensors[o.Inputs[slot]]
 	role := Weight
-	if slot == 2 && weighted(o.Kind) {
+	if slot == 2 && weighted(o) {
 		role = Bias
 	}
 	tp := TensorPlan{Name: t.Name, Role: role, Type: graph.Float32.String()}
@@ -439,7 +431,8 @@ func (p *planner) constant(o *graph.Op, slot int) (TensorPlan, error) {
 		tp.Type = graph.Float16.String()
 		return tp, nil
 	case p.r.Mode == Dynamic:
-		if role == Weight && len(v) >= dynamicMin && (o.Kind == graph.Conv2D || o.Kind == graph.FullyConnected) {
+		// A filter that sees one channel is too small to be worth it.
+		if known := operatorOf(o); role == Weight && len(v) >= dynamicMin && known.Versions.Hybrid > 0 && known.Weights.In >= 0 {
 			p.weights(&tp, o, v, nil, 0)
 		}
 		return tp, nil
@@ -460,7 +453,7 @@ func (p *planner) constant(o *graph.Op, slot int) (TensorPlan, error) {
 			tp.Scale = append(tp.Scale, s*in)
 		}
 		return tp, nil
-	case weighted(o.Kind):
+	case weighted(o):
 		var bias []float32
 		if len(o.Inputs) > 2 && o.Inputs[2] >= 0 {
 			bias = floats(p.g.Tensors[o.Inputs[2]].Data)
@@ -502,18 +495,15 @@ func (t *TensorPlan) affine(typ graph.Type) (scale float32, zero int64) {
 	return affineOf(min(t.Clip[0], 0), max(t.Clip[1], 0), typ)
 }
 
-func weighted(k graph.Kind) bool {
-	return k == graph.Conv2D || k == graph.DepthwiseConv2D || k == graph.FullyConnected
-}
-
 // weights plans int8 weights: symmetric, a scale for each output channel of a
 // convolution, one for all of a dense layer, whose kernels read only one.
 func (p *planner) weights(tp *TensorPlan, o *graph.Op, v, bias []float32, inScale float32) {
 	t := p.g.Tensors[o.Inputs[1]]
 	tp.Type = graph.Int8.String()
-	tp.Axis = channelAxis(o.Kind)
+	tp.Axis = -1 // along which scales may differ
 	n := 1
-	if tp.Axis >= 0 {
+	if layout := operatorOf(o).Weights; layout.PerChannel {
+		tp.Axis = layout.Out
 		n = t.Shape[tp.Axis]
 	}
 	peak := peaks(v, t.Shape, tp.Axis, n)
@@ -532,18 +522,6 @@ func (p *planner) weights(tp *TensorPlan, o *graph.Op, v, bias []float32, inScal
 		tp.Scale = append(tp.Scale, s)
 	}
 	tp.Axis = max(tp.Axis, 0)
-}
-
-// channelAxis is the axis of the weights' output channels along which scales
-// may differ, or -1.
-func channelAxis(k graph.Kind) int {
-	switch k {
-	case graph.Conv2D:
-		return 0
-	case graph.DepthwiseConv2D:
-		return 3
-	}
-	return -1
 }
 
 // peaks returns the largest magnitude of each of n slices along axis.

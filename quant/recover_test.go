@@ -164,7 +164,7 @@ func TestCorrectBiasTakesMeanErrorsOut(t *testing.T) {
 		res := build(t, g, r)
 		var names []string
 		for _, o := range g.Ops {
-			if weighted(o.Kind) {
+			if weighted(o) {
 				names = append(names, g.Tensors[o.Outputs[0]].Name)
 			}
 		}

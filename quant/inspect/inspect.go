@@ -73,7 +73,10 @@ func Describe(g *graph.Graph, size int) *Info {
 		}
 	}
 	for _, o := range g.Ops {
-		op := Op{Name: o.Name(), Version: o.Version, Options: options(o), MACs: MACs(g, o)}
+		op := Op{Name: o.Name(), Version: o.Version, MACs: g.MACs(o)}
+		if o.Options != nil {
+			op.Options = o.Options.String()
+		}
 		info.MACs += op.MACs
 		for _, i := range o.Inputs {
 			t := tensorOf(g, i)
@@ -116,84 +119,6 @@ func tensorOf(g *graph.Graph, i int) Tensor {
 		}
 	}
 	return out
-}
-
-// options says an operator's options in words; zero values are left out.
-func options(o *graph.Op) string {
-	var w []string
-	add := func(on bool, format string, args ...any) {
-		if on {
-			w = append(w, fmt.Sprintf(format, args...))
-		}
-	}
-	act := func(a graph.Activation) {
-		names := []string{"", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT"}
-		if a > 0 && int(a) < len(names) {
-			w = append(w, names[a])
-		}
-	}
-	pad := func(p graph.Padding) {
-		w = append(w, map[graph.Padding]string{graph.Same: "SAME", graph.Valid: "VALID"}[p])
-	}
-	switch v := o.Options.(type) {
-	case graph.ConvOptions:
-		pad(v.Padding)
-		add(v.StrideH != 1 || v.StrideW != 1, "stride %dx%d", v.StrideH, v.StrideW)
-		add(v.DilationH > 1 || v.DilationW > 1, "dilation %dx%d", v.DilationH, v.DilationW)
-		act(v.Activation)
-	case graph.DepthwiseOptions:
-		pad(v.Padding)
-		add(v.StrideH != 1 || v.StrideW != 1, "stride %dx%d", v.StrideH, v.StrideW)
-		add(v.DilationH > 1 || v.DilationW > 1, "dilation %dx%d", v.DilationH, v.DilationW)
-		add(v.Multiplier > 1, "multiplier %d", v.Multiplier)
-		act(v.Activation)
-	case graph.PoolOptions:
-		pad(v.Padding)
-		add(true, "%dx%d stride %dx%d", v.FilterH, v.FilterW, v.StrideH, v.StrideW)
-		act(v.Activation)
-	case graph.FullyConnectedOptions:
-		act(v.Activation)
-		add(v.KeepDims, "keep dims")
-		add(v.Shuffled, "shuffled weights")
-	case graph.ArithOptions:
-		act(v.Activation)
-	case graph.SoftmaxOptions:
-		add(v.Beta != 1, "beta %g", v.Beta)
-	case graph.ReshapeOptions:
-		add(len(v.Shape) > 0, "to %v", v.Shape)
-	case graph.ConcatOptions:
-		add(true, "axis %d", v.Axis)
-		act(v.Activation)
-	case graph.ReduceOptions:
-		add(v.KeepDims, "keep dims")
-	case graph.RawOptions:
-		n := 0
-		for _, f := range v.Fields {
-			if f != nil {
-				n++
-			}
-		}
-		add(n > 0, "%d options", n)
-	}
-	return strings.Join(w, " ")
-}
-
-// MACs returns the multiply-adds of an operator, those of convolutions and
-// dense layers.
-func MACs(g *graph.Graph, o *graph.Op) int64 {
-	if len(o.Inputs) < 2 || len(o.Outputs) == 0 || o.Inputs[1] < 0 {
-		return 0
-	}
-	w, out := g.Tensors[o.Inputs[1]].Shape, int64(g.Tensors[o.Outputs[0]].Elems())
-	switch {
-	case o.Kind == graph.Conv2D && len(w) == 4:
-		return out * int64(w[1]*w[2]*w[3])
-	case o.Kind == graph.DepthwiseConv2D && len(w) == 4:
-		return out * int64(w[1]*w[2])
-	case o.Kind == graph.FullyConnected && len(w) == 2:
-		return out * int64(w[1])
-	}
-	return 0
 }
 
 // alignment of tensors in TensorFlow Lite's arena.

@@ -68,7 +68,7 @@ func TestMACs(t *testing.T) {
 		{graph.FullyConnected, 2, 4, 5, 4 * 648, graph.FullyConnectedOptions{}},
 		{graph.Add, 2, 2, 2, 0, graph.ArithOptions{}},
 	} {
-		if got := MACs(g, &graph.Op{Kind: c.kind, Inputs: []int{c.in, c.w}, Outputs: []int{c.out}, Options: c.options}); got != c.want {
+		if got := g.MACs(&graph.Op{Kind: c.kind, Inputs: []int{c.in, c.w}, Outputs: []int{c.out}, Options: c.options}); got != c.want {
 			t.Errorf("%s: %d, want %d", c.kind, got, c.want)
 		}
 	}

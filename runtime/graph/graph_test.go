@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -85,5 +86,37 @@ func TestKindNames(t *testing.T) {
 	}
 	if n := (&Op{Kind: Custom, Custom: "mine"}).Name(); n != "mine" {
 		t.Error(n)
+	}
+}
+
+// Each row of the table says what its readers need to hear.
+func TestOperatorsAreWhole(t *testing.T) {
+	for _, k := range Kinds() {
+		o, _ := Known(k)
+		if o.Min < 1 || o.Max < o.Min {
+			t.Errorf("%s takes %d to %d inputs", k, o.Min, o.Max)
+		}
+		if o.Versions == (Versions{}) {
+			t.Errorf("%s takes no type", k)
+		}
+		if (o.Weights != nil) != (o.MACs != nil) || o.Weights != nil && o.Max < 2 {
+			t.Errorf("%s has weights %v of %d inputs, and counts multiply-adds: %v", k, o.Weights, o.Max, o.MACs != nil)
+		}
+		if o.Options == nil {
+			continue
+		}
+		v := reflect.New(reflect.TypeOf(o.Options)).Elem()
+		for i := range v.NumField() {
+			if f := v.Field(i); f.Type() == reflect.TypeFor[Activation]() {
+				f.SetInt(int64(Relu6Act))
+				op := Op{Kind: k, Options: v.Interface().(Options)}
+				if op.Fused() != Relu6Act || !strings.Contains(op.Options.String(), "RELU6") {
+					t.Errorf("%T keeps its activation to itself: %q", o.Options, op.Options)
+				}
+			}
+		}
+	}
+	if _, known := Known(Custom); known {
+		t.Error("a custom operator is known")
 	}
 }

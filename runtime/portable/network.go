@@ -252,25 +252,29 @@ func checkTensor(t *graph.Tensor) error {
 
 // add turns one operator into a step, a pass of an earlier step, or a constant.
 func (p *planner) add(op *graph.Op) error {
-	plan, ok := operators[op.Kind]
+	build, ok := builders[op.Kind]
+	known, _ := graph.Known(op.Kind)
 	if !ok {
 		return errors.New("the portable engine does not run this operator")
 	}
 	if len(op.Outputs) != 1 {
 		return fmt.Errorf("%d outputs, want 1", len(op.Outputs))
 	}
-	if len(op.Inputs) < plan.min || len(op.Inputs) > plan.max {
-		return fmt.Errorf("%d inputs, want %d to %d", len(op.Inputs), plan.min, plan.max)
+	if len(op.Inputs) < known.Min || len(op.Inputs) > known.Max {
+		return fmt.Errorf("%d inputs, want %d to %d", len(op.Inputs), known.Min, known.Max)
+	}
+	if a := op.Fused(); a < graph.None || a > graph.Relu6Act {
+		return fmt.Errorf("its fused activation is %v, which is not run", a)
 	}
 	for i, in := range op.Inputs {
 		switch {
-		case in == -1 && i < plan.min:
+		case in == -1 && i < known.Min:
 			return fmt.Errorf("input %d is absent", i)
 		case in >= 0 && p.tensors[in].Type != graph.Int32 && p.tensors[in].Elems() == 0:
 			return fmt.Errorf("input %d is empty", i)
 		}
 	}
-	return plan.build(p, op)
+	return build(p, op)
 }
 
 // push adds a step that writes a tensor.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -11,33 +12,47 @@ import (
 	"mien/runtime/portable/internal/kernel"
 )
 
-// operator is how the planner takes an operator: how many inputs it may have,
-// and what makes a step of it.
-type operator struct {
-	min, max int
-	build    func(*planner, *graph.Op) error
+// builders make a step of each operator that the engine computes.
+var builders = map[graph.Kind]func(*planner, *graph.Op) error{
+	graph.Add:             (*planner).arith,
+	graph.AveragePool2D:   (*planner).pool2D,
+	graph.Concatenation:   (*planner).concatenation,
+	graph.Conv2D:          (*planner).conv2D,
+	graph.DepthwiseConv2D: (*planner).depthwiseConv2D,
+	graph.Dequantize:      (*planner).dequantize,
+	graph.Elu:             (*planner).unary,
+	graph.FullyConnected:  (*planner).fullyConnected,
+	graph.HardSwish:       (*planner).unary,
+	graph.Logistic:        (*planner).unary,
+	graph.MaxPool2D:       (*planner).pool2D,
+	graph.Mean:            (*planner).mean,
+	graph.Mul:             (*planner).arith,
+	graph.Pad:             (*planner).pad,
+	graph.Quantize:        (*planner).quantize,
+	graph.Relu:            (*planner).unary,
+	graph.Relu6:           (*planner).unary,
+	graph.Reshape:         (*planner).reshape,
+	graph.Softmax:         (*planner).softmax,
 }
 
-var operators = map[graph.Kind]operator{
-	graph.Add:             {2, 2, (*planner).arith},
-	graph.AveragePool2D:   {1, 1, (*planner).pool2D},
-	graph.Concatenation:   {1, 1 << 10, (*planner).concatenation},
-	graph.Conv2D:          {2, 3, (*planner).conv2D},
-	graph.DepthwiseConv2D: {2, 3, (*planner).depthwiseConv2D},
-	graph.Dequantize:      {1, 1, (*planner).dequantize},
-	graph.Elu:             {1, 1, (*planner).unary},
-	graph.FullyConnected:  {2, 3, (*planner).fullyConnected},
-	graph.HardSwish:       {1, 1, (*planner).unary},
-	graph.Logistic:        {1, 1, (*planner).unary},
-	graph.MaxPool2D:       {1, 1, (*planner).pool2D},
-	graph.Mean:            {2, 2, (*planner).mean},
-	graph.Mul:             {2, 2, (*planner).arith},
-	graph.Pad:             {2, 2, (*planner).pad},
-	graph.Quantize:        {1, 1, (*planner).quantize},
-	graph.Relu:            {1, 1, (*planner).unary},
-	graph.Relu6:           {1, 1, (*planner).unary},
-	graph.Reshape:         {1, 2, (*planner).reshape},
-	graph.Softmax:         {1, 1, (*planner).softmax},
+// Kinds returns the operators that the engine computes, in the schema's order.
+func Kinds() []graph.Kind { return slices.Sorted(maps.Keys(builders)) }
+
+// function is a function of one value. In int8 it is a table: of the integer
+// function that TFLite's kernel computes, or else of the real one, rounded.
+type function struct {
+	float passFloat32
+	real  func(float32) float32
+	int8  func(in, out affine) func(int8) int8
+}
+
+// functions are the operators that compute each value by itself.
+var functions = map[graph.Kind]function{
+	graph.Elu:       {float: eluFloat32{}, real: eluReal},
+	graph.HardSwish: {float: unaryFloat32(hardSwishReal), int8: hardSwish},
+	graph.Logistic:  {float: unaryFloat32(logistic), real: logistic},
+	graph.Relu:      {float: clampFloat32{0, float32(math.Inf(1))}, int8: clamped(graph.ReluAct)},
+	graph.Relu6:     {float: clampFloat32{0, 6}, int8: clamped(graph.Relu6Act)},
 }
 
 // unary takes the functions of one value.
@@ -46,12 +61,16 @@ func (p *planner) unary(op *graph.Op) error {
 	if in.Type != out.Type {
 		return fmt.Errorf("input is %v, output %v: want the same", in.Type, out.Type)
 	}
+	f, ok := functions[op.Kind]
+	if !ok {
+		return errors.New("it has no function")
+	}
 	var c chain
 	switch in.Type {
 	case graph.Float32:
-		c.float32s = []passFloat32{unaryReal(op.Kind)}
+		c.float32s = []passFloat32{f.float}
 	case graph.Int8:
-		t, err := unaryTable(op.Kind, in, out)
+		t, err := f.table(in, out)
 		if err != nil {
 			return err
 		}
@@ -62,21 +81,7 @@ func (p *planner) unary(op *graph.Op) error {
 	return p.pass(op.Inputs[0], op.Outputs[0], c)
 }
 
-func unaryReal(k graph.Kind) passFloat32 {
-	switch k {
-	case graph.Elu:
-		return eluFloat32{}
-	case graph.HardSwish:
-		return unaryFloat32(hardSwishReal)
-	case graph.Logistic:
-		return unaryFloat32(logistic)
-	case graph.Relu6:
-		return clampFloat32{0, 6}
-	}
-	return clampFloat32{0, float32(math.Inf(1))}
-}
-
-func unaryTable(k graph.Kind, in, out *graph.Tensor) (*[256]int8, error) {
+func (f function) table(in, out *graph.Tensor) (*[256]int8, error) {
 	a, err := quantOf(in)
 	if err != nil {
 		return nil, err
@@ -85,19 +90,18 @@ func unaryTable(k graph.Kind, in, out *graph.Tensor) (*[256]int8, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch k {
-	case graph.Elu:
-		return table(a, b, eluReal), nil
-	case graph.HardSwish:
-		return tableOf(hardSwish(a, b)), nil
-	case graph.Logistic:
-		return table(a, b, logistic), nil
-	case graph.Relu6:
-		lo, hi := b.bounds(graph.Relu6Act)
-		return tableOf(rescale(a, b, lo, hi)), nil
+	if f.int8 != nil {
+		return tableOf(f.int8(a, b)), nil
 	}
-	lo, hi := b.bounds(graph.ReluAct)
-	return tableOf(rescale(a, b, lo, hi)), nil
+	return table(a, b, f.real), nil
+}
+
+// clamped is a ReLU in integers.
+func clamped(act graph.Activation) func(in, out affine) func(int8) int8 {
+	return func(in, out affine) func(int8) int8 {
+		lo, hi := out.bounds(act)
+		return rescale(in, out, lo, hi)
+	}
 }
 
 // quantize takes QUANTIZE: float32 to int8, or int8 to another int8.

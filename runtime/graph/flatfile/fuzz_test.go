@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"strconv"
 	"testing"
 
 	"mien/runtime/graph"
@@ -109,9 +110,14 @@ func TestLayoutsNumberTheUnion(t *testing.T) {
 			t.Errorf("member %d is %q, want %q", u, got, want)
 		}
 	}
-	for k, u := range unionOf {
-		if _, ok := layout(u); !ok {
+	for _, k := range graph.Kinds() {
+		known, _ := graph.Known(k)
+		fields, ok := layout(known.Union)
+		if !ok && known.Union != 0 {
 			t.Errorf("%s has no layout", k)
+		}
+		if (known.Options != nil) != (fields != "") {
+			t.Errorf("%s has the fields %q and the options %T", k, fields, known.Options)
 		}
 	}
 }
@@ -237,4 +243,32 @@ func vectorOf(t *testing.T, b []byte, n int) int {
 	}
 	t.Fatal("no such vector")
 	return 0
+}
+
+// Every field of every options struct has a tag that places it in the schema,
+// in order, as a field of its own width.
+func TestOptionsFitTheSchema(t *testing.T) {
+	width := map[reflect.Kind]byte{reflect.Bool: 'b', reflect.Int8: 'b', reflect.Int: 'i', reflect.Float32: 'i', reflect.Slice: 'v'}
+	for _, k := range graph.Kinds() {
+		known, _ := graph.Known(k)
+		if known.Options == nil {
+			continue
+		}
+		fields, _ := layout(known.Union)
+		last := -1
+		for i, v := 0, reflect.ValueOf(known.Options); i < v.NumField(); i++ {
+			tag := v.Type().Field(i).Tag.Get("field")
+			id, err := strconv.Atoi(tag)
+			if err != nil || id <= last {
+				t.Errorf("%T: field %d has the tag %q", known.Options, i, tag)
+			}
+			last = id
+			if id >= len(fields) {
+				continue // an operator whose schema lacks it: it is not written
+			}
+			if kind := v.Field(i).Kind(); fields[id] != width[kind] {
+				t.Errorf("%s: field %d of %T is a %v, the schema has %q", k, i, known.Options, kind, fields[id])
+			}
+		}
+	}
 }

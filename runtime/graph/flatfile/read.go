@@ -400,8 +400,8 @@ func (r *reader) options(o *schema.Operator, op *graph.Op) (graph.Options, error
 	if err != nil {
 		return nil, err
 	}
-	if unionOf[op.Kind] == union {
-		return r.known(union, table.Table(), op), nil
+	if known, ok := graph.Known(op.Kind); ok && known.Union == union {
+		return r.decode(raw, op, known.Options)
 	}
 	return graph.RawOptions{Type: union, Fields: raw}, nil
 }
@@ -447,72 +447,4 @@ func (r *reader) raw(t flatbuffers.Table, layout string, op *graph.Op) ([][]byte
 		out[i] = b[:len(b):len(b)]
 	}
 	return out, nil
-}
-
-// known reads the options of an operator that mien writes, or nil for one that
-// has none.
-func (r *reader) known(union uint8, t flatbuffers.Table, op *graph.Op) graph.Options {
-	switch union {
-	case 1:
-		var o schema.Conv2DOptions
-		o.Init(t.Bytes, t.Pos)
-		if o.QuantizedBiasType() != 0 {
-			r.unkept("the bias type of operator %s", op.Name())
-		}
-		return graph.ConvOptions{Padding: graph.Padding(o.Padding()),
-			StrideH: int(o.StrideH()), StrideW: int(o.StrideW()),
-			DilationH: int(o.DilationHFactor()), DilationW: int(o.DilationWFactor()),
-			Activation: graph.Activation(o.FusedActivationFunction())}
-	case 2:
-		var o schema.DepthwiseConv2DOptions
-		o.Init(t.Bytes, t.Pos)
-		return graph.DepthwiseOptions{Padding: graph.Padding(o.Padding()),
-			StrideH: int(o.StrideH()), StrideW: int(o.StrideW()),
-			DilationH: int(o.DilationHFactor()), DilationW: int(o.DilationWFactor()),
-			Multiplier: int(o.DepthMultiplier()), Activation: graph.Activation(o.FusedActivationFunction())}
-	case 5:
-		var o schema.Pool2DOptions
-		o.Init(t.Bytes, t.Pos)
-		return graph.PoolOptions{Padding: graph.Padding(o.Padding()),
-			StrideH: int(o.StrideH()), StrideW: int(o.StrideW()),
-			FilterH: int(o.FilterHeight()), FilterW: int(o.FilterWidth()),
-			Activation: graph.Activation(o.FusedActivationFunction())}
-	case 8:
-		var o schema.FullyConnectedOptions
-		o.Init(t.Bytes, t.Pos)
-		if o.QuantizedBiasType() != 0 {
-			r.unkept("the bias type of operator %s", op.Name())
-		}
-		return graph.FullyConnectedOptions{Activation: graph.Activation(o.FusedActivationFunction()),
-			KeepDims: o.KeepNumDims(), Shuffled: o.WeightsFormat() != 0, Asymmetric: o.AsymmetricQuantizeInputs()}
-	case 9:
-		var o schema.SoftmaxOptions
-		o.Init(t.Bytes, t.Pos)
-		return graph.SoftmaxOptions{Beta: o.Beta()}
-	case 10:
-		var o schema.ConcatenationOptions
-		o.Init(t.Bytes, t.Pos)
-		return graph.ConcatOptions{Axis: int(o.Axis()), Activation: graph.Activation(o.FusedActivationFunction())}
-	case 11:
-		var o schema.AddOptions
-		o.Init(t.Bytes, t.Pos)
-		return graph.ArithOptions{Activation: graph.Activation(o.FusedActivationFunction()), AnyScale16: !o.PotScaleInt16()}
-	case 17:
-		var o schema.ReshapeOptions
-		o.Init(t.Bytes, t.Pos)
-		shape := make([]int, o.NewShapeLength()) // raw has checked the length
-		for i := range shape {
-			shape[i] = int(o.NewShape(i))
-		}
-		return graph.ReshapeOptions{Shape: shape}
-	case 21:
-		var o schema.AddOptions
-		o.Init(t.Bytes, t.Pos)
-		return graph.ArithOptions{Activation: graph.Activation(o.FusedActivationFunction())}
-	case 27:
-		var o schema.ReducerOptions
-		o.Init(t.Bytes, t.Pos)
-		return graph.ReduceOptions{KeepDims: o.KeepDims()}
-	}
-	return nil
 }

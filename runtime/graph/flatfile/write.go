@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math"
+	"reflect"
 	"strings"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -320,116 +320,25 @@ func (w *writer) named(v []graph.NamedTensor) flatbuffers.UOffsetT {
 
 // options stores the options of o and returns the member of the union.
 func (w *writer) options(o *graph.Op) (uint8, flatbuffers.UOffsetT, error) {
-	union := unionOf[o.Kind]
-	b := w.b
-	switch v := o.Options.(type) {
-	case nil:
-		if fields, _ := layout(union); union == 0 || fields != "" {
+	known, _ := graph.Known(o.Kind)
+	fields, _ := layout(known.Union)
+	if raw, ok := o.Options.(graph.RawOptions); ok {
+		at, err := w.raw(raw)
+		return raw.Type, at, err
+	}
+	if o.Options == nil {
+		if known.Union == 0 || fields != "" {
 			return 0, 0, nil
 		}
-		b.StartObject(0)
-		return union, b.EndObject(), nil
-	case graph.RawOptions:
-		at, err := w.raw(v)
-		return v.Type, at, err
-	case graph.ConvOptions:
-		if o.Kind != graph.Conv2D {
-			break
-		}
-		schema.Conv2DOptionsStart(b)
-		schema.Conv2DOptionsAddPadding(b, int8(v.Padding))
-		schema.Conv2DOptionsAddStrideW(b, int32(v.StrideW))
-		schema.Conv2DOptionsAddStrideH(b, int32(v.StrideH))
-		schema.Conv2DOptionsAddFusedActivationFunction(b, int8(v.Activation))
-		schema.Conv2DOptionsAddDilationWFactor(b, atLeast1(v.DilationW))
-		schema.Conv2DOptionsAddDilationHFactor(b, atLeast1(v.DilationH))
-		return union, schema.Conv2DOptionsEnd(b), nil
-	case graph.DepthwiseOptions:
-		if o.Kind != graph.DepthwiseConv2D {
-			break
-		}
-		schema.DepthwiseConv2DOptionsStart(b)
-		schema.DepthwiseConv2DOptionsAddPadding(b, int8(v.Padding))
-		schema.DepthwiseConv2DOptionsAddStrideW(b, int32(v.StrideW))
-		schema.DepthwiseConv2DOptionsAddStrideH(b, int32(v.StrideH))
-		schema.DepthwiseConv2DOptionsAddDepthMultiplier(b, int32(v.Multiplier))
-		schema.DepthwiseConv2DOptionsAddFusedActivationFunction(b, int8(v.Activation))
-		schema.DepthwiseConv2DOptionsAddDilationWFactor(b, atLeast1(v.DilationW))
-		schema.DepthwiseConv2DOptionsAddDilationHFactor(b, atLeast1(v.DilationH))
-		return union, schema.DepthwiseConv2DOptionsEnd(b), nil
-	case graph.PoolOptions:
-		if union != 5 {
-			break
-		}
-		schema.Pool2DOptionsStart(b)
-		schema.Pool2DOptionsAddPadding(b, int8(v.Padding))
-		schema.Pool2DOptionsAddStrideW(b, int32(v.StrideW))
-		schema.Pool2DOptionsAddStrideH(b, int32(v.StrideH))
-		schema.Pool2DOptionsAddFilterWidth(b, int32(v.FilterW))
-		schema.Pool2DOptionsAddFilterHeight(b, int32(v.FilterH))
-		schema.Pool2DOptionsAddFusedActivationFunction(b, int8(v.Activation))
-		return union, schema.Pool2DOptionsEnd(b), nil
-	case graph.FullyConnectedOptions:
-		if o.Kind != graph.FullyConnected {
-			break
-		}
-		schema.FullyConnectedOptionsStart(b)
-		schema.FullyConnectedOptionsAddFusedActivationFunction(b, int8(v.Activation))
-		if v.Shuffled {
-			schema.FullyConnectedOptionsAddWeightsFormat(b, 1)
-		}
-		schema.FullyConnectedOptionsAddKeepNumDims(b, v.KeepDims)
-		schema.FullyConnectedOptionsAddAsymmetricQuantizeInputs(b, v.Asymmetric)
-		return union, schema.FullyConnectedOptionsEnd(b), nil
-	case graph.ArithOptions:
-		if o.Kind != graph.Add && o.Kind != graph.Mul {
-			break
-		}
-		schema.AddOptionsStart(b)
-		schema.AddOptionsAddFusedActivationFunction(b, int8(v.Activation))
-		if o.Kind == graph.Add {
-			schema.AddOptionsAddPotScaleInt16(b, !v.AnyScale16)
-		}
-		return union, schema.AddOptionsEnd(b), nil
-	case graph.SoftmaxOptions:
-		if o.Kind != graph.Softmax {
-			break
-		}
-		schema.SoftmaxOptionsStart(b)
-		schema.SoftmaxOptionsAddBeta(b, v.Beta)
-		return union, schema.SoftmaxOptionsEnd(b), nil
-	case graph.ConcatOptions:
-		if o.Kind != graph.Concatenation {
-			break
-		}
-		schema.ConcatenationOptionsStart(b)
-		schema.ConcatenationOptionsAddAxis(b, int32(v.Axis))
-		schema.ConcatenationOptionsAddFusedActivationFunction(b, int8(v.Activation))
-		return union, schema.ConcatenationOptionsEnd(b), nil
-	case graph.ReshapeOptions:
-		if o.Kind != graph.Reshape {
-			break
-		}
-		shape, err := w.ints(v.Shape)
-		if err != nil {
-			return 0, 0, err
-		}
-		schema.ReshapeOptionsStart(b)
-		schema.ReshapeOptionsAddNewShape(b, shape)
-		return union, schema.ReshapeOptionsEnd(b), nil
-	case graph.ReduceOptions:
-		if o.Kind != graph.Mean {
-			break
-		}
-		schema.ReducerOptionsStart(b)
-		schema.ReducerOptionsAddKeepDims(b, v.KeepDims)
-		return union, schema.ReducerOptionsEnd(b), nil
+		w.b.StartObject(0)
+		return known.Union, w.b.EndObject(), nil
 	}
-	return 0, 0, fmt.Errorf("%T are not the options of this operator", o.Options)
+	if reflect.TypeOf(o.Options) != reflect.TypeOf(known.Options) {
+		return 0, 0, fmt.Errorf("%T are not the options of this operator", o.Options)
+	}
+	at, err := w.encode(o.Options, fields)
+	return known.Union, at, err
 }
-
-// atLeast1 gives dilation its default, so that zero options are valid.
-func atLeast1(v int) int32 { return int32(min(max(v, 1), math.MaxInt32)) }
 
 // raw stores options that were kept field by field.
 func (w *writer) raw(v graph.RawOptions) (flatbuffers.UOffsetT, error) {

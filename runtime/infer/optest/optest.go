@@ -5,6 +5,7 @@ package optest
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -12,45 +13,37 @@ import (
 	"mien/runtime/graph"
 )
 
-// Kinds are the operators that Random makes.
-func Kinds() []graph.Kind {
-	return []graph.Kind{
-		graph.Add, graph.AveragePool2D, graph.Concatenation, graph.Conv2D, graph.DepthwiseConv2D, graph.Dequantize,
-		graph.Elu, graph.FullyConnected, graph.HardSwish, graph.Logistic, graph.MaxPool2D, graph.Mean, graph.Mul,
-		graph.Pad, graph.Quantize, graph.Relu, graph.Relu6, graph.Reshape, graph.Softmax,
-	}
+// makers make a graph of each operator.
+var makers = map[graph.Kind]func(*builder, graph.Kind){
+	graph.Add:             (*builder).arith,
+	graph.AveragePool2D:   (*builder).pool,
+	graph.Concatenation:   (*builder).concatenation,
+	graph.Conv2D:          (*builder).conv,
+	graph.DepthwiseConv2D: (*builder).depthwise,
+	graph.Dequantize:      (*builder).dequantize,
+	graph.Elu:             (*builder).unary,
+	graph.FullyConnected:  (*builder).fullyConnected,
+	graph.HardSwish:       (*builder).unary,
+	graph.Logistic:        (*builder).unary,
+	graph.MaxPool2D:       (*builder).pool,
+	graph.Mean:            (*builder).mean,
+	graph.Mul:             (*builder).arith,
+	graph.Pad:             (*builder).pad,
+	graph.Quantize:        (*builder).quantize,
+	graph.Relu:            (*builder).unary,
+	graph.Relu6:           (*builder).unary,
+	graph.Reshape:         (*builder).reshape,
+	graph.Softmax:         (*builder).softmax,
 }
+
+// Kinds are the operators that Random makes, in the schema's order.
+func Kinds() []graph.Kind { return slices.Sorted(maps.Keys(makers)) }
 
 // Random returns a graph of one operator of that kind whose activations are of
 // type t, float32 or int8. The same r gives the same graph.
 func Random(r *rand.Rand, k graph.Kind, t graph.Type) *graph.Graph {
 	b := &builder{Rand: r, typ: t, g: &graph.Graph{Name: k.String()}}
-	switch k {
-	case graph.Conv2D:
-		b.conv()
-	case graph.DepthwiseConv2D:
-		b.depthwise()
-	case graph.FullyConnected:
-		b.fullyConnected()
-	case graph.MaxPool2D, graph.AveragePool2D:
-		b.pool(k)
-	case graph.Add, graph.Mul:
-		b.arith(k)
-	case graph.Mean:
-		b.mean()
-	case graph.Pad:
-		b.pad()
-	case graph.Reshape:
-		b.reshape()
-	case graph.Concatenation:
-		b.concatenation()
-	case graph.Softmax:
-		b.softmax()
-	case graph.Quantize, graph.Dequantize:
-		b.convert(k)
-	default:
-		b.unary(k)
-	}
+	makers[k](b, k)
 	return b.g
 }
 
@@ -117,11 +110,9 @@ func (b *builder) floats(name string, v []float32, shape ...int) int {
 }
 
 // op finishes the graph: its inputs are the computed tensors among in.
-func (b *builder) op(k graph.Kind, float32Version, int8Version int, o graph.Options, out int, in ...int) {
-	version := float32Version
-	if b.typ == graph.Int8 {
-		version = int8Version
-	}
+func (b *builder) op(k graph.Kind, o graph.Options, out int, in ...int) {
+	known, _ := graph.Known(k)
+	version := max(known.Versions.Of(b.typ), 1)
 	b.g.Ops = []*graph.Op{{Kind: k, Version: version, Inputs: in, Outputs: []int{out}, Options: o}}
 	b.g.Outputs = []int{out}
 	for _, i := range in {
@@ -211,19 +202,19 @@ var channelCounts = []int{1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 24, 32, 40, 64}
 
 func (b *builder) channels() int { return channelCounts[b.IntN(len(channelCounts))] }
 
-func (b *builder) conv() {
+func (b *builder) conv(k graph.Kind) {
 	p, h, w := b.window(true)
 	ic, oc := b.channels(), b.channels()
 	n := b.between(1, 2)
 	in := b.value("in", b.quant(3), n, h.in, w.in, ic)
 	weights, bias, q := b.filter(in, oc, 0, h.k*w.k*ic, true, oc, h.k, w.k, ic)
 	out := b.value("out", q, n, h.out, w.out, oc)
-	b.op(graph.Conv2D, 1, 3, graph.ConvOptions{
+	b.op(k, graph.ConvOptions{
 		Padding: p, StrideH: h.stride, StrideW: w.stride, DilationH: h.dilation, DilationW: w.dilation, Activation: b.activation(),
 	}, out, in, weights, bias)
 }
 
-func (b *builder) depthwise() {
+func (b *builder) depthwise(k graph.Kind) {
 	p, h, w := b.window(true)
 	ic, multiplier := b.channels(), 1
 	if b.IntN(4) == 0 {
@@ -236,18 +227,18 @@ func (b *builder) depthwise() {
 	in := b.value("in", b.quant(3), 1, h.in, w.in, ic)
 	weights, bias, q := b.filter(in, oc, 3, h.k*w.k, true, 1, h.k, w.k, oc)
 	out := b.value("out", q, 1, h.out, w.out, oc)
-	b.op(graph.DepthwiseConv2D, 1, 3, graph.DepthwiseOptions{
+	b.op(k, graph.DepthwiseOptions{
 		Padding: p, StrideH: h.stride, StrideW: w.stride, DilationH: h.dilation, DilationW: w.dilation,
 		Multiplier: multiplier, Activation: b.activation(),
 	}, out, in, weights, bias)
 }
 
-func (b *builder) fullyConnected() {
-	n, k, oc := b.between(1, 3), b.between(1, 300), b.channels()
-	in := b.value("in", b.quant(3), n, k)
-	weights, bias, q := b.filter(in, oc, 0, k, false, oc, k)
+func (b *builder) fullyConnected(k graph.Kind) {
+	n, depth, oc := b.between(1, 3), b.between(1, 300), b.channels()
+	in := b.value("in", b.quant(3), n, depth)
+	weights, bias, q := b.filter(in, oc, 0, depth, false, oc, depth)
 	out := b.value("out", q, n, oc)
-	b.op(graph.FullyConnected, 1, 4, graph.FullyConnectedOptions{Activation: b.activation()}, out, in, weights, bias)
+	b.op(k, graph.FullyConnectedOptions{Activation: b.activation()}, out, in, weights, bias)
 }
 
 func (b *builder) pool(k graph.Kind) {
@@ -255,7 +246,7 @@ func (b *builder) pool(k graph.Kind) {
 	c, q := b.channels(), b.quant(3)
 	in := b.value("in", q, 1, h.in, w.in, c)
 	out := b.value("out", q, 1, h.out, w.out, c)
-	b.op(k, 1, 2, graph.PoolOptions{
+	b.op(k, graph.PoolOptions{
 		Padding: p, StrideH: h.stride, StrideW: w.stride, FilterH: h.k, FilterW: w.k, Activation: b.activation(),
 	}, out, in)
 }
@@ -277,10 +268,10 @@ func (b *builder) arith(k graph.Kind) {
 		reach = 10
 	}
 	out := b.value("out", b.quant(reach), shape...)
-	b.op(k, 1, 2, graph.ArithOptions{Activation: b.activation()}, out, x, y)
+	b.op(k, graph.ArithOptions{Activation: b.activation()}, out, x, y)
 }
 
-func (b *builder) mean() {
+func (b *builder) mean(k graph.Kind) {
 	s := b.shape()
 	in := b.value("in", b.quant(3), s...)
 	axes := b.int32s("axes", 1, 2)
@@ -290,10 +281,10 @@ func (b *builder) mean() {
 		shape = []int{1, 1, 1, s[3]}
 	}
 	out := b.value("out", b.quant(1), shape...)
-	b.op(graph.Mean, 1, 2, graph.ReduceOptions{KeepDims: keep}, out, in, axes)
+	b.op(k, graph.ReduceOptions{KeepDims: keep}, out, in, axes)
 }
 
-func (b *builder) pad() {
+func (b *builder) pad(k graph.Kind) {
 	s, q := b.shape(), b.quant(3)
 	in := b.value("in", q, s...)
 	v := make([]int32, 8)
@@ -304,18 +295,18 @@ func (b *builder) pad() {
 	}
 	amounts := b.int32s("paddings", v...)
 	b.g.Tensors[amounts].Shape = []int{4, 2}
-	b.op(graph.Pad, 1, 2, nil, b.value("out", q, out...), in, amounts)
+	b.op(k, nil, b.value("out", q, out...), in, amounts)
 }
 
-func (b *builder) reshape() {
+func (b *builder) reshape(k graph.Kind) {
 	s, q := b.shape(), b.quant(3)
 	in := b.value("in", q, s...)
 	flat := []int{1, s[1] * s[2] * s[3]}
-	b.op(graph.Reshape, 1, 1, graph.ReshapeOptions{Shape: flat}, b.value("out", q, flat...), in,
+	b.op(k, graph.ReshapeOptions{Shape: flat}, b.value("out", q, flat...), in,
 		b.int32s("shape", int32(flat[0]), int32(flat[1])))
 }
 
-func (b *builder) concatenation() {
+func (b *builder) concatenation(k graph.Kind) {
 	s, q := b.shape(), b.quant(3)
 	axis, out := b.between(1, 3), slices.Clone(s)
 	out[axis] = 0
@@ -326,14 +317,14 @@ func (b *builder) concatenation() {
 		out[axis] += piece[axis]
 		in = append(in, b.value(fmt.Sprintf("in%d", i), q, piece...))
 	}
-	b.op(graph.Concatenation, 1, 2, graph.ConcatOptions{Axis: axis - 4*b.IntN(2)}, b.value("out", q, out...), in...)
+	b.op(k, graph.ConcatOptions{Axis: axis - 4*b.IntN(2)}, b.value("out", q, out...), in...)
 }
 
-func (b *builder) softmax() {
+func (b *builder) softmax(k graph.Kind) {
 	n, c := b.between(1, 3), b.between(2, 40)
 	in := b.value("in", b.quant(float64(b.between(1, 12))), n, c)
 	out := b.value("out", &graph.Quant{Scale: []float32{1.0 / 256}, Zero: []int64{-128}}, n, c)
-	b.op(graph.Softmax, 1, 2, graph.SoftmaxOptions{Beta: 1}, out, in)
+	b.op(k, graph.SoftmaxOptions{Beta: 1}, out, in)
 }
 
 func (b *builder) unary(k graph.Kind) {
@@ -343,25 +334,24 @@ func (b *builder) unary(k graph.Kind) {
 	if k == graph.Logistic {
 		q = &graph.Quant{Scale: []float32{1.0 / 256}, Zero: []int64{-128}}
 	}
-	version := 2
-	if k == graph.Elu || k == graph.HardSwish {
-		version = 1
-	}
-	b.op(k, 1, version, nil, b.value("out", q, s...), in)
+	b.op(k, nil, b.value("out", q, s...), in)
 }
 
-// convert makes QUANTIZE and DEQUANTIZE; typ is that of QUANTIZE's input.
-func (b *builder) convert(k graph.Kind) {
+// quantize goes from typ to int8.
+func (b *builder) quantize(k graph.Kind) {
 	s := b.shape()
 	in := b.value("in", b.quant(6), s...)
-	if k == graph.Dequantize {
-		t := b.g.Tensors[in]
-		t.Type, t.Quant = graph.Int8, b.quant(6)
-		b.typ = graph.Float32
-		b.op(k, 2, 2, nil, b.value("out", nil, s...), in)
-		return
-	}
 	to := *b
 	to.typ = graph.Int8
-	b.op(k, 1, 1, nil, to.value("out", b.quant(4), s...), in)
+	b.op(k, nil, to.value("out", b.quant(4), s...), in)
+}
+
+// dequantize goes from int8 to float32, whatever typ is.
+func (b *builder) dequantize(k graph.Kind) {
+	s := b.shape()
+	b.typ = graph.Int8
+	in := b.value("in", b.quant(6), s...)
+	to := *b
+	to.typ = graph.Float32
+	b.op(k, nil, to.value("out", nil, s...), in)
 }

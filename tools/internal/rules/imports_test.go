@@ -44,6 +44,12 @@ var rules = []rule{
 	{"tools/...", []string{"tools/...", "train/...", "quant/...", "runtime/...", "boards/...", "device/...", "camera/..."}},
 }
 
+// tests says what a package's tests may reach beside what the package may: only
+// what they measure with, never what lies above.
+var tests = []rule{
+	{"runtime/face/...", []string{"camera/replay/portrait"}}, // a photograph of a face
+}
+
 // alone names what only one place may import directly.
 var alone = []struct {
 	module string // import path, or its beginning when it ends in /
@@ -77,11 +83,9 @@ func TestFirmwareLinksNothingHeavy(t *testing.T) {
 
 // pkg is what go list says of a package.
 type pkg struct {
-	ImportPath               string
-	Imports, Deps            []string
-	TestImports, XTestImport []string
-	Incomplete               bool
-	Error                    *struct{ Err string }
+	ImportPath                string
+	Imports, Deps             []string
+	TestImports, XTestImports []string
 }
 
 func list(t *testing.T, args ...string) []pkg {
@@ -138,6 +142,16 @@ func wrong(path string, deps []string) ([]string, error) {
 	return bad, nil
 }
 
+// wrongInTests is wrong for what a package's tests reach.
+func wrongInTests(path string, deps []string) ([]string, error) {
+	bad, err := wrong(path, deps)
+	return slices.DeleteFunc(bad, func(d string) bool {
+		return slices.ContainsFunc(tests, func(r rule) bool {
+			return matches(r.from, path) && slices.ContainsFunc(r.may, func(m string) bool { return matches(m, d) })
+		})
+	}), err
+}
+
 func TestImportsPointDown(t *testing.T) {
 	pkgs := list(t, "./...")
 	if len(pkgs) < 10 {
@@ -152,13 +166,35 @@ func TestImportsPointDown(t *testing.T) {
 		for _, b := range bad {
 			t.Errorf("%s reaches %s, which lies above it", path, b)
 		}
+		bad, err = wrongInTests(path, reachOfTests(pkgs, p))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, b := range bad {
+			t.Errorf("the tests of %s reach %s, which lies above it", path, b)
+		}
 	}
+}
+
+// reachOfTests returns what the tests of p import, and what that imports.
+func reachOfTests(pkgs []pkg, p pkg) []string {
+	var out []string
+	for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
+		out = append(out, i)
+		for _, q := range pkgs {
+			if q.ImportPath == i {
+				out = append(out, q.Deps...)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func TestSomeModulesHaveOneUser(t *testing.T) {
 	for _, p := range list(t, "./...") {
 		path := strings.TrimPrefix(p.ImportPath, "mien/")
-		for _, imp := range p.Imports {
+		for _, imp := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
 			for _, a := range alone {
 				if (imp == a.module || strings.HasPrefix(imp, strings.TrimSuffix(a.module, "/")+"/")) &&
 					!matches(a.user, path) && !strings.HasPrefix("mien/"+path, a.module) {
@@ -185,6 +221,13 @@ func TestRulesCatch(t *testing.T) {
 		if bad, err := wrong(path, []string{"fmt", dep}); err != nil || len(bad) != 1 {
 			t.Errorf("%s may reach %s: %v, %v", path, dep, bad, err)
 		}
+	}
+	if bad, err := wrongInTests("runtime/face", []string{"mien/camera/replay/portrait", "mien/quant"}); err != nil || !slices.Equal(bad, []string{"quant"}) {
+		t.Errorf("the tests of runtime/face may reach all but %v, %v", bad, err)
+	}
+	own := slices.IndexFunc(list(t, "./runtime/..."), func(p pkg) bool { return len(p.XTestImports) > 0 && len(p.TestImports) > 0 })
+	if own < 0 {
+		t.Error("go list says of no package what its tests import")
 	}
 	if _, err := wrong("newroom/x", nil); err == nil {
 		t.Error("a package outside the house has a rule")
