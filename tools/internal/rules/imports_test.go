@@ -48,6 +48,7 @@ var rules = []rule{
 // what they measure with, never what lies above.
 var tests = []rule{
 	{"runtime/face/...", []string{"camera/replay/portrait"}}, // a photograph of a face
+	{"device/...", []string{"camera/replay/portrait"}},
 }
 
 // alone names what only one place may import directly.
