@@ -188,6 +188,15 @@ type Health struct {
 	Preview   bool      `json:"preview"`   // pictures can be seen on the status page
 	Throttled string    `json:"throttled"` // why the frame rate is held down, or empty
 	Celsius   float64   `json:"celsius,omitempty"`
+	// Parts are those that the device can do without and that the
+	// configuration asks for.
+	Parts []PartHealth `json:"parts"`
+}
+
+// PartHealth is the state of a part that the device can do without.
+type PartHealth struct {
+	Name    string `json:"part"`    // page, mqtt, oled, leds, buzzer
+	Problem string `json:"problem"` // why it is out of order; empty while it works
 }
 
 // Clone returns a copy that shares no memory with r.

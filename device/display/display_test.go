@@ -206,7 +206,8 @@ func TestRunnerFailsSoftly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &flaky{}
 		var notes []string
-		r := &Runner{Open: f.open, Note: func(err error) { notes = append(notes, err.Error()) }}
+		worked := 0
+		r := &Runner{Open: f.open, Note: func(err error) { notes = append(notes, err.Error()) }, Works: func() { worked++ }}
 		ctx, cancel := context.WithCancel(context.Background())
 		var done sync.WaitGroup
 		done.Go(func() { r.Run(ctx) })
@@ -216,8 +217,8 @@ func TestRunnerFailsSoftly(t *testing.T) {
 		}
 		cancel()
 		done.Wait()
-		if !slices.Equal(notes, []string{"nobody answers", "cable off"}) {
-			t.Errorf("notes %q", notes)
+		if !slices.Equal(notes, []string{"nobody answers", "cable off"}) || worked != 2 {
+			t.Errorf("notes %q, works again %d times", notes, worked)
 		}
 		if f.opened != 3 || f.closed != 2 {
 			t.Errorf("opened %d, closed %d times", f.opened, f.closed)

@@ -22,6 +22,7 @@ type Part interface {
 type Runner struct {
 	Open  func() (Part, error)
 	Note  func(error)   // is told of a failure, once until it works again; may be nil
+	Works func()        // is told when it works again; may be nil
 	Every time.Duration // least time between two pictures (100 ms)
 	Retry time.Duration // 10 s
 	Stale time.Duration // without a reading this long the last one is taken away (2 s)
@@ -59,24 +60,32 @@ func (r *Runner) Transition(signal.Transition) {}
 // Run shows readings until ctx ends, then leaves the part dark.
 func (r *Runner) Run(ctx context.Context) {
 	told := false
+	works := func() {
+		if told && r.Works != nil {
+			r.Works()
+		}
+		told = false
+	}
 	for ctx.Err() == nil {
 		part, err := r.Open()
 		if err == nil {
-			told = false
-			err = r.show(ctx, part)
+			err = r.show(ctx, part, works)
 			if e := part.Close(); err == nil {
 				err = e
 			}
 		}
-		if err != nil && !told && r.Note != nil && ctx.Err() == nil {
+		if err != nil && !told && ctx.Err() == nil {
 			told = true
-			r.Note(err)
+			if r.Note != nil {
+				r.Note(err)
+			}
 		}
 		pause(ctx, or(r.Retry, 10*time.Second))
 	}
 }
 
-func (r *Runner) show(ctx context.Context, part Part) error {
+// show calls works after each picture.
+func (r *Runner) show(ctx context.Context, part Part, works func()) error {
 	var mine device.Reading
 	stale := time.NewTimer(0) // nothing is known at first
 	defer stale.Stop()
@@ -88,6 +97,7 @@ func (r *Runner) show(ctx context.Context, part Part) error {
 			if err := part.Show(nil); err != nil {
 				return err
 			}
+			works()
 			continue
 		case <-r.signal():
 		}
@@ -104,6 +114,7 @@ func (r *Runner) show(ctx context.Context, part Part) error {
 		if err := part.Show(&mine); err != nil {
 			return err
 		}
+		works()
 		stale.Reset(or(r.Stale, 2*time.Second))
 		pause(ctx, or(r.Every, 100*time.Millisecond))
 	}

@@ -71,6 +71,10 @@ func (h *hub) expose(x *exposition) {
 	for _, why := range vitals.Reasons {
 		x.sample("mien_held_down", one(s.Health.Throttled == why), "why", why)
 	}
+	x.family("gauge", "mien_part_working", "1 while a part that the device can do without works, 0 while it is out of order.")
+	for _, p := range s.Health.Parts {
+		x.sample("mien_part_working", one(p.Problem == ""), "part", p.Name)
+	}
 	x.family("gauge", "mien_line_active", "1 while an output line is active.")
 	once := map[string]bool{} // the same line twice would make the whole answer an error
 	for _, l := range s.Lines {

@@ -169,7 +169,7 @@ func TestSchemaIsTheTypes(t *testing.T) {
 	defs := definitions(t)
 	for name, v := range map[string]any{"Reading": device.Reading{}, "Face": device.FaceReading{}, "Box": device.Box{},
 		"Answer": device.HeadReading{}, "Track": device.Track{}, "Transition": signal.Transition{}, "Line": Line{},
-		"Health": device.Health{}, "Status": Status{}, "Outbox": Outbox{}, "Info": Info{}, "Head": Head{}, "Pin": Pin{}} {
+		"Health": device.Health{}, "PartHealth": device.PartHealth{}, "Status": Status{}, "Outbox": Outbox{}, "Info": Info{}, "Head": Head{}, "Pin": Pin{}} {
 		var fields, required, described []string
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
 			tag, opts, _ := strings.Cut(f.Tag.Get("json"), ",")

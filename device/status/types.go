@@ -76,6 +76,7 @@ func encode(v any) ([]byte, error) {
 	case *Status:
 		fill(&p.Lines)
 		fill(&p.Health.Heads)
+		fill(&p.Health.Parts)
 	case *Info:
 		fill(&p.Heads)
 		fill(&p.Header)

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -43,7 +43,8 @@ type app struct {
 	sup       *device.Supervisor
 	to        device.Observers
 	page      *status.Server
-	broker    *publish.Publisher
+	broker    atomic.Pointer[publish.Publisher] // nil while it is out of order
+	away      atomic.Value                      // what the broker's side said last, as a string
 	parts     parts
 	look      func(*camera.Frame, *device.Reading)
 	celsius   atomic.Uint64 // of the last look, in thousandths
@@ -90,8 +91,8 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	if err := a.network(&cfg); err != nil {
 		return nil, err
 	}
-	a.parts = openParts(&cfg, a.header, log)
-	a.to = append(a.to, a.parts.observers()...)
+	a.parts.addDisplays(&cfg, a.header, log)
+	a.to = append(a.to, a.parts.watch...)
 	machine, err := a.machine(&cfg)
 	if err != nil {
 		return nil, err
@@ -208,22 +209,41 @@ func (a *app) pipeline(cfg *config.Config, after uint64) (*device.Pipeline, erro
 	return device.NewPipeline(finder, a.model, a.out, a.to, o)
 }
 
-// network prepares the page and the broker.
-func (a *app) network(cfg *config.Config) error {
-	var err error
+// network adds the page and the broker to the parts.
+func (a *app) network(cfg *config.Config) (err error) {
 	if cfg.Status.Listen != "none" {
 		if a.page, err = status.New(a.statusOptions(cfg)); err != nil {
 			return err
 		}
 		a.to = append(a.to, a.page)
+		a.parts.add("page", a.log, a.openPage)
 	}
 	if !cfg.MQTT.Broker.IsZero() {
-		if a.broker, err = publish.New(a.publishOptions(cfg)); err != nil {
-			return err
-		}
-		a.to = append(a.to, a.broker)
+		news, o := &late{}, a.publishOptions(cfg)
+		a.to = append(a.to, news)
+		a.parts.add("mqtt", a.log, func() (running, error) {
+			b, err := publish.New(o)
+			if err != nil {
+				return nil, err
+			}
+			a.broker.Store(b)
+			news.set(b)
+			return func(ctx context.Context) error {
+				defer a.broker.Store(nil)
+				return b.Run(ctx)
+			}, nil
+		})
 	}
 	return nil
+}
+
+func (a *app) openPage() (running, error) {
+	l, err := a.page.Listen()
+	if err != nil {
+		return nil, err
+	}
+	a.log.Info("page", "address", "http://"+l.Addr().String())
+	return func(ctx context.Context) error { return a.page.Serve(ctx, l) }, nil
 }
 
 func (a *app) statusOptions(cfg *config.Config) status.Options {
@@ -241,10 +261,11 @@ func (a *app) statusOptions(cfg *config.Config) status.Options {
 	}
 	if !cfg.MQTT.Broker.IsZero() {
 		o.Outbox = func() status.Outbox {
-			if a.broker == nil {
+			broker := a.broker.Load()
+			if broker == nil {
 				return status.Outbox{}
 			}
-			b := a.broker.Stats()
+			b := broker.Stats()
 			return status.Outbox{Connected: b.Connected, Queued: b.Queued, Sent: b.Sent, Lost: b.Lost}
 		}
 	}
@@ -253,7 +274,10 @@ func (a *app) statusOptions(cfg *config.Config) status.Options {
 
 func (a *app) publishOptions(cfg *config.Config) publish.Options {
 	o := cfg.PublishOptions()
-	o.Version, o.Board, o.Report = version, a.board.Title, func(err error) { a.log.Warn("mqtt", "error", err) }
+	o.Version, o.Board, o.Report = version, a.board.Title, func(err error) {
+		a.away.Store(err.Error())
+		a.log.Warn("mqtt", "error", err)
+	}
 	return o
 }
 
@@ -264,6 +288,15 @@ func (a *app) health() device.Health {
 	}
 	h, cfg := a.sup.Health(), a.now.Load()
 	h.Camera, h.Engine, h.Model, h.Heads = cfg.Camera.Source.String(), a.model.Engine(), a.modelName, cfg.Heads
+	h.Parts = a.parts.health()
+	if b := a.broker.Load(); b != nil && !b.Stats().Connected {
+		for i := range h.Parts {
+			if p := &h.Parts[i]; p.Name == "mqtt" && p.Problem == "" {
+				why, _ := a.away.Load().(string)
+				p.Problem = "no connection; " + cmp.Or(why, "trying")
+			}
+		}
+	}
 	h.Preview, h.Celsius = cfg.Status.Preview && a.page != nil, float64(a.celsius.Load())/1000
 	return h
 }
@@ -275,20 +308,7 @@ func (a *app) run(ctx context.Context) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var services sync.WaitGroup
-	if a.page != nil {
-		l, err := a.page.Listen()
-		if err != nil {
-			return err
-		}
-		a.log.Info("page", "address", "http://"+l.Addr().String())
-		services.Go(func() { a.serve(func() error { return a.page.Serve(inner, l) }, "page") })
-	}
-	if a.broker != nil {
-		services.Go(func() { a.serve(func() error { return a.broker.Run(inner) }, "mqtt") })
-	}
-	for _, f := range a.parts.runs {
-		services.Go(func() { f(inner) })
-	}
+	services.Go(func() { a.parts.run(inner) })
 	services.Go(func() { a.watch(inner) })
 	services.Go(func() { a.vitals(inner) })
 	services.Go(func() { a.asks(inner) })
@@ -303,13 +323,6 @@ func (a *app) run(ctx context.Context) error {
 	cancel()
 	services.Wait()
 	return err
-}
-
-// serve runs a service that must not take the pipeline with it when it fails.
-func (a *app) serve(f func() error, what string) {
-	if err := f(); err != nil && !errors.Is(err, context.Canceled) {
-		a.log.Error(what+" failed", "error", err)
-	}
 }
 
 // vitals slows the pipeline while the board is hot or its power is low, and
@@ -366,12 +379,11 @@ func pace(cfg *config.Config, v vitals.Vitals) (rate float64, why string) {
 
 // close gives back what newApp opened.
 func (a *app) close() error {
-	var all []error
-	all = append(all, a.parts.close())
+	a.parts.close()
 	if a.model != nil {
-		all = append(all, a.model.Close())
+		return a.model.Close()
 	}
-	return errors.Join(all...)
+	return nil
 }
 
 // every waits, and reports whether ctx goes on.
@@ -407,19 +419,4 @@ func audit(c *config.Config) string {
 	}
 	parts = append(parts, "consent "+c.Consent, "no picture stored or sent")
 	return strings.Join(parts, "; ")
-}
-
-// newLog returns the log: one line an event, without times where systemd adds
-// its own.
-func newLog(w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{}
-	if os.Getenv("JOURNAL_STREAM") != "" {
-		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}
-	}
-	return slog.New(slog.NewTextHandler(w, o))
 }

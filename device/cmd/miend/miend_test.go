@@ -592,31 +592,6 @@ func hear(t *testing.T, l *net.UnixConn) string {
 	return string(b[:n])
 }
 
-// A page whose address is taken stops the start, before a line has moved.
-func TestAddressTaken(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	cfg := config.Default()
-	cfg.Model.File, cfg.Status.Listen = modelFile(t), l.Addr().String()
-	rec := &tape{}
-	a, err := newApp(cfg, quiet(), appOptions{open: scene, to: rec})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := a.run(context.Background()); err == nil || !strings.Contains(err.Error(), "in use") {
-		t.Errorf("%v", err)
-	}
-	if len(rec.ts) != 0 {
-		t.Errorf("lines moved: %+v", rec.ts)
-	}
-	if err := a.close(); err != nil {
-		t.Error(err)
-	}
-}
-
 // A recording that ends, ends the run; lines and log say what was done.
 func TestRunReplay(t *testing.T) {
 	dir := t.TempDir()

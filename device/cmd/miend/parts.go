@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/physic"
@@ -21,51 +22,110 @@ import (
 	"mien/device/display"
 )
 
-// parts are what shows readings beside the lines. Each is optional, and none
-// keeps the firmware from starting.
+// parts are all that the firmware can do without, in the order in which they
+// are told of.
 type parts struct {
-	runs   []func(context.Context)
-	watch  []device.Observer
-	buzzer device.Pin
+	all   []*part
+	runs  []func(context.Context)
+	watch []device.Observer
+	begun bool
 }
 
-func (p *parts) observers() []device.Observer { return p.watch }
-
-func (p *parts) close() error {
-	if p.buzzer != nil {
-		return p.buzzer.Close()
+// add opens a part for the first time, and keeps it from then on.
+func (p *parts) add(name string, log *slog.Logger, open func() (running, error)) *part {
+	x := &part{name: name, log: log}
+	run, err := open()
+	if err != nil {
+		run = nil
+		x.note(err)
 	}
-	return nil
+	p.all = append(p.all, x)
+	p.runs = append(p.runs, func(ctx context.Context) { x.keep(ctx, run, open) })
+	return x
 }
 
-func openParts(cfg *config.Config, h device.Header, log *slog.Logger) (p parts) {
-	add := func(what string, open func() (display.Part, error)) {
-		r := &display.Runner{Open: open, Note: func(err error) {
-			log.Warn(what+" is out of order; the rest goes on (miend doctor says more)", "error", err)
-		}}
-		p.runs, p.watch = append(p.runs, r.Run), append(p.watch, r)
+// run keeps all parts until ctx ends.
+func (p *parts) run(ctx context.Context) {
+	p.begun = true
+	var wait sync.WaitGroup
+	for _, f := range p.runs {
+		wait.Go(func() { f(ctx) })
+	}
+	wait.Wait()
+}
+
+// close gives back what was opened and never ran.
+func (p *parts) close() {
+	if p.begun {
+		return
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	p.run(ended)
+}
+
+func (p *parts) health() []device.PartHealth {
+	out := []device.PartHealth{}
+	for _, x := range p.all {
+		out = append(out, x.health())
+	}
+	return out
+}
+
+// addDisplays adds what shows readings beside the lines.
+func (p *parts) addDisplays(cfg *config.Config, h device.Header, log *slog.Logger) {
+	show := func(name string, open func() (display.Part, error)) {
+		x := &part{name: name, log: log}
+		r := &display.Runner{Open: open, Note: x.note, Works: func() { x.note(nil) }}
+		p.all, p.runs, p.watch = append(p.all, x), append(p.runs, r.Run), append(p.watch, r)
 	}
 	if cfg.OLED.Bus != "" {
-		add("OLED", func() (display.Part, error) { return openOLED(cfg) })
+		show("oled", func() (display.Part, error) { return openOLED(cfg) })
 	}
 	if cfg.LEDs.Kind != "" {
-		add("LEDs", func() (display.Part, error) { return openLEDs(cfg) })
+		show("leds", func() (display.Part, error) { return openLEDs(cfg) })
 	}
-	if b := cfg.Buzzer; b.Pin != "" {
-		low := b.Active == "low"
-		level := 0
-		if low {
-			level = 1
-		}
-		pin, err := h.Open(b.Pin, level)
-		if err != nil {
-			log.Warn("buzzer is out of order; the rest goes on", "error", err)
-			return p
-		}
-		buzzer := display.NewBuzzer(pin, low, b.On, b.Length, func(err error) { log.Warn("buzzer", "error", err) })
-		p.buzzer, p.runs, p.watch = pin, append(p.runs, buzzer.Run), append(p.watch, buzzer)
+	if cfg.Buzzer.Pin != "" {
+		sound := &late{}
+		p.watch = append(p.watch, sound)
+		p.add("buzzer", log, func() (running, error) { return openBuzzer(cfg, h, sound) })
 	}
-	return p
+}
+
+func openBuzzer(cfg *config.Config, h device.Header, sound *late) (running, error) {
+	b, level := cfg.Buzzer, 0
+	if b.Active == "low" {
+		level = 1
+	}
+	pin, err := h.Open(b.Pin, level)
+	if err != nil {
+		return nil, err
+	}
+	failed := make(chan error, 1)
+	buzzer := display.NewBuzzer(pin, b.Active == "low", b.On, b.Length, func(err error) {
+		select {
+		case failed <- err:
+		default:
+		}
+	})
+	sound.set(buzzer)
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		var broken error
+		var wait sync.WaitGroup
+		wait.Go(func() {
+			select {
+			case broken = <-failed:
+				cancel()
+			case <-ctx.Done():
+			}
+		})
+		buzzer.Run(ctx)
+		cancel()
+		wait.Wait()
+		return errors.Join(broken, pin.Close())
+	}, nil
 }
 
 // addressed sends what a driver means for 0x3c to another address: periph's

@@ -230,6 +230,7 @@ function onStatus(s) {
   say($("uptime"), span(s.uptime));
   $("throttled").hidden = !h.throttled;
   say($("throttled"), h.throttled ? "Held down: " + h.throttled : "");
+  drawParts((h.parts || []).filter(p => p.problem));
   $("outbox-fact").hidden = !s.outbox;
   if (s.outbox) say($("outbox"), s.outbox.queued >= 20 ? s.outbox.queued.toLocaleString("en") + " waiting" : s.outbox.connected ? "connected" : "not connected");
   drawLines(s.lines);
@@ -242,6 +243,18 @@ function onStatus(s) {
   }
   model = [h.model, h.engine].filter(x => x).join(" · ");
   about();
+}
+
+// PARTS names what the device can do without.
+const PARTS = {page: "The page", mqtt: "MQTT", oled: "The display", leds: "The LEDs", buzzer: "The buzzer"};
+
+function drawParts(broken) {
+  const text = broken.map(p => `${PARTS[p.part] || p.part} is out of order: ${p.problem}`);
+  const list = $("parts");
+  list.hidden = text.length === 0;
+  if (list.dataset.text === text.join("\n")) return;
+  list.dataset.text = text.join("\n");
+  list.replaceChildren(...text.map(t => el("li", {}, t)));
 }
 
 function drawSpark() {
