@@ -1,9 +1,9 @@
 package mjpeg
 
-import "errors"
+import "sync"
 
-// bitReader reads the bits of a scan. Beyond its end it reads zeros and counts
-// the bytes of them.
+// bitReader reads the bits of a scan up to the next marker. Beyond that it
+// reads zeros and counts the bytes of them.
 type bitReader struct {
 	data []byte
 	acc  uint32 // the next bits, at the top
@@ -47,39 +47,77 @@ func (r *bitReader) value(n uint) int32 {
 	return v
 }
 
-// symbol reads one Huffman code.
-func (r *bitReader) symbol(h *huffman) (uint8, error) {
+// take reads n bits as they stand, n at most 15.
+func (r *bitReader) take(n uint) uint32 {
+	if n == 0 {
+		return 0
+	}
+	if r.n < n {
+		r.fill()
+	}
+	v := r.acc >> (32 - n)
+	r.acc <<= n
+	r.n -= n
+	return v
+}
+
+// starved reports whether more was read than there was, or much more.
+func (r *bitReader) starved(much bool) bool {
+	if much {
+		return r.over > 8
+	}
+	return 8*r.over > int(r.n)
+}
+
+// symbol reads one Huffman code, if there is one of those bits.
+func (r *bitReader) symbol(h *huffman) (uint8, bool) {
 	if r.n < 16 {
 		r.fill()
 	}
 	if e := h.fast[r.acc>>(32-fastBits)]; e != 0 {
 		r.acc <<= e >> 8
 		r.n -= uint(e >> 8)
-		return uint8(e), nil
+		return uint8(e), true
 	}
 	for n := uint(fastBits + 1); n <= 16; n++ {
 		code := int32(r.acc >> (32 - n))
 		if code <= h.last[n] {
 			r.acc <<= n
 			r.n -= n
-			return h.values[uint8(code+h.first[n])], nil
+			return h.values[uint8(code+h.first[n])], true
 		}
 	}
-	return 0, errors.New("mjpeg: the picture is damaged: no such Huffman code")
+	return 0, false
 }
 
-// nextRestart goes on after the next restart marker.
-func (r *bitReader) nextRestart() error {
-	for i := 0; i+1 < len(r.data); i++ {
-		if r.data[i] == 0xff && r.data[i+1] >= 0xd0 && r.data[i+1] <= 0xd7 {
-			*r = bitReader{data: r.data[i+2:]}
-			return nil
+// resync goes on after restart marker number want, from 0 to 7, and reports
+// whether what follows it is at hand. Where the next marker is another it
+// guesses what was lost as libjpeg does (jdmarker.c, jpeg_resync_to_restart):
+// one or two ahead, the interval that is due is lost; one or two behind, it is
+// a leftover; farther away, its number is damaged.
+func (r *bitReader) resync(want byte) bool {
+	data := r.data
+	for len(data) > 1 {
+		code := data[1]
+		if data[0] != 0xff || code == 0 || code == 0xff {
+			data = data[1:]
+			continue
 		}
-		if r.data[i] == 0xff && r.data[i+1] == 0xd9 {
-			break
+		ahead := (code - 0xd0 - want) & 7
+		switch {
+		case code < 0xc0: // no marker that there is
+		case code < 0xd0 || code > 0xd7, ahead == 1, ahead == 2:
+			*r = bitReader{data: data}
+			return false
+		case ahead == 6, ahead == 7:
+		default:
+			*r = bitReader{data: data[2:]}
+			return true
 		}
+		data = data[2:]
 	}
-	return errShort
+	*r = bitReader{}
+	return false
 }
 
 // fastBits is the length of codes that one look-up decodes.
@@ -94,8 +132,8 @@ type huffman struct {
 }
 
 // set makes the table from the number of codes of each length and their values
-// in order (T.81 annex C).
-func (h *huffman) set(counts, values []byte) error {
+// in order (T.81 annex C), if there is one like that.
+func (h *huffman) set(counts, values []byte) bool {
 	*h = huffman{}
 	copy(h.values[:], values)
 	code, k := int32(0), 0
@@ -108,7 +146,7 @@ func (h *huffman) set(counts, values []byte) error {
 		}
 		if code+c > 1<<n {
 			*h = huffman{}
-			return errors.New("mjpeg: bad Huffman table")
+			return false
 		}
 		for range c {
 			if n <= fastBits {
@@ -123,22 +161,17 @@ func (h *huffman) set(counts, values []byte) error {
 		}
 		code <<= 1
 	}
-	return nil
+	return true
 }
 
-// defaults puts the tables of T.81 annex K.3 in place until a picture brings
-// its own.
-func (d *Decoder) defaults() {
-	if d.started {
-		return
-	}
-	d.started = true
+// standard are the tables of T.81 annex K.3, for pictures without their own.
+var standard = sync.OnceValue(func() (tables [2][4]huffman) {
 	for i, t := range annexK {
-		counts, values := t[:16], t[16:]
 		// These are valid: a test decodes with them.
-		_ = d.tables[i/2][i%2].set([]byte(counts), []byte(values))
+		_ = tables[i/2][i%2].set([]byte(t[:16]), []byte(t[16:]))
 	}
-}
+	return tables
+})
 
 // annexK are tables K.3 to K.6: luma DC, chroma DC, luma AC, chroma AC; the
 // number of codes of each length, then their values.

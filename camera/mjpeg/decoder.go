@@ -3,40 +3,54 @@
 //
 // The standard library's decoder makes a new picture each time, colours it,
 // and wants Huffman tables, which many USB cameras leave out. This one decodes
-// what cameras send, baseline JPEG (ITU-T T.81), into a frame that the caller
-// owns. It does no work for colour beyond skipping it, and it knows the tables
-// of the standard's annex K. Nothing else is supported.
+// what cameras send into a frame that the caller owns: JPEG (ITU-T T.81) of 8
+// bits a sample with Huffman codes, sequential and progressive, grey, YCbCr,
+// RGB, CMYK and YCCK. It does no work for colour that luma does not need, it
+// knows the tables of the standard's annex K, and it gets over a lost or
+// damaged restart interval as libjpeg does. What it does not decode it names.
 package mjpeg
 
 import (
-	"errors"
-	"fmt"
+	"cmp"
 
 	"mien/camera"
 )
 
-// Largest picture that is decoded, in pixels: damage must not ask for more
-// memory than a board has.
-const maxPixels = 64 << 20
-
-// errShort is for a picture that ends before its last pixel, as one does that
-// was cut on its way from the camera.
-var errShort = errors.New("mjpeg: the picture is cut")
+// MaxPixels is the largest picture of a camera, 4096x2160: a stranger must not
+// be able to ask for more memory than a small board has.
+const MaxPixels = 4096 * 2160
 
 // Decoder decodes pictures one after the other. It keeps nothing of them but
 // memory. The zero Decoder is ready for use.
 type Decoder struct {
+	// MaxPixels is the largest picture that is decoded; 0 means MaxPixels, for
+	// pictures of a camera. What decoding needs beside the frame, for
+	// progressive pictures and CMYK, is at most as many bytes.
+	MaxPixels int
+
 	quant   [4][64]int32 // by id, in zigzag order
 	tables  [2][4]huffman
-	started bool // the annex K tables are in place
+	brought bool // the last picture had tables of its own
+	started bool
 
 	width, height int
-	comps         [3]component
+	progressive   bool
+	comps         [4]component
 	ncomps        int
 	hmax, vmax    int
 	restart       int // MCUs between restart markers, or 0
+	adobe         int // colour transform of the Adobe segment, or -1
+	jfif          bool
+	model         colours
+	direct        bool // the frame itself is the plane of the first component
+	scans         int
+	missing       int // scans of wanted components that are to come, in sequential pictures
+	lost          int // MCUs whose data were lost between two restarts
+	total         int // MCUs of all scans of wanted components
 
+	scan  scan
 	bits  bitReader
+	eob   int // blocks of a progressive scan that are known to be empty
 	block [64]int32
 }
 
@@ -45,22 +59,39 @@ type component struct {
 	tq       int
 	dc, ac   int // tables
 	pred     int32
+	wanted   bool
+	read     bool         // its scan has been, in sequential pictures
+	plane    camera.Frame // its samples, where they cannot be the frame's
+	coef     [][64]int16  // progressive: coefficients in zigzag order, a row of blocks after the other
+	across   int          // blocks in a row of coef
+	left     [64]int8     // progressive: bits of each coefficient that are to come; -1: all
 }
 
 // Decode decodes the luma of the JPEG picture in data into f. Time and Seq of
-// f are the caller's. After an error f's pixels are undefined.
+// f are the caller's. Its errors are of type *camera.BadPicture; after one
+// f's pixels are undefined.
 func (d *Decoder) Decode(data []byte, f *camera.Frame) error {
-	if len(data) < 4 || data[0] != 0xff || data[1] != 0xd8 {
-		return errors.New("mjpeg: this is no JPEG picture")
+	if !d.started || d.brought {
+		d.tables, d.started, d.brought = standard(), true, false
 	}
-	d.defaults()
-	d.ncomps, d.restart = 0, 0
+	if err := d.decode(data, f); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (d *Decoder) decode(data []byte, f *camera.Frame) *camera.BadPicture {
+	if len(data) < 2 || data[0] != 0xff || data[1] != 0xd8 {
+		return camera.Bad(camera.Damaged, "mjpeg: this is no JPEG picture")
+	}
+	d.ncomps, d.restart, d.adobe, d.jfif, d.scans, d.lost, d.total = 0, 0, -1, false, 0, 0, 0
 	for pos := 2; ; {
-		code, segment, next, err := marker(data, pos)
-		if err != nil {
-			return err
+		code, segment, next, ok := marker(data, pos)
+		if !ok || code == 0xd9 {
+			return d.finish(ok, f)
 		}
 		pos = next
+		var err *camera.BadPicture
 		switch {
 		case code == 0xdb:
 			err = d.readQuant(segment)
@@ -68,23 +99,24 @@ func (d *Decoder) Decode(data []byte, f *camera.Frame) error {
 			err = d.readHuffman(segment)
 		case code == 0xdd:
 			if len(segment) < 2 {
-				return errShort
+				return cut()
 			}
 			d.restart = int(segment[0])<<8 | int(segment[1])
-		case code == 0xc0 || code == 0xc1:
-			if err = d.readFrame(segment); err == nil {
-				f.Resize(d.width, d.height)
-			}
-		case code >= 0xc2 && code <= 0xcf && code != 0xc8 && code != 0xcc:
-			return fmt.Errorf("mjpeg: the picture is JPEG of kind SOF%d; cameras send baseline JPEG, SOF0", code-0xc0)
+		case code == 0xe0 && len(segment) >= 5 && string(segment[:5]) == "JFIF\x00":
+			d.jfif = true
+		case code == 0xee && len(segment) >= 12 && string(segment[:5]) == "Adobe":
+			d.adobe = int(segment[11])
+		case code >= 0xc0 && code <= 0xc2:
+			d.progressive = code == 0xc2
+			err = d.readFrame(segment, f)
+		case code >= 0xc3 && code <= 0xcf && code != 0xc8 && code != 0xcc:
+			return camera.Bad(camera.Unsupported, "mjpeg: the picture is %s JPEG (SOF%d); cameras send baseline or progressive JPEG", frameKinds[code-0xc0], code-0xc0)
 		case code == 0xda:
-			luma, err := d.readScan(segment, data[pos:], f)
-			if err != nil || luma {
-				return err
+			var n int
+			if n, err = d.readScan(segment, data[pos:], f); err == nil && n < 0 {
+				return d.finish(true, f)
 			}
-			pos += scanEnd(data[pos:])
-		case code == 0xd9:
-			return errShort
+			pos += n
 		}
 		if err != nil {
 			return err
@@ -92,9 +124,23 @@ func (d *Decoder) Decode(data []byte, f *camera.Frame) error {
 	}
 }
 
+// frameKinds are the coding processes that are not decoded, by the number of
+// their SOF marker (T.81 table B.1).
+var frameKinds = [16]string{3: "lossless", 5: "differential", 6: "differential progressive", 7: "differential lossless",
+	9: "arithmetic-coded", 10: "progressive arithmetic-coded", 11: "lossless arithmetic-coded",
+	13: "differential arithmetic-coded", 14: "differential arithmetic-coded", 15: "differential arithmetic-coded"}
+
+// cut is for a picture that ends before its last pixel, as one does that was
+// cut on its way from the camera.
+func cut() *camera.BadPicture { return camera.Bad(camera.Cut, "mjpeg: the picture is cut") }
+
+func damaged(what string) *camera.BadPicture {
+	return camera.Bad(camera.Damaged, "mjpeg: the picture is damaged: %s", what)
+}
+
 // marker returns the marker at or after pos, what is in its segment, and where
-// the next one begins.
-func marker(data []byte, pos int) (code byte, segment []byte, next int, err error) {
+// the next one begins; ok is false where there is none, or not all of it.
+func marker(data []byte, pos int) (code byte, segment []byte, next int, ok bool) {
 	for pos < len(data) && data[pos] != 0xff {
 		pos++ // rubbish between segments, as libjpeg skips it
 	}
@@ -102,21 +148,21 @@ func marker(data []byte, pos int) (code byte, segment []byte, next int, err erro
 		pos++
 	}
 	if pos >= len(data) {
-		return 0, nil, 0, errShort
+		return 0, nil, 0, false
 	}
 	code = data[pos]
 	pos++
 	if code == 0 || code == 0x01 || code >= 0xd0 && code <= 0xd9 {
-		return code, nil, pos, nil
+		return code, nil, pos, true
 	}
 	if pos+2 > len(data) {
-		return 0, nil, 0, errShort
+		return 0, nil, 0, false
 	}
 	n := int(data[pos])<<8 | int(data[pos+1])
 	if n < 2 || pos+n > len(data) {
-		return 0, nil, 0, errShort
+		return 0, nil, 0, false
 	}
-	return code, data[pos+2 : pos+n], pos + n, nil
+	return code, data[pos+2 : pos+n], pos + n, true
 }
 
 // scanEnd returns where the next marker is that is not part of a scan.
@@ -129,12 +175,12 @@ func scanEnd(data []byte) int {
 	return len(data)
 }
 
-func (d *Decoder) readQuant(b []byte) error {
+func (d *Decoder) readQuant(b []byte) *camera.BadPicture {
 	for len(b) > 0 {
 		id, wide := b[0]&15, b[0]>>4
 		b = b[1:]
 		if id > 3 || wide > 1 || len(b) < 64<<wide {
-			return errors.New("mjpeg: bad quantisation table")
+			return damaged("quantisation table")
 		}
 		for i := range 64 {
 			if wide == 1 {
@@ -148,186 +194,148 @@ func (d *Decoder) readQuant(b []byte) error {
 	return nil
 }
 
-func (d *Decoder) readHuffman(b []byte) error {
+func (d *Decoder) readHuffman(b []byte) *camera.BadPicture {
+	d.brought = true
 	for len(b) > 0 {
 		if len(b) < 17 {
-			return errShort
+			return damaged("Huffman table")
 		}
 		class, id := b[0]>>4, b[0]&15
 		n := 0
 		for _, c := range b[1:17] {
 			n += int(c)
 		}
-		if class > 1 || id > 3 || n > 256 || len(b) < 17+n {
-			return errors.New("mjpeg: bad Huffman table")
-		}
-		if err := d.tables[class][id].set(b[1:17], b[17:17+n]); err != nil {
-			return err
+		if class > 1 || id > 3 || n > 256 || len(b) < 17+n || !d.tables[class][id].set(b[1:17], b[17:17+n]) {
+			return damaged("Huffman table")
 		}
 		b = b[17+n:]
 	}
 	return nil
 }
 
-func (d *Decoder) readFrame(b []byte) error {
+// readFrame reads a frame header and makes room for the picture.
+func (d *Decoder) readFrame(b []byte, f *camera.Frame) *camera.BadPicture {
 	if d.ncomps != 0 {
-		return errors.New("mjpeg: two frame headers in one picture")
+		return damaged("two frame headers in one picture")
 	}
 	if len(b) < 6 {
-		return errShort
+		return damaged("frame header")
 	}
 	bits, h, w, n := int(b[0]), int(b[1])<<8|int(b[2]), int(b[3])<<8|int(b[4]), int(b[5])
+	limit := cmp.Or(d.MaxPixels, MaxPixels)
 	switch {
 	case bits != 8:
-		return fmt.Errorf("mjpeg: %d bits a sample, want 8", bits)
-	case w == 0 || h == 0 || w*h > maxPixels:
-		return fmt.Errorf("mjpeg: a picture of %dx%d pixels", w, h)
-	case n != 1 && n != 3:
-		return fmt.Errorf("mjpeg: %d components, want 1 or 3", n)
+		return camera.Bad(camera.Unsupported, "mjpeg: the picture has %d bits a sample, want 8", bits)
+	case w == 0 || h == 0:
+		return damaged("a picture without pixels")
+	case w*h > limit:
+		return camera.Bad(camera.TooLarge, "mjpeg: a picture of %dx%d pixels; at most %d are taken", w, h, limit)
+	case n != 1 && n != 3 && n != 4:
+		return camera.Bad(camera.Unsupported, "mjpeg: the picture has %d components, want 1, 3 or 4", n)
 	case len(b) < 6+3*n:
-		return errShort
+		return damaged("frame header")
 	}
 	d.hmax, d.vmax = 1, 1
 	for i := range n {
-		c := component{id: int(b[6+3*i]), h: int(b[7+3*i] >> 4), v: int(b[7+3*i] & 15), tq: int(b[8+3*i])}
+		c := &d.comps[i]
+		c.id, c.h, c.v, c.tq = int(b[6+3*i]), int(b[7+3*i]>>4), int(b[7+3*i]&15), int(b[8+3*i])
+		c.wanted, c.read = false, false
 		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.tq > 3 {
-			return errors.New("mjpeg: bad frame header")
+			return damaged("frame header")
 		}
 		if n == 1 {
 			c.h, c.v = 1, 1 // a lone component is not interleaved, whatever it says
 		}
 		d.hmax, d.vmax = max(d.hmax, c.h), max(d.vmax, c.v)
-		d.comps[i] = c
-	}
-	if d.comps[0].h != d.hmax || d.comps[0].v != d.vmax {
-		return errors.New("mjpeg: luma is coarser than colour")
 	}
 	d.width, d.height, d.ncomps = w, h, n
-	return nil
+	f.Resize(w, h)
+	return d.room(limit)
 }
 
-// readScan decodes a scan if luma is in it.
-func (d *Decoder) readScan(b, data []byte, f *camera.Frame) (luma bool, err error) {
-	if d.ncomps == 0 {
-		return false, errors.New("mjpeg: pixels before the frame header")
-	}
-	if len(b) < 1 || len(b) < 1+2*int(b[0]) {
-		return false, errShort
-	}
-	var in [3]*component
-	n := int(b[0])
-	if n < 1 || n > d.ncomps {
-		return false, errors.New("mjpeg: bad scan header")
-	}
-	for i := range n {
-		c := d.byID(int(b[1+2*i]))
-		dc, ac := int(b[2+2*i]>>4), int(b[2+2*i]&15)
-		if c == nil || dc > 3 || ac > 3 {
-			return false, errors.New("mjpeg: bad scan header")
-		}
-		c.dc, c.ac, c.pred = dc, ac, 0
-		in[i] = c
-		luma = luma || c == &d.comps[0]
-	}
-	if !luma {
-		return false, nil
-	}
-	return true, d.decode(in[:n], data, f)
+// size returns a component's size in samples.
+func (d *Decoder) size(c *component) (w, h int) {
+	return (d.width*c.h + d.hmax - 1) / d.hmax, (d.height*c.v + d.vmax - 1) / d.vmax
 }
 
-func (d *Decoder) byID(id int) *component {
+// room chooses the components that luma needs, and makes room for them beside
+// the frame.
+func (d *Decoder) room(limit int) *camera.BadPicture {
+	d.model = d.colours()
+	d.direct = d.model.weights == nil && !d.model.key && d.comps[0].h == d.hmax && d.comps[0].v == d.vmax
+	d.missing = 0
+	need := 0
 	for i := range d.comps[:d.ncomps] {
-		if d.comps[i].id == id {
-			return &d.comps[i]
-		}
-	}
-	return nil
-}
-
-// decode decodes a scan of the given components.
-func (d *Decoder) decode(in []*component, data []byte, f *camera.Frame) error {
-	hs, vs := 1, 1 // blocks of luma in a unit
-	if len(in) > 1 {
-		hs, vs = d.hmax, d.vmax
-	}
-	across, down := (d.width+8*hs-1)/(8*hs), (d.height+8*vs-1)/(8*vs)
-	d.bits = bitReader{data: data}
-	for unit := range across * down {
-		if d.restart > 0 && unit > 0 && unit%d.restart == 0 {
-			if err := d.bits.nextRestart(); err != nil {
-				return err
-			}
-			for _, c := range in {
-				c.pred = 0
-			}
-		}
-		ux, uy := unit%across*hs, unit/across*vs
-		for _, c := range in {
-			h, v := c.h, c.v
-			if len(in) == 1 {
-				h, v = 1, 1
-			}
-			for k := range h * v {
-				luma := c == &d.comps[0]
-				if err := d.readBlock(c, luma); err != nil {
-					return err
-				}
-				if luma {
-					idct(&d.block, f, 8*(ux+k%h), 8*(uy+k/h))
-				}
-			}
-		}
-		if d.bits.over > 8 {
-			return errShort
-		}
-	}
-	return nil
-}
-
-// zigzag says where in the block the n-th coefficient goes. It is longer than
-// the block, so that a run beyond its end needs no check.
-var zigzag = [64 + 16]uint8{
-	0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
-	35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
-	63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63,
-}
-
-// readBlock reads a block's coefficients, and dequantises them into d.block if
-// they are wanted.
-func (d *Decoder) readBlock(c *component, wanted bool) error {
-	dc, ac, q := &d.tables[0][c.dc], &d.tables[1][c.ac], &d.quant[c.tq]
-	size, err := d.bits.symbol(dc)
-	if err != nil {
-		return err
-	}
-	if size > 15 {
-		return errors.New("mjpeg: the picture is damaged")
-	}
-	c.pred += d.bits.value(uint(size))
-	if wanted {
-		d.block = [64]int32{c.pred * q[0]}
-	}
-	for k := 1; k < 64; k++ {
-		s, err := d.bits.symbol(ac)
-		if err != nil {
-			return err
-		}
-		run, size := int(s>>4), uint(s&15)
-		if size == 0 {
-			if run != 15 {
-				break
-			}
-			k += 15
+		c := &d.comps[i]
+		if c.wanted = d.model.wants(i); !c.wanted {
 			continue
 		}
-		k += run
-		v := d.bits.value(size)
-		if k > 63 {
-			return errors.New("mjpeg: the picture is damaged")
+		d.missing++
+		w, h := d.size(c)
+		if !d.direct {
+			need += w * h
 		}
-		if wanted {
-			d.block[zigzag[k]] = v * q[k]
+		if d.progressive {
+			hs, vs := d.unit(2, c)
+			c.across = (d.width + 8*d.hmax - 1) / (8 * d.hmax) * hs
+			down := (d.height + 8*d.vmax - 1) / (8 * d.vmax) * vs
+			need += c.across * down * 128
+			if need <= limit {
+				if n := c.across * down; cap(c.coef) < n {
+					c.coef = make([][64]int16, n)
+				} else {
+					c.coef = c.coef[:n]
+					clear(c.coef)
+				}
+			}
+			for k := range c.left {
+				c.left[k] = -1
+			}
 		}
+		if need > limit {
+			what := "in several colours"
+			if d.progressive {
+				what = "progressive"
+			}
+			return camera.Bad(camera.TooLarge, "mjpeg: a %s picture of %dx%d pixels; decoding it takes more than %d bytes", what, d.width, d.height, limit)
+		}
+		if !d.direct {
+			c.plane.Resize(w, h)
+		}
+	}
+	return nil
+}
+
+// unit returns how many blocks of c an MCU of n components has.
+func (d *Decoder) unit(n int, c *component) (hs, vs int) {
+	if n == 1 {
+		return 1, 1
+	}
+	return c.h, c.v
+}
+
+// finish ends a picture: ended says whether it has come to an end of its own.
+func (d *Decoder) finish(ended bool, f *camera.Frame) *camera.BadPicture {
+	switch {
+	case d.ncomps == 0 || d.scans == 0:
+		return cut()
+	case d.progressive:
+		for i := range d.comps[:d.ncomps] {
+			if c := &d.comps[i]; c.wanted && !c.whole(ended) {
+				return cut()
+			}
+		}
+		d.transform(f)
+	case d.missing > 0:
+		return cut()
+	}
+	// What a few restart intervals lacked is grey; a picture that lacks more
+	// than an eighth is none.
+	if d.lost > d.total/8 {
+		return damaged("most of its restart intervals are lost")
+	}
+	if !d.direct {
+		d.mix(f)
 	}
 	return nil
 }

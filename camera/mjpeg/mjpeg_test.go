@@ -8,6 +8,8 @@ import (
 	"image/jpeg"
 	"io"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 
 	"mien/camera"
@@ -104,9 +106,9 @@ func strip(t *testing.T, file []byte, kind byte) []byte {
 	out := append([]byte{}, file[:2]...)
 	n := 0
 	for pos := 2; ; {
-		code, _, next, err := marker(file, pos)
-		if err != nil {
-			t.Fatal(err)
+		code, _, next, ok := marker(file, pos)
+		if !ok {
+			t.Fatal("no marker")
 		}
 		if code == 0xda {
 			if n == 0 {
@@ -146,13 +148,14 @@ func TestDecodeDamaged(t *testing.T) {
 			t.Fatalf("a picture cut to %d of %d bytes was accepted", n, len(file))
 		}
 	}
-	if err := d.Decode(file[:len(file)/2], &f); !errors.Is(err, errShort) {
+	var bad *camera.BadPicture
+	if err := d.Decode(file[:len(file)/2], &f); !errors.As(err, &bad) || bad.Fault != camera.Cut {
 		t.Errorf("half a picture: %v", err)
 	}
-	progressive := bytes.Clone(file)
-	progressive[bytes.Index(progressive, []byte{0xff, 0xc0})+1] = 0xc2
-	if err := d.Decode(progressive, &f); err == nil {
-		t.Error("a progressive picture was accepted")
+	arithmetic := bytes.Clone(file)
+	arithmetic[bytes.Index(arithmetic, []byte{0xff, 0xc0})+1] = 0xc9
+	if err := d.Decode(arithmetic, &f); !errors.As(err, &bad) || bad.Fault != camera.Unsupported || !strings.Contains(bad.Why, "arithmetic") {
+		t.Errorf("an arithmetic-coded picture: %v", err)
 	}
 	if err := d.Decode(file, &f); err != nil {
 		t.Errorf("a good picture after bad ones: %v", err)
@@ -180,6 +183,9 @@ func FuzzDecode(f *testing.F) {
 	files, _ := pictures(f)
 	for _, file := range files[2:8] {
 		f.Add(file)
+	}
+	for _, name := range []string{"progressive-grey.jpg", "progressive-restart.jpg", "restart.jpg"} {
+		f.Add(fixture(f, name))
 	}
 	f.Add([]byte{0xff, 0xd8, 0xff, 0xd9})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -219,10 +225,10 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// iotestOneByte gives its reader's bytes in small pieces of odd lengths.
+// iotestOneByte gives its reader's bytes in pieces of odd lengths.
 type iotestOneByte struct{ r io.Reader }
 
-func (r iotestOneByte) Read(p []byte) (int, error) { return r.r.Read(p[:min(len(p), 7)]) }
+func (r iotestOneByte) Read(p []byte) (int, error) { return r.r.Read(p[:min(len(p), 1999)]) }
 
 // A preview inside a picture is a JPEG file of its own in an APP segment.
 func TestSplitPreview(t *testing.T) {
@@ -242,19 +248,164 @@ func TestSplitPreview(t *testing.T) {
 	}
 }
 
+// fault is the kind of an error of Decode.
+func fault(t *testing.T, err error) camera.Fault {
+	t.Helper()
+	var bad *camera.BadPicture
+	if !errors.As(err, &bad) {
+		t.Fatalf("%v is no BadPicture", err)
+	}
+	return bad.Fault
+}
+
+// split returns the pictures of a stream, and what was dropped.
+func split(t *testing.T, stream []byte) ([][]byte, camera.Dropped) {
+	t.Helper()
+	s := NewSplitter(iotestOneByte{bytes.NewReader(stream)})
+	var all [][]byte
+	for {
+		p, err := s.Next()
+		if err == io.EOF {
+			return all, s.Dropped()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, bytes.Clone(p))
+	}
+}
+
+// Whatever a picture lacks, the pictures after it are whole; and it is not
+// taken for whole itself.
 func TestSplitCut(t *testing.T) {
-	file := portrait.JPEG()
-	for _, n := range []int{3, 100, 700, len(file) - 1} {
-		if _, err := NewSplitter(bytes.NewReader(file[:n])).Next(); err != io.ErrUnexpectedEOF {
-			t.Errorf("%d bytes: %v", n, err)
+	files, _ := pictures(t)
+	file := files[1]
+	boundary := "\r\n--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 52391\r\n\r\n"
+	for _, between := range []string{boundary, "", "\n--a\n\n", "\x00\x00"} {
+		for n := range len(file) - 2 {
+			if n > 700 && n%977 != 0 {
+				continue
+			}
+			stream := slices.Concat(file[:n], []byte(between), file, []byte(between), file[:n])
+			got, dropped := split(t, stream)
+			whole := 0
+			for _, p := range got {
+				var d Decoder
+				var f camera.Frame
+				if bytes.Equal(p, file) {
+					whole++
+				} else if err := d.Decode(p, &f); err == nil {
+					t.Errorf("%d bytes, then %q: picture of %d bytes: %v", n, between, len(p), err)
+				}
+			}
+			if whole != 1 || n > 3 && len(got)-whole+int(dropped.Total()) != 2 {
+				t.Errorf("%d bytes, then %q: %d pictures whole, %d cut, %d dropped", n, between, whole, len(got)-whole, dropped.Total())
+			}
 		}
 	}
-	// A cut picture with a good one behind it costs only the cut one.
-	s := NewSplitter(bytes.NewReader(append(bytes.Clone(file[:5000]), file...)))
-	got, err := s.Next()
-	if err != nil || !bytes.Equal(got, file) {
-		t.Errorf("after a cut picture: %d bytes, %v", len(got), err)
+}
+
+// Cameras that leave the end marker out, pad segments with zeros, or put an
+// AVI1 segment in front lose nothing.
+func TestSplitOddities(t *testing.T) {
+	files, want := pictures(t)
+	for _, c := range []struct {
+		name string
+		make func([]byte) []byte
+	}{
+		{"as it is", bytes.Clone},
+		{"no end", func(b []byte) []byte { return bytes.Clone(b[:len(b)-2]) }},
+		{"zeros", func(b []byte) []byte { return padded(t, b, []byte{0, 0}) }},
+		{"fill bytes", func(b []byte) []byte { return padded(t, b, []byte{0xff}) }},
+		{"AVI1", func(b []byte) []byte {
+			return slices.Concat(b[:2], []byte{0xff, 0xe0, 0, 16}, []byte("AVI1"), make([]byte, 10), b[2:])
+		}},
+	} {
+		for _, between := range []string{"", "\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n", "\n--x\n\n"} {
+			var stream []byte
+			for _, f := range files {
+				stream = append(append(stream, c.make(f)...), between...)
+			}
+			got, dropped := split(t, stream)
+			if len(got) != len(files) || dropped.Total() != 0 {
+				t.Errorf("%s, %q: %d pictures of %d, %v", c.name, between, len(got), len(files), dropped)
+				continue
+			}
+			var d Decoder
+			var f camera.Frame
+			for i, p := range got {
+				if err := d.Decode(p, &f); err != nil {
+					t.Errorf("%s, %q: picture %d: %v", c.name, between, i, err)
+					continue
+				}
+				same(t, &f, want[i])
+			}
+		}
 	}
+}
+
+// padded puts pad in front of each marker up to the scan.
+func padded(t *testing.T, file, pad []byte) []byte {
+	out := bytes.Clone(file[:2])
+	for pos := 2; ; {
+		code, _, next, ok := marker(file, pos)
+		if !ok {
+			t.Fatal("no marker")
+		}
+		out = append(out, pad...)
+		if code == 0xda {
+			return append(out, file[pos:]...)
+		}
+		out = append(out, file[pos:next]...)
+		pos = next
+	}
+}
+
+// What has no end is not kept: neither segments, nor restart markers, nor
+// padding, nor pixels, nor what is no picture at all.
+func TestSplitEndless(t *testing.T) {
+	file := portrait.JPEG()
+	app := append([]byte{0xff, 0xe5, 0xff, 0xfd}, make([]byte, 0xfffb)...)
+	scan := file[:bytes.Index(file, []byte{0xff, 0xda})+14]
+	for _, c := range []struct {
+		name       string
+		head, tail []byte
+		dropped    bool
+	}{
+		{"segments", file[:20], app, true},
+		{"restart markers", scan, []byte{0xff, 0xd3}, true},
+		{"restart markers before the pixels", file[:20], []byte{0xff, 0xd3}, true},
+		{"padding", file[:20], []byte{0}, true},
+		{"fill bytes", file[:20], []byte{0xff}, true},
+		{"pixels", scan, []byte{0x55}, true},
+		{"no picture", nil, []byte("hello\xff\xd8 "), false},
+	} {
+		s := NewSplitter(io.MultiReader(bytes.NewReader(c.head), io.LimitReader(&endless{of: c.tail}, 12<<20), bytes.NewReader(file)))
+		got, err := s.Next()
+		if err != nil || !bytes.Equal(got, file) {
+			t.Errorf("%s: %d bytes, %v; want the picture behind", c.name, len(got), err)
+		}
+		if cap(s.buf) > maxPicture+4*chunk {
+			t.Errorf("%s: %d bytes are kept", c.name, cap(s.buf))
+		}
+		if n := s.Dropped().Counts[camera.TooLarge]; (n > 0) != c.dropped {
+			t.Errorf("%s: dropped %v", c.name, s.Dropped())
+		}
+	}
+}
+
+// endless repeats its bytes.
+type endless struct {
+	of []byte
+	at int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = e.of[e.at]
+		e.at = (e.at + 1) % len(e.of)
+	}
+	return len(p), nil
 }
 
 func FuzzSplit(f *testing.F) {
@@ -268,7 +419,7 @@ func FuzzSplit(f *testing.F) {
 			if err != nil {
 				return
 			}
-			if !bytes.HasPrefix(p, []byte{0xff, 0xd8}) || !bytes.HasSuffix(p, []byte{0xff, 0xd9}) {
+			if start(p) != 0 || len(p) > maxPicture+1<<16 {
 				t.Fatalf("% x", p)
 			}
 		}

@@ -1,164 +1,242 @@
 package mjpeg
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
+	"bytes"
 	"io"
+
+	"mien/camera"
 )
 
 // Splitter cuts a stream into JPEG pictures. What is between them is skipped:
 // the boundaries and headers of multipart HTTP, or nothing.
-type Splitter struct {
-	r   *bufio.Reader
-	buf []byte
-}
-
-// maxPicture is the largest picture in bytes.
-const maxPicture = 32 << 20
-
-// NewSplitter returns a splitter that reads r.
-func NewSplitter(r io.Reader) *Splitter { return &Splitter{r: bufio.NewReaderSize(r, 64<<10)} }
-
-// Next returns the next picture, from its first byte to its last; the memory
-// is the splitter's own and good until the next call. After the last picture
-// it returns io.EOF, and io.ErrUnexpectedEOF for one that is cut.
 //
 // A picture's end is found by walking its segments, so that a preview inside
-// it does not end it.
+// it does not end it. Where the walk comes upon the start of the next picture
+// the one before has no end of its own, or was cut; in neither case does it
+// cost its successor.
+type Splitter struct {
+	r       io.Reader
+	err     error  // of r, once there is one
+	buf     []byte // what was read and is not behind us
+	given   int    // of buf, by the last call of Next
+	dropped camera.Dropped
+}
+
+// maxPicture is the largest picture in bytes. One of MaxPixels has about 3 MB
+// in good quality.
+const maxPicture = 4 << 20
+
+// chunk is how much is read at a time.
+const chunk = 32 << 10
+
+// NewSplitter returns a splitter that reads r.
+func NewSplitter(r io.Reader) *Splitter { return &Splitter{r: r} }
+
+// Dropped returns the pictures of which there was not enough to give them.
+func (s *Splitter) Dropped() camera.Dropped { return s.dropped }
+
+// Next returns the next picture; the memory is the splitter's own and good
+// until the next call. It begins with its first byte, and ends with its last
+// where it has an end. After the last picture Next returns the reader's error.
 func (s *Splitter) Next() ([]byte, error) {
-	if err := s.start(); err != nil {
-		return nil, err
-	}
-	s.buf = append(s.buf[:0], 0xff, 0xd8)
-	code, err := s.code()
+	s.skip(s.given)
+	s.given = 0
 	for {
+		if !s.find() {
+			return nil, s.err
+		}
+		n, next, bad := s.walk()
+		if bad == nil {
+			s.given = next
+			return s.buf[:n], nil
+		}
+		s.dropped.Add(bad)
+		s.skip(next)
+	}
+}
+
+// skip forgets the first n bytes.
+func (s *Splitter) skip(n int) { s.buf = append(s.buf[:0], s.buf[n:]...) }
+
+// have reads until there are n bytes, if it can.
+func (s *Splitter) have(n int) bool {
+	for len(s.buf) < n {
+		if s.err != nil {
+			return false
+		}
+		if cap(s.buf)-len(s.buf) < chunk {
+			room := max(min(2*cap(s.buf), maxPicture+2*chunk), len(s.buf)) + chunk
+			s.buf = append(make([]byte, 0, room), s.buf...)
+		}
+		k, err := s.r.Read(s.buf[len(s.buf):][:chunk])
+		s.buf, s.err = s.buf[:len(s.buf)+k], err
+	}
+	return true
+}
+
+// start returns where in b a picture begins, or below zero: at its marker, if
+// there is another behind it, or a zero byte before that. Pixels and text hold
+// no such thing.
+func start(b []byte) int {
+	for at := 0; ; {
+		k := bytes.Index(b[at:], []byte{0xff, 0xd8})
+		if at += k; k < 0 || at+startLen > len(b) {
+			return -1
+		}
+		if c := b[at+2]; c == 0xff || c == 0 {
+			return at
+		}
+		at += 2
+	}
+}
+
+// startLen is how many bytes tell that a picture begins.
+const startLen = 3
+
+// find makes the buffer begin with the start of a picture, if there is one.
+func (s *Splitter) find() bool {
+	for {
+		if i := start(s.buf); i >= 0 {
+			s.skip(i)
+			return true
+		}
+		s.skip(max(len(s.buf)-startLen+1, 0))
+		if !s.have(len(s.buf) + 1) {
+			return false
+		}
+	}
+}
+
+// walk walks the picture with which the buffer begins. It returns how many
+// bytes it has and where to go on; or what is wrong with it.
+func (s *Splitter) walk() (n, next int, bad *camera.BadPicture) {
+	last := 2      // where the last segment begins
+	scans := false // there were some
+	for i := 2; ; {
+		if i > maxPicture {
+			return 0, len(s.buf), camera.Bad(camera.TooLarge, "mjpeg: a picture of more than %d MiB", maxPicture>>20)
+		}
+		if !s.have(i + 2) {
+			if scans {
+				return s.trim(len(s.buf)), len(s.buf), nil // whether that is all of it the decoder will say
+			}
+			return 0, len(s.buf), cut()
+		}
+		code := s.buf[i+1]
 		switch {
-		case err == io.EOF:
-			return nil, io.ErrUnexpectedEOF
-		case err != nil:
-			return nil, err
+		case s.buf[i] == 0 || s.buf[i] == 0xff && code == 0xff: // padding
+			i++
+		case s.buf[i] != 0xff:
+			// No marker where one should be: the last segment was cut, and took
+			// some of what follows for its own.
+			if k := start(s.buf[last:i]); k >= 0 {
+				return 0, last + k, cut()
+			}
+			last = i
+			i++
 		case code == 0xd9:
-			return s.buf, nil
-		case code == 0xd8:
-			s.buf = append(s.buf[:0], 0xff, 0xd8) // the one before was cut
-			code, err = s.code()
-		case code == 0x01 || code >= 0xd0 && code <= 0xd7:
-			code, err = s.code()
+			if !scans {
+				return 0, i + 2, camera.Bad(camera.Cut, "mjpeg: a picture without pixels")
+			}
+			return i + 2, i + 2, nil
+		case s.starts(i):
+			if !scans {
+				return 0, i, cut()
+			}
+			return s.trim(i), i, nil
+		case code == 0 || code == 0x01 || code >= 0xd0 && code <= 0xd8:
+			i += 2
 		default:
-			if err = s.segment(); err == nil && code == 0xda {
-				code, err = s.scan()
-			} else if err == nil {
-				code, err = s.code()
+			end, ok := s.segment(i)
+			if !ok {
+				continue // to the end of what there is
+			}
+			// Tables hold no start of a picture, and a segment does not end with
+			// one; a preview may lie within.
+			s.have(end + 2)
+			k := start(s.buf[i:min(end+2, len(s.buf))])
+			if k >= 0 && (i+k > end-3 || (code < 0xe0 || code > 0xef) && code != 0xfe) {
+				return 0, i + k, cut()
+			}
+			last = i
+			if i = end; code == 0xda {
+				scans, last = true, end
+				i = s.scan(i)
 			}
 		}
 	}
 }
 
-// start skips to behind the next start of a picture.
-func (s *Splitter) start() error {
-	for {
-		if err := s.skipTo(0xff); err != nil {
-			return err
-		}
-		b, err := s.r.ReadByte()
-		if err != nil {
-			return err
-		}
-		if b == 0xd8 {
-			return nil
-		}
-		if b == 0xff {
-			if err := s.r.UnreadByte(); err != nil {
-				return err
-			}
-		}
-	}
+// starts reports whether a picture begins at i.
+func (s *Splitter) starts(i int) bool {
+	return s.have(i+startLen) && start(s.buf[i:i+startLen]) == 0
 }
 
-// skipTo reads up to and with the next byte of that value.
-func (s *Splitter) skipTo(b byte) error {
-	for {
-		_, err := s.r.ReadSlice(b)
-		if err == nil || !errors.Is(err, bufio.ErrBufferFull) {
-			return err
+// segment returns where the segment of the marker at i ends. When there is not
+// so much the rest of the stream has been read.
+func (s *Splitter) segment(i int) (end int, ok bool) {
+	if s.have(i + 4) {
+		end = i + 2 + max(int(s.buf[i+2])<<8|int(s.buf[i+3]), 2)
+		if s.have(end) {
+			return end, true
 		}
 	}
+	// What seemed a segment may be the rest of a cut picture and the next one.
+	if k := start(s.buf[i+2:]); k >= 0 {
+		return i + 2 + k, true
+	}
+	s.buf = s.buf[:i]
+	return i, false
 }
 
-// code reads the next marker.
-func (s *Splitter) code() (byte, error) {
-	for {
-		b, err := s.r.ReadByte()
-		if err != nil {
-			return 0, err
-		}
-		if b != 0xff {
-			return 0, errors.New("mjpeg: the stream is damaged: no marker where one should be")
-		}
-		for b == 0xff {
-			if b, err = s.r.ReadByte(); err != nil {
-				return 0, err
-			}
-		}
-		if b != 0 {
-			s.buf = append(s.buf, 0xff, b)
-			return b, nil
-		}
-	}
-}
-
-// segment reads a marker's segment.
-func (s *Splitter) segment() error {
-	hi, err := s.r.ReadByte()
-	if err != nil {
-		return err
-	}
-	lo, err := s.r.ReadByte()
-	if err != nil {
-		return err
-	}
-	n := int(hi)<<8 | int(lo)
-	if n < 2 {
-		return errors.New("mjpeg: the stream is damaged: a segment of no length")
-	}
-	s.buf = append(s.buf, hi, lo)
-	for n -= 2; n > 0; {
-		chunk, err := s.r.Peek(min(n, 4096))
-		if len(chunk) == 0 {
-			return err
-		}
-		s.buf = append(s.buf, chunk...)
-		k, _ := s.r.Discard(len(chunk))
-		n -= k
-	}
-	return nil
-}
-
-// scan reads pixels up to the marker that ends them, and returns that.
-func (s *Splitter) scan() (byte, error) {
-	for {
-		chunk, err := s.r.ReadSlice(0xff)
-		s.buf = append(s.buf, chunk...)
-		if len(s.buf) > maxPicture {
-			return 0, fmt.Errorf("mjpeg: a picture of more than %d MiB", maxPicture>>20)
-		}
-		if errors.Is(err, bufio.ErrBufferFull) {
+// scan returns where the marker is that ends the scan whose data begin at i.
+// Markers that cannot be there are damage within it.
+func (s *Splitter) scan(i int) int {
+	for i <= maxPicture && s.have(i+2) {
+		k := bytes.IndexByte(s.buf[i:len(s.buf)-1], 0xff)
+		if k < 0 {
+			i = len(s.buf) - 1
 			continue
 		}
-		if err != nil {
-			return 0, err
+		i += k
+		if s.ends(i) {
+			return i
 		}
-		b, err := s.r.ReadByte()
-		for err == nil && b == 0xff {
-			b, err = s.r.ReadByte()
-		}
-		if err != nil {
-			return 0, err
-		}
-		s.buf = append(s.buf, b)
-		if b != 0 && (b < 0xd0 || b > 0xd7) {
-			return b, nil
-		}
+		i++
 	}
+	return i
+}
+
+// ends reports whether the marker at i ends a scan.
+func (s *Splitter) ends(i int) bool {
+	switch s.buf[i+1] {
+	case 0xd9:
+		return true
+	case 0xd8:
+		return s.starts(i)
+	case 0xda: // another scan, of 1 to 4 components
+		if !s.have(i + 5) {
+			return false
+		}
+		n := int(s.buf[i+4])
+		return n >= 1 && n <= 4 && s.buf[i+2] == 0 && int(s.buf[i+3]) == 6+2*n
+	case 0xc4, 0xdb, 0xdc, 0xdd, 0xfe: // tables between scans
+		if !s.have(i + 4) {
+			return false
+		}
+		end := i + 2 + int(s.buf[i+2])<<8 + int(s.buf[i+3])
+		return s.have(end+1) && s.buf[end] == 0xff
+	}
+	return false
+}
+
+// trim returns how much of the first n bytes is picture, where it has no end
+// of its own: not the boundary that follows.
+func (s *Splitter) trim(n int) int {
+	const header = 1 << 10
+	tail := s.buf[max(0, n-header):n]
+	if k := bytes.LastIndex(tail, []byte("\n--")); k >= 0 {
+		return n - len(tail) + k
+	}
+	return n
 }
