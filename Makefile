@@ -44,10 +44,11 @@ build/tflite:
 
 .PHONY: setup-test
 setup-test: setup
-	@tools/setup/need.sh npm:npm gcc:gcc git:git flatc:flatbuffers-compiler mosquitto:mosquitto chromium:chromium \
+	@tools/setup/need.sh npm:npm node:nodejs gcc:gcc git:git flatc:flatbuffers-compiler mosquitto:mosquitto chromium:chromium \
 	    $(ARM64_GCC) /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross \
 	    qemu-aarch64:qemu-user qemu-system-aarch64:qemu-system-arm dtc:device-tree-compiler fdtput:device-tree-compiler \
 	    modinfo:kmod mke2fs:e2fsprogs jq:jq lintian:lintian systemd-analyze:systemd man:man-db
+	@tools/setup/onnx.sh
 
 build/bin/staticcheck:
 	GOBIN=$(CURDIR)/build/bin GOFLAGS= CGO_ENABLED=0 go install honnef.co/go/tools/cmd/staticcheck@v0.7.0
@@ -139,6 +140,8 @@ test-go: setup ## the Go tests of this workstation, those with goroutines under 
 	go test ./...
 	go vet -tags tflite,edgetpu ./runtime/tflite
 	go test -tags tflite,edgetpu ./runtime/tflite
+	go vet -tags tflite,onnx ./train/onnx
+	go test -tags tflite,onnx ./train/onnx
 	go test -race $(RACE)
 
 RACE = ./camera/... ./device/... ./runtime/track/... ./runtime/tflite/... ./runtime/portable ./boards/...

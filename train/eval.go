@@ -63,6 +63,30 @@ func headsOf(f *checkpoint.File) ([]model.Head, error) {
 	return heads, model.CheckHeads(heads)
 }
 
+// Import returns a checkpoint of the network with the weights of f, which
+// another program wrote: every tensor that the network has, of its shape.
+func Import(net arch.Net, f *checkpoint.File) (*checkpoint.File, error) {
+	n, err := nn.New(net, 1, 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := SetWeights(n, &checkpoint.File{Tensors: f.Tensors}); err != nil {
+		return nil, err
+	}
+	heads, err := json.Marshal(net.Heads)
+	if err != nil {
+		return nil, fmt.Errorf("train: heads: %w", err)
+	}
+	out := &checkpoint.File{Meta: map[string]string{MetaArch: net.Name, MetaHeads: string(heads)}}
+	for _, p := range n.Params() {
+		if !finite(p.Value) {
+			return nil, fmt.Errorf("tensor %s holds a value that is not finite", p.Name)
+		}
+		out.Tensors = append(out.Tensors, checkpoint.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
+	}
+	return out, nil
+}
+
 // evalBatch is the number of pictures that a network sees at once.
 const evalBatch = 32
 

@@ -151,7 +151,7 @@ func (p *planner) dequantize(op *graph.Op) error {
 		t := *out
 		t.Data = make([]byte, 0, 2*len(in.Data))
 		for i := 0; i < len(in.Data); i += 2 {
-			t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(half(binary.LittleEndian.Uint16(in.Data[i:]))))
+			t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(graph.Half(binary.LittleEndian.Uint16(in.Data[i:]))))
 		}
 		p.tensors[op.Outputs[0]] = &t
 		return nil
@@ -162,18 +162,6 @@ func (p *planner) dequantize(op *graph.Op) error {
 	}
 	p.push(&toFloat32{node{reads: op.Inputs[:1:1], out: op.Outputs[0]}, q})
 	return nil
-}
-
-// half returns the value of an IEEE 754 binary16.
-func half(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&1023)
-	switch exp {
-	case 0: // below 2^-14: frac * 2^-24
-		return math.Float32frombits(sign | math.Float32bits(float32(frac)/(1<<24)))
-	case 31:
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }
 
 type toFloat32 struct {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"text/tabwriter"
 
 	"mien/quant/inspect"
@@ -12,7 +13,7 @@ import (
 )
 
 type inspectCmd struct {
-	File   string `arg:"" help:"A .tflite file, of any maker." placeholder:"F.tflite"`
+	File   string `arg:"" help:"A .tflite file, of any maker, or a checkpoint." placeholder:"F.tflite|F.safetensors"`
 	JSON   bool   `help:"Print JSON." name:"json" xor:"form"`
 	Dot    bool   `help:"Print the graph for Graphviz." xor:"form"`
 	SVG    bool   `help:"Print the graph as a picture, for any browser." name:"svg" xor:"form"`
@@ -20,6 +21,12 @@ type inspectCmd struct {
 }
 
 func (c *inspectCmd) Run(e env) error {
+	if filepath.Ext(c.File) == ".safetensors" {
+		if c.Dot || c.SVG || c.Target != "" {
+			return fmt.Errorf("%s is a checkpoint: --dot, --svg and --target are for .tflite files (mien quantize makes one)", c.File)
+		}
+		return inspectCheckpoint(e.stdout, c.File, c.JSON)
+	}
 	g, size, err := readGraph(c.File)
 	if err != nil {
 		return err

@@ -61,24 +61,11 @@ func openNetwork(path string) (*network, error) {
 	return &network{f, net, hex.EncodeToString(sum[:])}, nil
 }
 
-// graph returns the network with those heads, or with all that were taught. One
-// that was not answers at random, and is not put into a file.
+// graph returns the network with those heads, or with all that were taught.
 func (n *network) graph(heads []string) (*graph.Graph, error) {
-	untaught, err := train.Untaught(n.file)
+	heads, err := n.taught(heads)
 	if err != nil {
 		return nil, err
-	}
-	for _, h := range heads {
-		if slices.Contains(untaught, h) {
-			return nil, fmt.Errorf("nothing has taught head %s: its answers are those of random weights (leave it out of --heads, or train it)", h)
-		}
-	}
-	if len(heads) == 0 && len(untaught) > 0 {
-		for _, h := range n.net.Heads {
-			if !slices.Contains(untaught, h.Name) {
-				heads = append(heads, h.Name)
-			}
-		}
 	}
 	g, err := export.Graph(n.net, n.file.Floats(), heads)
 	if err != nil {
@@ -93,6 +80,29 @@ func (n *network) graph(heads []string) (*graph.Graph, error) {
 	}
 	g.SetMeta(model.CardKey, b)
 	return g, nil
+}
+
+// taught returns the heads that are asked for, or all that were taught. One that
+// was not is refused: it answers at random.
+func (n *network) taught(heads []string) ([]string, error) {
+	untaught, err := train.Untaught(n.file)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range heads {
+		if slices.Contains(untaught, h) {
+			return nil, fmt.Errorf("nothing has taught head %s: its answers are those of random weights (leave it out of --heads, or train it)", h)
+		}
+	}
+	if len(heads) > 0 {
+		return heads, nil
+	}
+	for _, h := range n.net.Heads {
+		if !slices.Contains(untaught, h.Name) {
+			heads = append(heads, h.Name)
+		}
+	}
+	return heads, nil
 }
 
 // describe puts what the checkpoint says into the card of a graph made of it.

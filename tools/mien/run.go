@@ -23,7 +23,9 @@ type commands struct {
 	Compare     compareCmd     `cmd:"" help:"Quantise a checkpoint in every way and print a table of what each cost."`
 	Temperature temperatureCmd `cmd:"" help:"Find the temperatures that make a model's confidences mean what they say."`
 	Card        cardCmd        `cmd:"" help:"Measure a model and write what it can and cannot do into its card."`
-	Inspect     inspectCmd     `cmd:"" help:"Say what is in a .tflite file."`
+	Import      importCmd      `cmd:"" help:"Turn weights that another program saved into a checkpoint."`
+	Export      exportCmd      `cmd:"" help:"Write a checkpoint as an ONNX file."`
+	Inspect     inspectCmd     `cmd:"" help:"Say what is in a .tflite file or a checkpoint."`
 	Diff        diffCmd        `cmd:"" help:"Compare two models tensor by tensor on the same faces."`
 	Deploy      deployCmd      `cmd:"" help:"Put the firmware on a board over ssh; it is rolled back when it is not healthy."`
 }

@@ -95,7 +95,11 @@ func (c *sweepCmd) trial(ctx context.Context, e env, dir string, set []string, e
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-		return nil, &sweep.TrialError{Reason: lines[len(lines)-1]}
+		last := lines[len(lines)-1]
+		if exit.ExitCode() != exitDiverged {
+			return nil, fmt.Errorf("the sweep pauses at %s, through no fault of its settings: %s (the same command goes on)", dir, last)
+		}
+		return nil, &sweep.TrialError{Reason: last}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start a trial: %w", err)

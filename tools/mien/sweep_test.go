@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("MIEN_TEST_MAIN") != "" {
 		if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, "mien:", err)
-			os.Exit(1)
+			os.Exit(exitCode(err))
 		}
 		os.Exit(0)
 	}
@@ -42,6 +42,23 @@ func TestSweep(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
 			t.Error(err)
 		}
+	}
+	// An outage is nobody's fault: the sweep pauses, and goes on with the data.
+	away := fer + " away"
+	paused := append(args[:len(args):len(args)], "--seed", "2")
+	paused[4] = out + "2"
+	if err := os.Rename(fer, away); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(context.Background(), paused, &stdout, &stderr); err == nil || !strings.Contains(err.Error(), "pauses") || !strings.Contains(err.Error(), fer) {
+		t.Errorf("the data are away: %v", err)
+	}
+	if err := os.Rename(away, fer); err != nil {
+		t.Fatal(err)
+	}
+	stdout.Reset()
+	if err := run(context.Background(), paused, &stdout, &stderr); err != nil || strings.Count(stdout.String(), "is not finite") != 1 {
+		t.Errorf("the data are back: %v\n%s", err, stdout.String())
 	}
 	// Again, it has nothing left to train.
 	stderr.Reset()

@@ -20,6 +20,9 @@ import (
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 	"mien/train"
+	"mien/train/arch"
+	"mien/train/checkpoint"
+	"mien/train/nn"
 )
 
 // drawSet writes a little FER-2013 and a little UTKFace, whose labels show in
@@ -298,4 +301,42 @@ func TestFullDisk(t *testing.T) {
 	if other := errors.New("other"); freeSpace(other, "run") != other {
 		t.Error("another error is changed")
 	}
+}
+
+// Weights of others come in, and weights go out.
+func TestImportExportInspect(t *testing.T) {
+	dir := t.TempDir()
+	heads := []model.Head{{Name: "smile", Labels: []string{"yes", "no"}}}
+	net, err := nn.New(arch.Edge(heads), 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.Init(7)
+	f := &checkpoint.File{}
+	for _, p := range net.Params() {
+		name := "module." + strings.Replace(p.Name, "smile.", "classifier.", 1)
+		f.Tensors = append(f.Tensors, checkpoint.Tensor{Name: name, Shape: p.Shape, Data: p.Value})
+	}
+	theirs, ours, onnx := filepath.Join(dir, "theirs.safetensors"), filepath.Join(dir, "ours.safetensors"), filepath.Join(dir, "net.onnx")
+	if err := checkpoint.Write(theirs, f); err != nil {
+		t.Fatal(err)
+	}
+	names := filepath.Join(dir, "names.yaml")
+	if err := os.WriteFile(names, []byte("classifier.weight: smile.weight\nclassifier.bias: smile.bias\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"import", theirs, "--arch", "edge", "--head", "smile=yes,no", "--out", ours}
+	refused(t, []string{"no tensor smile.weight"}, args...)
+	mustMien(t, append(args, "--names", names)...)
+	text := mustMien(t, "inspect", ours)
+	for _, want := range []string{"checkpoint of network edge", "smile  yes, no  not recorded", "stem_conv.weight"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("inspect does not say %q:\n%s", want, text)
+		}
+	}
+	mustMien(t, "export", ours, "--out", onnx)
+	if b, err := os.ReadFile(onnx); err != nil || !bytes.Contains(b, []byte("smile.weight")) {
+		t.Errorf("%v", err)
+	}
+	refused(t, []string{"[32 1 5 5]"}, "import", theirs, "--arch", "wide", "--head", "smile=yes,no", "--out", ours, "--names", names)
 }

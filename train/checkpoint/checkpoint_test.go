@@ -2,8 +2,10 @@ package checkpoint
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,6 +80,60 @@ func TestParseForeign(t *testing.T) {
 	}
 	if f.Tensors[0].Name != "a" || f.Tensors[0].Data[0] != 1 || f.Tensors[1].Data[0] != -2 {
 		t.Errorf("%+v", f.Tensors)
+	}
+}
+
+// What other frameworks save in fewer bits is read as float32.
+func TestOtherFloats(t *testing.T) {
+	head := `{"h":{"dtype":"F16","shape":[8],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[16,20]},"d":{"dtype":"F64","shape":[1],"data_offsets":[20,28]}}`
+	head += strings.Repeat(" ", -len(head)&7)
+	b := append([]byte{byte(len(head)), 0, 0, 0, 0, 0, 0, 0}, head...)
+	for _, v := range []uint16{0x3c00, 0xc000, 0x0001, 0x7bff, 0x7c00, 0xfc00, 0x7e00, 0x8000, 0x3f80, 0xc040} {
+		b = binary.LittleEndian.AppendUint16(b, v)
+	}
+	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(-0.1))
+	f, err := Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inf := float32(math.Inf(1))
+	want := []float32{1, -2, 0x1p-24, 65504, inf, -inf, 0, 0}
+	for i, v := range f.Find("h").Data {
+		if i != 6 && v != want[i] || i == 6 && v == v {
+			t.Errorf("half %d is %v, want %v", i, v, want[i])
+		}
+	}
+	if d := f.Find("b").Data; d[0] != 1 || d[1] != -3 || f.Find("d").Data[0] != float32(-0.1) {
+		t.Errorf("%v, %v", d, f.Find("d").Data)
+	}
+}
+
+func TestRename(t *testing.T) {
+	file := func(names ...string) *File {
+		f := &File{}
+		for _, n := range names {
+			f.Tensors = append(f.Tensors, Tensor{Name: n, Shape: []int{1}, Data: []float32{1}})
+		}
+		return f
+	}
+	f := file("module.conv1.weight", "module.features.0.bias", "module.features.1.bias")
+	if err := f.Rename(map[string]string{"features.0.bias": "conv1.bias", "module.features.1.bias": "conv2.bias"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"conv1.weight", "conv1.bias", "conv2.bias"} {
+		if f.Find(want) == nil {
+			t.Errorf("no %s among %v", want, f.Tensors)
+		}
+	}
+	f = file("module.a", "b")
+	if err := f.Rename(nil); err != nil || f.Find("module.a") == nil {
+		t.Errorf("a beginning that not all share: %v, %v", f.Tensors, err)
+	}
+	if err := file("a", "b").Rename(map[string]string{"a": "b"}); err == nil || !strings.Contains(err.Error(), "both called b") {
+		t.Error(err)
+	}
+	if err := file("a").Rename(map[string]string{"c": "d"}); err == nil || !strings.Contains(err.Error(), `"c"`) {
+		t.Error(err)
 	}
 }
 

@@ -11,6 +11,7 @@ package checkpoint
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Tensor is one named array. Exactly one of the data fields is set; Shape
@@ -37,6 +38,45 @@ func (f *File) Find(name string) *Tensor {
 		return nil
 	}
 	return &f.Tensors[i]
+}
+
+// Rename gives tensors of other writers the names that they have here: names
+// maps theirs to ours, and a beginning that all of theirs share, "module." for
+// one, is dropped when it is not in the map. Two tensors of one name afterwards
+// are an error.
+func (f *File) Rename(names map[string]string) error {
+	prefix := f.prefix()
+	seen := map[string]string{}
+	for i := range f.Tensors {
+		t := &f.Tensors[i]
+		old := t.Name
+		if to, ok := names[old]; ok {
+			t.Name = to
+		} else if t.Name = strings.TrimPrefix(old, prefix); names[t.Name] != "" {
+			t.Name = names[t.Name]
+		}
+		if other, twice := seen[t.Name]; twice {
+			return fmt.Errorf("checkpoint: tensors %s and %s are both called %s", other, old, t.Name)
+		}
+		seen[t.Name] = old
+	}
+	for theirs := range names {
+		if !slices.ContainsFunc(f.Tensors, func(t Tensor) bool { return seen[t.Name] == theirs || seen[t.Name] == prefix+theirs }) {
+			return fmt.Errorf("checkpoint: there is no tensor %q to rename", theirs)
+		}
+	}
+	return nil
+}
+
+// prefix is what the names of all tensors begin with, up to a dot, when wrappers
+// put it there.
+func (f *File) prefix() string {
+	for _, p := range []string{"module.", "model.", "_orig_mod.", "net."} {
+		if len(f.Tensors) > 0 && !slices.ContainsFunc(f.Tensors, func(t Tensor) bool { return !strings.HasPrefix(t.Name, p) }) {
+			return p
+		}
+	}
+	return ""
 }
 
 // Floats returns the float32 tensors by name.

@@ -10,6 +10,8 @@ import (
 	"math"
 	"os"
 	"sort"
+
+	"mien/runtime/graph"
 )
 
 const (
@@ -136,9 +138,9 @@ func (e entry) tensor(name string, b []byte) (Tensor, error) {
 		n *= d
 		t.Shape[i] = int(d)
 	}
-	size := map[string]int64{"F32": 4, "U64": 8, "I64": 8}[e.Dtype]
+	size := map[string]int64{"F32": 4, "F16": 2, "BF16": 2, "F64": 8, "U64": 8, "I64": 8}[e.Dtype]
 	if size == 0 {
-		return t, fmt.Errorf("tensor %q: type %q (mien reads F32, U64 and I64)", name, e.Dtype)
+		return t, fmt.Errorf("tensor %q: type %q (mien reads F32, F16, BF16, F64, U64 and I64)", name, e.Dtype)
 	}
 	if n*size != int64(len(b)) {
 		return t, fmt.Errorf("tensor %q: %d bytes for shape %v of %s", name, len(b), e.Shape, e.Dtype)
@@ -148,6 +150,21 @@ func (e entry) tensor(name string, b []byte) (Tensor, error) {
 		t.Data = make([]float32, n)
 		for i := range t.Data {
 			t.Data[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+	case "F64":
+		t.Data = make([]float32, n)
+		for i := range t.Data {
+			t.Data[i] = float32(math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:])))
+		}
+	case "BF16": // the upper half of a float32
+		t.Data = make([]float32, n)
+		for i := range t.Data {
+			t.Data[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
+		}
+	case "F16":
+		t.Data = make([]float32, n)
+		for i := range t.Data {
+			t.Data[i] = graph.Half(binary.LittleEndian.Uint16(b[2*i:]))
 		}
 	case "U64":
 		t.U64 = make([]uint64, n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -206,4 +207,21 @@ func TestOpenRefusesAnotherPlan(t *testing.T) {
 func ExamplePlan_Rounds() {
 	fmt.Println(Plan{First: 1, Keep: 3, Epochs: 9}.Rounds(), Plan{First: 2, Keep: 2, Epochs: 10}.Rounds())
 	// Output: [1 3 9] [2 4 8 10]
+}
+
+func TestWholeNumbers(t *testing.T) {
+	a, err := ParseAxis("batch=16..64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 100 {
+		v, err := strconv.Atoi(a.draw(rng))
+		if err != nil || v < 16 || v > 64 {
+			t.Fatalf("%d, %v", v, err)
+		}
+	}
+	if a, err := ParseAxis("lr=1e-4..1"); err != nil || a.Whole {
+		t.Errorf("%+v, %v", a, err)
+	}
 }
