@@ -3,15 +3,10 @@
 package replay
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"image"
-	"image/color"
-	_ "image/jpeg" // formats of single pictures
-	_ "image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -21,6 +16,7 @@ import (
 
 	"mien/camera"
 	"mien/camera/mjpeg"
+	"mien/camera/picture"
 )
 
 // Options of a replay. The zero value plays a recording once, as fast as it is
@@ -40,9 +36,16 @@ type Source struct {
 	seq   uint64
 	timer *time.Timer
 	done  bool
+
+	dropped camera.Dropped
+	found   bool  // there was a good picture since the beginning
+	bad     error // the last that was not
 }
 
-var _ camera.Source = (*Source)(nil)
+var (
+	_ camera.Source  = (*Source)(nil)
+	_ camera.Dropper = (*Source)(nil)
+)
 
 // reader gives the pictures of a recording in order.
 type reader interface {
@@ -78,10 +81,11 @@ func Open(path string, o Options) (*Source, error) {
 		return openFile(path, o, newY4M)
 	case ".mjpeg", ".mjpg":
 		return openFile(path, o, newMJPEG)
-	case ".jpg", ".jpeg", ".png":
+	}
+	if single(path) {
 		return newSource(&folder{names: []string{path}}, 0, o), nil
 	}
-	return nil, fmt.Errorf("replay: %s: not a folder, .y4m, .mjpeg, .jpg or .png", path)
+	return nil, fmt.Errorf("replay: %s: not a folder, .y4m, .mjpeg or a picture (%s)", path, picture.Kinds)
 }
 
 // Next fills f with the next picture. Its Time is when the picture was due,
@@ -96,13 +100,7 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 	if s.start.IsZero() {
 		s.start = time.Now()
 	}
-	err := s.read.frame(f)
-	if err == io.EOF && s.o.Loop && s.seq > 0 {
-		if err = s.read.rewind(); err == nil {
-			err = s.read.frame(f)
-		}
-	}
-	if err != nil {
+	if err := s.good(f); err != nil {
 		return err
 	}
 	f.Time = s.start.Add(time.Duration(float64(s.seq) / s.rate * float64(time.Second)))
@@ -112,6 +110,48 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 		return s.wait(ctx, f.Time)
 	}
 	return nil
+}
+
+// good reads the next picture that is one. The others are dropped, and are the
+// error only where there is no good one at all.
+func (s *Source) good(f *camera.Frame) error {
+	for {
+		err := s.read.frame(f)
+		if err == nil {
+			s.found = true
+			return nil
+		}
+		var bad *camera.BadPicture
+		switch {
+		case errors.As(err, &bad):
+			s.bad = err
+			s.dropped.Add(err)
+		case err != io.EOF:
+			return err
+		case !s.found && s.bad != nil:
+			return s.bad
+		case !s.o.Loop || !s.found:
+			return io.EOF
+		default:
+			s.found = false
+			if err := s.read.rewind(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// Dropped returns the pictures that could not be read.
+func (s *Source) Dropped() camera.Dropped {
+	all := s.dropped
+	r := s.read
+	if n, ok := r.(*named); ok {
+		r = n.reader
+	}
+	if m, ok := r.(*motion); ok {
+		all.Merge(m.cut())
+	}
+	return all
 }
 
 func (s *Source) wait(ctx context.Context, until time.Time) error {
@@ -138,11 +178,20 @@ func (s *Source) Close() error {
 	return s.read.close()
 }
 
+// single reports whether a file is a picture, by its name.
+func single(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff":
+		return true
+	}
+	return false
+}
+
 // folder reads single pictures.
 type folder struct {
-	names []string
-	next  int
-	jpeg  mjpeg.Decoder
+	names    []string
+	next     int
+	pictures picture.Reader
 }
 
 func openFolder(dir string, o Options) (*Source, error) {
@@ -152,15 +201,12 @@ func openFolder(dir string, o Options) (*Source, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		switch strings.ToLower(filepath.Ext(e.Name())) {
-		case ".jpg", ".jpeg", ".png":
-			if !e.IsDir() {
-				names = append(names, filepath.Join(dir, e.Name()))
-			}
+		if !e.IsDir() && single(e.Name()) {
+			names = append(names, filepath.Join(dir, e.Name()))
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("replay: %s: no .jpg or .png in this folder", dir)
+		return nil, fmt.Errorf("replay: %s: no picture in this folder (%s)", dir, picture.Kinds)
 	}
 	slices.Sort(names)
 	return newSource(&folder{names: names}, 0, o), nil
@@ -171,47 +217,19 @@ func (d *folder) frame(f *camera.Frame) error {
 		return io.EOF
 	}
 	name := d.names[d.next]
+	d.next++
 	b, err := os.ReadFile(name)
 	if err != nil {
 		return fmt.Errorf("replay: %w", err)
 	}
-	// Pictures that no camera sends, progressive JPEG or PNG, are left to the
-	// standard library.
-	if d.jpeg.Decode(b, f) != nil {
-		img, _, err := image.Decode(bytes.NewReader(b))
-		if err != nil {
-			return fmt.Errorf("replay: %s: %w", name, err)
-		}
-		toGray(f, img)
+	if err := d.pictures.Read(b, f); err != nil {
+		return fmt.Errorf("replay: %s: %w", name, err)
 	}
-	d.next++
 	return nil
 }
 
 func (d *folder) rewind() error { d.next = 0; return nil }
 func (d *folder) close() error  { return nil }
-
-// toGray makes f the luma of img.
-func toGray(f *camera.Frame, img image.Image) {
-	b := img.Bounds()
-	f.Resize(b.Dx(), b.Dy())
-	switch src := img.(type) {
-	case *image.Gray:
-		for y := range b.Dy() {
-			copy(f.Pix[y*f.Stride:][:b.Dx()], src.Pix[src.PixOffset(b.Min.X, b.Min.Y+y):])
-		}
-	case *image.YCbCr:
-		for y := range b.Dy() {
-			copy(f.Pix[y*f.Stride:][:b.Dx()], src.Y[src.YOffset(b.Min.X, b.Min.Y+y):])
-		}
-	default:
-		for y := range b.Dy() {
-			for x := range b.Dx() {
-				f.Pix[y*f.Stride+x] = color.GrayModel.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.Gray).Y
-			}
-		}
-	}
-}
 
 // openFile plays a recording that is one file.
 func openFile(path string, o Options, open func(io.ReadSeeker) (reader, float64, error)) (*Source, error) {
@@ -249,6 +267,7 @@ type motion struct {
 	split   *mjpeg.Splitter
 	decoder mjpeg.Decoder
 	frames  int
+	before  camera.Dropped // of the passes before this one
 }
 
 func newMJPEG(file io.ReadSeeker) (reader, float64, error) {
@@ -258,6 +277,9 @@ func newMJPEG(file io.ReadSeeker) (reader, float64, error) {
 func (m *motion) frame(f *camera.Frame) error {
 	b, err := m.split.Next()
 	if err == io.EOF && m.frames == 0 {
+		if d := m.cut(); d.Total() > 0 {
+			return errors.New(d.Last)
+		}
 		return errors.New("no JPEG picture in it")
 	}
 	if err != nil {
@@ -267,10 +289,18 @@ func (m *motion) frame(f *camera.Frame) error {
 	return m.decoder.Decode(b, f)
 }
 
+// cut returns the pictures that were not there as a whole.
+func (m *motion) cut() camera.Dropped {
+	all := m.before
+	all.Merge(m.split.Dropped())
+	return all
+}
+
 func (m *motion) rewind() error {
 	if _, err := m.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
+	m.before = m.cut()
 	m.split, m.frames = mjpeg.NewSplitter(m.file), 0
 	return nil
 }

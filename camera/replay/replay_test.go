@@ -157,7 +157,7 @@ func TestBadRecordings(t *testing.T) {
 		{"a.y4m", string(good[:40]) + strings.Repeat("x", 9000), "cut"},
 		{"a.mjpeg", "hello", "no JPEG"},
 		{"a.mjpeg", string(portrait.JPEG()[:3000]), "cut"},
-		{"a.jpg", "hello", "unknown format"},
+		{"a.jpg", "hello", "no picture of a kind"},
 		{"a.txt", "hello", "not a folder"},
 	} {
 		path := write(t, c.name, []byte(c.data))
@@ -178,6 +178,47 @@ func TestBadRecordings(t *testing.T) {
 	}
 	if _, err := Open(t.TempDir(), Options{Rate: -1}); err == nil {
 		t.Error("a negative rate was accepted")
+	}
+}
+
+// One bad picture costs itself and is counted, in a folder and in a stream, and
+// however often the recording is played; without any good one it is an error.
+func TestBadPicturesAreDropped(t *testing.T) {
+	dir := t.TempDir()
+	good := encoded(t, pattern(1))
+	cut := good[:len(good)/2]
+	for name, b := range map[string][]byte{"1.jpg": good, "2.jpg": cut, "3.png": []byte("hello"), "4.jpg": good, "5.jpg": cut[:200]} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream := write(t, "a.mjpeg", slices.Concat(cut[:200], good, cut, good, cut))
+	for _, path := range []string{dir, stream} {
+		for _, loop := range []bool{false, true} {
+			s, err := Open(path, Options{Loop: loop})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var f camera.Frame
+			n := 0
+			for err = s.Next(t.Context(), &f); err == nil && n < 7; err = s.Next(t.Context(), &f) {
+				n++
+			}
+			d := s.Dropped()
+			if loop && (n != 7 || err != nil || d.Total() < 9) || !loop && (n != 2 || err != io.EOF || d.Total() != 3 || d.Counts[camera.Cut] < 2) {
+				t.Errorf("%s, loop %v: %d pictures, then %v; dropped %v", path, loop, n, err, d)
+			}
+			s.Close()
+		}
+	}
+	bad := write(t, "a.mjpeg", slices.Concat(cut, cut))
+	s, err := Open(bad, Options{Loop: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Next(t.Context(), &camera.Frame{}); err == nil || err == io.EOF || !strings.Contains(err.Error(), "cut") {
+		t.Errorf("nothing but cut pictures: %v", err)
 	}
 }
 

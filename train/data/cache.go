@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 
 	"mien/runtime/atomicfile"
+	"mien/runtime/upright"
 )
 
 // The cache of a set is one file: a magic line, an entry for each picture, and
@@ -28,6 +29,9 @@ type contentKey [16]byte
 func keyOf(k Kind, it *item, content []byte) contentKey {
 	h := sha256.New()
 	fmt.Fprintln(h, geometry, k.Crop, it.box)
+	if turn := upright.EXIF(content); it.row == nil && turn != (upright.Turn{}) {
+		fmt.Fprintln(h, turn)
+	}
 	h.Write(content)
 	return contentKey(h.Sum(nil)[:16])
 }

@@ -21,6 +21,7 @@ import (
 
 	"mien/runtime/face"
 	"mien/runtime/model"
+	"mien/runtime/upright"
 )
 
 // A record is what preparing an image gives, and what the cache keeps of it:
@@ -218,10 +219,10 @@ func (w *preparer) decode(content []byte, part box) (*image.Gray, Marks, error) 
 	if err != nil {
 		return nil, 0, fmt.Errorf("cannot read the image: %w", err)
 	}
-	if img, err = cut(img, part); err != nil {
+	if img, err = cut(img, part); err != nil { // boxes are in pixels as they are stored
 		return nil, 0, err
 	}
-	g, flattened := gray(img)
+	g, flattened := gray(upright.EXIF(content).Image(img))
 	if flattened {
 		return g, Flattened, nil
 	}

@@ -5,14 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
-	"image/draw"
-	_ "image/gif"
-	_ "image/jpeg"
 	"image/png"
 	"os"
 	"time"
 
 	"mien/camera"
+	"mien/camera/picture"
 	"mien/device"
 	"mien/device/config"
 	"mien/device/display"
@@ -22,7 +20,7 @@ import (
 
 type probeCmd struct {
 	configFlag
-	Image     string   `arg:"" help:"Picture: JPEG, PNG or GIF."`
+	Image     string   `arg:"" help:"Picture: JPEG, PNG, GIF, WebP, BMP or TIFF; turned as its EXIF data say."`
 	Model     string   `placeholder:"FILE" help:"A .tflite file instead of the configured model."`
 	Engine    string   `placeholder:"NAME" help:"auto, tflite or portable, instead of the configured one."`
 	Heads     []string `placeholder:"HEAD,..." help:"Heads instead of the configured ones."`
@@ -95,29 +93,17 @@ func readOnce(cfg *config.Config, m infer.Model, f *camera.Frame) (*device.Readi
 	return p.Process(f)
 }
 
-// maxPixels bounds a picture: 100 megapixels are 100 MB of grey.
-const maxPixels = 100 << 20
-
 // readPicture reads a picture as a frame. Errors name the file.
 func readPicture(path string) (*camera.Frame, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	size, kind, err := image.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w (want a JPEG, PNG or GIF picture)", path, err)
-	}
-	if size.Width*size.Height > maxPixels {
-		return nil, fmt.Errorf("%s: %dx%d pixels are too many", path, size.Width, size.Height)
-	}
-	img, _, err := image.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("%s: damaged %s picture: %w", path, kind, err)
-	}
 	f := &camera.Frame{Seq: 1, Time: time.Now()}
-	f.Resize(img.Bounds().Dx(), img.Bounds().Dy())
-	draw.Draw(&f.Gray, f.Rect, img, img.Bounds().Min, draw.Src)
+	var r picture.Reader
+	if err := r.Read(data, f); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	return f, nil
 }
 

@@ -26,7 +26,7 @@ type rule struct {
 var rules = []rule{
 	{"camera", nil},
 	{"camera/cameratest", []string{"camera"}},
-	{"camera/...", []string{"camera/...", "runtime/face", "runtime/model", "runtime/secret"}},
+	{"camera/...", []string{"camera/...", "runtime/face", "runtime/model", "runtime/secret", "runtime/upright"}},
 	{"boards/e2e/standin", []string{"device", "device/pins", "device/signal", "camera", "runtime/...", "boards"}},
 	{"boards/e2e/...", nil},
 	{"boards/...", []string{"boards/..."}},
@@ -40,6 +40,7 @@ var rules = []rule{
 	{"train/...", []string{"train/...", "runtime/...", "quant/..."}},
 	{"device/cmd/...", []string{"device/...", "camera/...", "runtime/...", "boards/..."}},
 	{"device/...", []string{"device/...", "camera", "runtime/...", "boards"}},
+	{"tools/internal/picture", []string{"camera", "camera/mjpeg", "camera/picture", "runtime/upright"}},
 	{"tools/internal/...", []string{"tools/..."}},
 	{"tools/...", []string{"tools/...", "train/...", "quant/...", "runtime/...", "boards/...", "device/...", "camera/..."}},
 }
