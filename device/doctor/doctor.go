@@ -15,8 +15,11 @@ import (
 
 	"mien/boards"
 	"mien/device/config"
+	"mien/device/pins"
+	"mien/device/publish"
 	"mien/device/vitals"
 	"mien/runtime/model"
+	"mien/runtime/secret"
 )
 
 // State is how bad a finding is.
@@ -48,9 +51,18 @@ type Patient struct {
 	User   string        // who is to run miend
 	Groups []string      // of the user
 	Now    time.Time
+	Runs   bool   // miend is running: what it holds is not free, and all is well
+	File   string // of the configuration, as a path from Root; empty for none
+	Wrong  error  // what of the configuration cannot be opened here; nil for nothing
 
 	Lines  func() ([]string, error)                     // names by which GPIO lines can be had
-	Frame  func(device string) (what string, err error) // takes one frame from a V4L2 device
+	Holder func(pin string) (who string, err error)     // who holds a GPIO line; empty when it is free
+	Source func() (config.Source, error)                // the camera that is meant
+	Frame  func(config.Source) (what string, err error) // takes one frame
+	OLED   func(address int) error                      // asks whether a display answers
+	LEDs   func() error                                 // sets the port up as the strip needs it
+	Page   func() error                                 // listens where the page does
+	Broker func() (publish.Trial, error)                // logs in and tries what is published
 	Model  func() (Trial, error)                        // one run
 	Free   func(path string) (bytes uint64, err error)  // of a file system
 	Vitals func() vitals.Vitals                         // heat and power now
@@ -67,7 +79,7 @@ type Trial struct {
 // Examine looks at everything and returns what it found, in a fixed order.
 func Examine(p Patient) []Finding {
 	e := &exam{Patient: p}
-	for _, look := range []func(){e.board, e.system, e.camera, e.gpio, e.i2c, e.spi, e.model, e.law,
+	for _, look := range []func(){e.config, e.board, e.system, e.camera, e.gpio, e.i2c, e.spi, e.page, e.mqtt, e.model, e.law,
 		e.clock, e.disk, e.power, e.heat, e.watchdog} {
 		look()
 	}
@@ -148,34 +160,87 @@ func (e *exam) group(part, name, device string) bool {
 	return false
 }
 
+// config looks at the file: who may read it, and what it asks for that cannot
+// be opened here.
+func (e *exam) config() {
+	if e.Wrong != nil {
+		for _, line := range strings.Split(e.Wrong.Error(), "\n") {
+			e.bad(Fail, "config", line, "miend starts without what this key is for, or not at all", "correct the file; miend check says when it is right")
+		}
+	}
+	if e.File == "" {
+		return
+	}
+	st, err := fs.Stat(e.Root, strings.TrimPrefix(e.File, "/"))
+	if err != nil {
+		return // the defaults
+	}
+	if wrong := config.Exposed(&e.Config, st.Mode()); wrong != "" {
+		e.bad(Warn, "config", e.File+" "+wrong, "passwords and tokens are for the device alone", config.Enclose(e.File))
+		return
+	}
+	if e.Wrong == nil {
+		e.ok("config", "%s", e.File)
+	}
+}
+
+// camera takes a frame from the camera that miend would open.
 func (e *exam) camera() {
-	src, err := config.ParseSource(e.Config.Camera.Source)
+	src, err := e.source()
 	if err != nil {
 		e.bad(Fail, "camera", err.Error(), "there are no frames to read", "set camera.source")
 		return
 	}
-	rpicam := e.InPath != nil && e.InPath("rpicam-vid")
-	switch {
-	case src.Kind == "rpicam", src.Kind == "auto" && e.Board.Camera == "rpicam" && (rpicam || len(e.videos()) == 0):
-		e.rpicam(rpicam)
-	case src.Kind == "v4l2":
-		e.v4l2(src.Path.Reveal())
-	case src.Kind == "auto":
-		device := e.Board.Camera
-		if all := e.videos(); !e.exists(device) && len(all) > 0 {
-			device = all[0]
-		}
-		e.v4l2(or(strings.TrimPrefix(device, "rpicam"), "/dev/video0"))
-	case src.Kind == "replay":
-		file := src.Path.Reveal()
-		if !strings.HasPrefix(file, "/") || e.exists(file) {
-			e.ok("camera", "replay of %s", file)
+	switch src.Kind {
+	case "rpicam":
+		if !e.has("rpicam-vid") && !e.has("libcamera-vid") {
+			e.bad(Fail, "camera", "rpicam-vid is not installed", "a CSI camera is reached through it alone", e.install("rpicam-apps-lite", "rpicam-vid"))
 			return
 		}
-		e.bad(Fail, "camera", "no recording "+file, "there are no frames to read", "ls -l "+path.Dir(file))
-	default:
-		e.ok("camera", "%s (not tried)", src.Path)
+		if !e.group("camera", "video", "the camera") {
+			return
+		}
+	case "v4l2":
+		if !e.v4l2(src.Path.Reveal()) {
+			return
+		}
+	case "replay":
+		file := src.Path.Reveal()
+		if strings.HasPrefix(file, "/") && !e.exists(file) {
+			e.bad(Fail, "camera", "no recording "+file, "there are no frames to read", "ls -l "+path.Dir(file))
+			return
+		}
 	}
+	e.frame(src)
+}
+
+// source is the camera that is meant. Where nobody says, it is the board's.
+func (e *exam) source() (config.Source, error) {
+	if e.Source != nil {
+		return e.Source()
+	}
+	src, err := config.ParseSource(e.Config.Camera.Source)
+	if err != nil || src.Kind != "auto" {
+		return src, err
+	}
+	if all := e.videos(); e.Board.Camera != "rpicam" || !e.has("rpicam-vid") && !e.has("libcamera-vid") && len(all) > 0 {
+		device := or(strings.TrimPrefix(e.Board.Camera, "rpicam"), "/dev/video0")
+		if !e.exists(device) && len(all) > 0 {
+			device = all[0]
+		}
+		return config.Source{Kind: "v4l2", Path: secret.NewURL(device)}, nil
+	}
+	return config.Source{Kind: "rpicam"}, nil
+}
+
+func (e *exam) has(program string) bool { return e.InPath != nil && e.InPath(program) }
+
+// install is how a program comes here, which apt does not do everywhere.
+func (e *exam) install(debian, program string) string {
+	if e.has("apt-get") {
+		return "sudo apt-get install " + debian
+	}
+	return "install " + program + " with this system's package manager (Debian and Raspberry Pi OS call the package " + debian + ")"
 }
 
 func (e *exam) videos() []string {
@@ -189,18 +254,8 @@ func (e *exam) videos() []string {
 	return names
 }
 
-func (e *exam) rpicam(there bool) {
-	if !there {
-		e.bad(Fail, "camera", "rpicam-vid is not installed", "a CSI camera is reached through it alone",
-			"sudo apt-get install rpicam-apps-lite")
-		return
-	}
-	if e.group("camera", "video", "the camera") {
-		e.ok("camera", "rpicam-vid, asked for %dx%d", e.Config.Camera.Width, e.Config.Camera.Height)
-	}
-}
-
-func (e *exam) v4l2(device string) {
+// v4l2 reports whether a device is there and may be opened.
+func (e *exam) v4l2(device string) bool {
 	if !e.exists(device) {
 		have := "no camera at all"
 		if all := e.videos(); len(all) > 0 {
@@ -211,23 +266,49 @@ func (e *exam) v4l2(device string) {
 			mend = "set camera.source: rpicam for a camera on the ribbon cable, or plug a USB camera in"
 		}
 		e.bad(Fail, "camera", device+" does not exist ("+have+")", "there are no frames to read", mend)
-		return
+		return false
 	}
-	if !e.group("camera", "video", device) {
-		return
+	return e.group("camera", "video", device)
+}
+
+// frame takes one frame and says what came, or what to do when none did.
+func (e *exam) frame(src config.Source) {
+	name := src.Path.String()
+	switch src.Kind {
+	case "rpicam":
+		name = "the camera on the ribbon cable"
+	case "v4l2":
+		name = or(e.text("/sys/class/video4linux/"+path.Base(src.Path.Reveal())+"/name"), "unnamed")
 	}
-	name := or(e.text("/sys/class/video4linux/"+path.Base(device)+"/name"), "unnamed")
 	if e.Frame == nil {
-		e.ok("camera", "%s: %s", device, name)
+		e.ok("camera", "%s (not tried)", name)
 		return
 	}
-	what, err := e.Frame(device)
-	if err != nil {
-		e.bad(Fail, "camera", fmt.Sprintf("%s: %v", name, err), "it gives no frames",
-			"sudo fuser -v "+device+" says who else uses it; systemctl stop miend while you try")
+	what, err := e.Frame(src)
+	if err == nil {
+		e.ok("camera", "%s: %s", name, what)
 		return
 	}
-	e.ok("camera", "%s: %s", name, what)
+	said := strings.ToLower(err.Error())
+	held := strings.Contains(said, "busy") || strings.Contains(said, "in use") || strings.Contains(said, "failed to acquire")
+	if held && e.Runs {
+		e.ok("camera", "%s: in use by miend, which is running", name)
+		return
+	}
+	mend := "sudo fuser -v " + src.Path.String() + " says who else uses it; systemctl stop miend while you try"
+	switch {
+	case src.Kind == "rpicam" && strings.Contains(said, "no cameras available"):
+		mend = "switch the board off and push the ribbon cable in anew, contacts to the right side; rpicam-hello --list-cameras shows what is found"
+	case src.Kind == "rpicam":
+		mend = "rpicam-hello --list-cameras shows what is found; systemctl stop miend while you try"
+	case src.Kind == "http" && strings.Contains(said, "401"):
+		mend = "put the camera's name and password into camera.source: http://NAME:PASSWORD@HOST/..."
+	case src.Kind == "http":
+		mend = "curl -v with the address of camera.source shows what the camera answers; an address that streams MJPEG is wanted"
+	case src.Kind == "replay":
+		mend = "miend run --replay FILE shows whether a recording can be read"
+	}
+	e.bad(Fail, "camera", fmt.Sprintf("%s: %v", name, err), "it gives no frames", mend)
 }
 
 // gpio looks for the chip and every line that the configuration names.
@@ -280,9 +361,33 @@ func (e *exam) lines(names []string, want map[string]string) {
 		}
 		e.bad(Fail, "gpio", fmt.Sprintf("no line is called %q (wanted for %s)", pin, want[pin]), why, mend)
 	}
-	if !missing {
+	if !missing && e.free(want) {
 		e.ok("gpio", "%d lines wired, all there", len(want))
 	}
+}
+
+// free looks whether somebody else holds a line.
+func (e *exam) free(want map[string]string) bool {
+	free := true
+	if e.Holder == nil {
+		return true
+	}
+	for _, pin := range slices.Sorted(maps.Keys(want)) {
+		who, err := e.Holder(pin)
+		switch {
+		case err != nil:
+			e.bad(Fail, "gpio", err.Error(), "it is not known whether the line is free", "gpioinfo shows the lines")
+		case who == "" || who == pins.Consumer && e.Runs:
+			continue
+		case who == pins.Consumer:
+			e.bad(Fail, "gpio", fmt.Sprintf("line %s (wanted for %s) is held by another miend", pin, want[pin]), "a line has one owner", "systemctl stop miend, or end the other one")
+		default:
+			e.bad(Fail, "gpio", fmt.Sprintf("line %s (wanted for %s) is held by %q", pin, want[pin], who), "a line has one owner",
+				"stop that program, or where it is a driver of the kernel's (an overlay in config.txt), wire another pin; gpioinfo shows the lines")
+		}
+		free = false
+	}
+	return free
 }
 
 // header lists the pins of the board that are free.
@@ -295,17 +400,33 @@ func (e *exam) header() string {
 }
 
 func (e *exam) i2c() {
-	bus := e.Config.OLED.Bus
+	bus, address := e.Config.OLED.Bus, e.Config.OLED.Address
 	if bus == "" {
 		return
 	}
 	if !e.exists(bus) {
-		e.bad(Fail, "i2c", bus+" does not exist", "the OLED stays dark; the rest works", e.enable("do_i2c", "i2c-dev"))
+		e.bad(Fail, "i2c", bus+" does not exist", "the OLED stays dark; the rest works", e.enable("do_i2c", "i2c_arm", "i2c-dev"))
 		return
 	}
-	if e.group("i2c", "i2c", bus) {
-		e.ok("i2c", "%s", bus)
+	if !e.group("i2c", "i2c", bus) {
+		return
 	}
+	if e.OLED == nil {
+		e.ok("i2c", "%s", bus)
+		return
+	}
+	err := e.OLED(address)
+	if err == nil {
+		e.ok("i2c", "%s: a display answers at %#x", bus, address)
+		return
+	}
+	mend := "check its four wires; i2cdetect -y " + strings.TrimPrefix(bus, "/dev/i2c-") + " shows the addresses that answer"
+	for _, other := range []int{0x3c, 0x3d} { // the two that an SSD1306 can have
+		if other != address && e.OLED(other) == nil {
+			mend = fmt.Sprintf("something answers at %#x: set oled.address: %#x", other, other)
+		}
+	}
+	e.bad(Fail, "i2c", fmt.Sprintf("%s: nothing answers at %#x: %v", bus, address, err), "the OLED stays dark; the rest works", mend)
 }
 
 func (e *exam) spi() {
@@ -314,18 +435,66 @@ func (e *exam) spi() {
 	}
 	bus := e.Config.LEDs.Bus
 	if !e.exists(bus) {
-		e.bad(Fail, "spi", bus+" does not exist", "the LEDs stay dark; the rest works", e.enable("do_spi", "spidev"))
+		e.bad(Fail, "spi", bus+" does not exist", "the LEDs stay dark; the rest works", e.enable("do_spi", "spi", "spidev"))
 		return
 	}
-	if e.group("spi", "spi", bus) {
-		e.ok("spi", "%s", bus)
+	if !e.group("spi", "spi", bus) {
+		return
+	}
+	if e.LEDs != nil {
+		if err := e.LEDs(); err != nil {
+			e.bad(Fail, "spi", fmt.Sprintf("%s: %v", bus, err), "the LEDs stay dark; the rest works",
+				"the port has to take mode 3 at the strip's speed: use one of the processor's own, /dev/spidev0.0")
+			return
+		}
+	}
+	e.ok("spi", "%s", bus)
+}
+
+// page looks whether somebody else has the page's address.
+func (e *exam) page() {
+	l := e.Config.Status.Listen
+	if l == "none" || e.Page == nil {
+		return
+	}
+	err := e.Page()
+	switch {
+	case err == nil:
+		e.ok("page", "http://%s", l)
+	case strings.Contains(err.Error(), "in use") && e.Runs:
+		e.ok("page", "http://%s, where miend is running", l)
+	default:
+		e.bad(Fail, "page", err.Error(), "the page and the API cannot be reached; the rest works",
+			"sudo ss -ltnp says who listens there; set status.listen to another port, or none")
+	}
+}
+
+// mqtt logs in at the broker and tries what is published there.
+func (e *exam) mqtt() {
+	if e.Config.MQTT.Broker.IsZero() || e.Broker == nil {
+		return
+	}
+	t, err := e.Broker()
+	switch {
+	case publish.Refused(err):
+		e.bad(Fail, "mqtt", err.Error(), "nothing is published; messages wait on the disk", "set mqtt.user and mqtt.password as the broker knows them")
+	case err != nil:
+		e.bad(Fail, "mqtt", err.Error(), "nothing is published; messages wait on the disk", "check mqtt.broker (mqtt:// and port 1883 are plain, mqtts:// and 8883 are TLS), mqtt.ca and the network")
+	case len(t.Denied) > 0:
+		e.bad(Fail, "mqtt", t.Broker+" does not let this device "+strings.Join(t.Denied, ", nor "), "what is denied is lost",
+			"allow it in the broker's access list, or set mqtt.topic and mqtt.discovery to what is allowed")
+	default:
+		e.ok("mqtt", "%s lets this device in, and publish", t.Broker)
 	}
 }
 
 // enable is how a bus is switched on.
-func (e *exam) enable(pi, module string) string {
-	if strings.HasPrefix(e.Board.Name, "rpi") {
+func (e *exam) enable(pi, parameter, module string) string {
+	switch {
+	case strings.HasPrefix(e.Board.Name, "rpi") && (e.InPath == nil || e.has("raspi-config")):
 		return "sudo raspi-config nonint " + pi + " 0 && sudo reboot"
+	case strings.HasPrefix(e.Board.Name, "rpi"):
+		return "add dtparam=" + parameter + "=on to config.txt of the boot partition and sudo reboot"
 	}
 	return "sudo modprobe " + module + "; the bus itself is switched on in the device tree"
 }
@@ -411,10 +580,18 @@ func (e *exam) disk() {
 		e.bad(Warn, "disk", err.Error(), "whether there is room is not known", "df -h "+dir)
 	case mib < 50:
 		e.bad(Fail, "disk", fmt.Sprintf("%d MiB free in %s", mib, dir), "model updates and the MQTT queue need 50 MiB",
-			"sudo apt-get clean; sudo journalctl --vacuum-size=50M")
+			e.cleanUp())
 	default:
 		e.ok("disk", "%d MiB free in %s", mib, dir)
 	}
+}
+
+// cleanUp makes room.
+func (e *exam) cleanUp() string {
+	if e.has("apt-get") {
+		return "sudo apt-get clean; sudo journalctl --vacuum-size=50M"
+	}
+	return "sudo journalctl --vacuum-size=50M, and empty the package manager's cache"
 }
 
 func (e *exam) power() {
@@ -431,7 +608,7 @@ func (e *exam) power() {
 		e.bad(Warn, "power", "the firmware holds the processor down", "fewer readings a second", "give it a heat sink or a fan; vcgencmd get_throttled")
 	case !v.Told && e.Board.Throttle != "":
 		e.bad(Warn, "power", "nothing tells whether the firmware throttles: neither get_throttled under /sys nor vcgencmd",
-			"the rate is not held down before the firmware slows the processor", "sudo apt-get install raspi-utils, and run miend in group video")
+			"the rate is not held down before the firmware slows the processor", e.install("raspi-utils", "vcgencmd")+", and run miend in group video")
 	default:
 		e.ok("power", "no complaint")
 	}

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"mien/boards"
 	"mien/device/config"
+	"mien/device/publish"
 	"mien/device/vitals"
 	"mien/runtime/model"
 	"mien/runtime/secret"
@@ -68,10 +71,28 @@ func patient(t *testing.T, b boards.Board) Patient {
 	return Patient{Root: r, Config: c, Board: found, Known: known, User: "mien", Groups: []string{"video", "gpio", "i2c", "spi"},
 		Now:    time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC),
 		Lines:  func() ([]string, error) { return names, nil },
-		Frame:  func(d string) (string, error) { return d + " YUYV 640x480", nil },
+		Frame:  func(src config.Source) (string, error) { return src.Path.String() + " YUYV 640x480", nil },
+		Holder: func(string) (string, error) { return "", nil },
+		OLED:   func(address int) error { return only(address, 0x3c) },
+		LEDs:   func() error { return nil },
+		Page:   func() error { return nil },
+		Broker: func() (publish.Trial, error) { return publish.Trial{Broker: "mqtt://h"}, nil },
+		File:   "/etc/mien/mien.yaml",
 		Model:  trial("tflite", 12*time.Millisecond),
 		Free:   func(string) (uint64, error) { return 1 << 30, nil },
-		InPath: func(p string) bool { return p == "rpicam-vid" }}
+		InPath: func(p string) bool { return slices.Contains([]string{"rpicam-vid", "apt-get", "raspi-config"}, p) }}
+}
+
+// only is an I2C bus on which one address answers.
+func only(address, there int) error {
+	if address != there {
+		return errors.New("remote I/O error")
+	}
+	return nil
+}
+
+func fails(text string) func(config.Source) (string, error) {
+	return func(config.Source) (string, error) { return "", errors.New(text) }
 }
 
 // trial is a run of a model with a card.
@@ -133,7 +154,14 @@ func TestIllnesses(t *testing.T) {
 			p.Root = r
 		}
 	}
-	with := func(name, text string) func(*Patient) {
+	file := func(name string, mode fs.FileMode) func(*Patient) {
+		return func(p *Patient) {
+			r := maps.Clone(p.Root.(fstest.MapFS))
+			r[name] = &fstest.MapFile{Mode: mode}
+			p.Root = r
+		}
+	}
+	having := func(name, text string) func(*Patient) {
 		return func(p *Patient) {
 			r := maps.Clone(p.Root.(fstest.MapFS))
 			r[name] = &fstest.MapFile{Data: []byte(text)}
@@ -143,6 +171,34 @@ func TestIllnesses(t *testing.T) {
 	noGroup := func(g string) func(*Patient) {
 		return func(p *Patient) {
 			p.Groups = slices.DeleteFunc(slices.Clone(p.Groups), func(x string) bool { return x == g })
+		}
+	}
+	with := func(programs ...string) func(string) bool {
+		return func(p string) bool { return slices.Contains(programs, p) }
+	}
+	held := func(who string) func(string) (string, error) {
+		first := ""
+		return func(pin string) (string, error) {
+			if first == "" || first == pin {
+				first = pin
+				return who, nil
+			}
+			return "", nil
+		}
+	}
+	heldOr := func(err error) func(string) (string, error) {
+		first := ""
+		return func(pin string) (string, error) {
+			if first == "" || first == pin {
+				first = pin
+				return "", err
+			}
+			return "", nil
+		}
+	}
+	broker := func(t publish.Trial, err error) func(*Patient) {
+		return func(p *Patient) {
+			p.Config.MQTT.Broker, p.Broker = secret.NewURL("mqtt://h"), func() (publish.Trial, error) { return t, err }
 		}
 	}
 	for name, c := range map[string]struct {
@@ -155,17 +211,47 @@ func TestIllnesses(t *testing.T) {
 		"no video":  {func(p *Patient) { noGroup("video")(p) }, "camera", Fail, "usermod -aG video mien"},
 		"busy camera": {func(p *Patient) {
 			p.Config.Camera.Source = secret.NewURL("/dev/video0")
-			p.Frame = func(string) (string, error) { return "", errors.New("busy") }
+			p.Frame = fails("busy")
 		}, "camera", Fail, "fuser -v /dev/video0"},
 		"no rpicam": {func(p *Patient) {
-			p.Config.Camera.Source = secret.NewURL("rpicam")
-			p.InPath = func(string) bool { return false }
+			p.Config.Camera.Source, p.InPath = secret.NewURL("rpicam"), with("apt-get", "raspi-config")
 		}, "camera", Fail, "apt-get install rpicam"},
-		"no recording": {func(p *Patient) { p.Config.Camera.Source = secret.NewURL("replay:/a/b.y4m") }, "camera", Fail, "ls -l /a"},
-		"no chip":      {without("dev/gpiochip0"), "gpio", Fail, "signals.pins: simulated"},
-		"no gpio":      {noGroup("gpio"), "gpio", Fail, "usermod -aG gpio mien"},
-		"wrong name":   {func(p *Patient) { p.Config.Buzzer.Pin = "GPIO99" }, "gpio", Fail, "gpioinfo"},
-		"no pin":       {func(p *Patient) { p.Config.Buzzer.Pin = "header 39" }, "gpio", Fail, "of this board's header"},
+		"no rpicam, no apt": {func(p *Patient) {
+			p.Config.Camera.Source, p.InPath = secret.NewURL("rpicam"), with("pacman", "raspi-config")
+		}, "camera", Fail, "install rpicam-vid with this system's package manager"},
+		"no CSI camera": {func(p *Patient) {
+			p.Config.Camera.Source, p.InPath = secret.NewURL("rpicam"), with("libcamera-vid", "raspi-config")
+			p.Frame = fails("rpicam: /usr/bin/libcamera-vid: exit status 255: ERROR: *** no cameras available ***")
+		}, "camera", Fail, "ribbon cable"},
+		"password": {func(p *Patient) {
+			p.Config.Camera.Source = secret.NewURL("http://cam/")
+			p.Frame = fails(`httpmjpeg: http://cam/: the camera answers "401 Unauthorized"`)
+		}, "camera", Fail, "http://NAME:PASSWORD@HOST"},
+		"no HTTP camera": {func(p *Patient) {
+			p.Config.Camera.Source = secret.NewURL("http://cam/")
+			p.Frame = fails("httpmjpeg: http://cam/: no such host")
+		}, "camera", Fail, "curl -v"},
+		"held line":     {func(p *Patient) { p.Holder = held("spi0 CS1") }, "gpio", Fail, "overlay"},
+		"other miend":   {func(p *Patient) { p.Holder = held("miend") }, "gpio", Fail, "systemctl stop miend"},
+		"line unknown":  {func(p *Patient) { p.Holder = heldOr(errors.New("EIO")) }, "gpio", Fail, "gpioinfo"},
+		"other address": {func(p *Patient) { p.OLED = func(a int) error { return only(a, 0x3d) } }, "i2c", Fail, "oled.address: 0x3d"},
+		"no OLED":       {func(p *Patient) { p.OLED = func(a int) error { return only(a, 0) } }, "i2c", Fail, "i2cdetect -y 1"},
+		"SPI mode":      {func(p *Patient) { p.LEDs = func() error { return errors.New("set mode: invalid argument") } }, "spi", Fail, "mode 3"},
+		"port taken":    {func(p *Patient) { p.Page = func() error { return errors.New("bind: address already in use") } }, "page", Fail, "ss -ltnp"},
+		"no broker":     {broker(publish.Trial{}, errors.New("connection refused")), "mqtt", Fail, "mqtt.broker"},
+		"no login":      {broker(publish.Trial{}, fmt.Errorf("x: %w", &publish.LoginError{Reason: "bad user name or password"})), "mqtt", Fail, "mqtt.password"},
+		"not allowed":   {broker(publish.Trial{Broker: "mqtt://h", Denied: []string{"publish to mien/a", "subscribe to b"}}, nil), "mqtt", Fail, "access list"},
+		"open file": {func(p *Patient) {
+			p.Config.Status.Token = secret.New("0123456789abcdef")
+			file("etc/mien/mien.yaml", 0o644)(p)
+		}, "config", Warn, "sudo chgrp mien /etc/mien/mien.yaml && sudo chmod 0640 /etc/mien/mien.yaml"},
+		"writable file": {file("etc/mien/mien.yaml", 0o666), "config", Warn, "chmod 0640"},
+		"wrong file":    {func(p *Patient) { p.Wrong = errors.New("mien.yaml:3:4: mqtt.ca: no such file") }, "config", Fail, "miend check"},
+		"no recording":  {func(p *Patient) { p.Config.Camera.Source = secret.NewURL("replay:/a/b.y4m") }, "camera", Fail, "ls -l /a"},
+		"no chip":       {without("dev/gpiochip0"), "gpio", Fail, "signals.pins: simulated"},
+		"no gpio":       {noGroup("gpio"), "gpio", Fail, "usermod -aG gpio mien"},
+		"wrong name":    {func(p *Patient) { p.Config.Buzzer.Pin = "GPIO99" }, "gpio", Fail, "gpioinfo"},
+		"no pin":        {func(p *Patient) { p.Config.Buzzer.Pin = "header 39" }, "gpio", Fail, "of this board's header"},
 		"no names": {func(p *Patient) {
 			p.Lines = func() ([]string, error) { return nil, nil }
 			delete(p.Config.Signals.Lines, "face") // one line is enough to miss
@@ -185,16 +271,16 @@ func TestIllnesses(t *testing.T) {
 		"1970":    {func(p *Patient) { p.Now = time.Unix(0, 0) }, "clock", Fail, "timedatectl"},
 		"not synced": {func(p *Patient) {
 			without("run/systemd/timesync/synchronized")(p)
-			with("run/systemd/timesync/x", "")(p)
+			having("run/systemd/timesync/x", "")(p)
 		}, "clock", Warn, "timedatectl"},
 		"full disk":    {func(p *Patient) { p.Free = func(string) (uint64, error) { return 1 << 20, nil } }, "disk", Fail, "apt-get clean"},
-		"low power":    {with("sys/devices/platform/soc/soc:firmware/get_throttled", "1\n"), "power", Fail, "power supply"},
-		"capped":       {with("sys/devices/platform/soc/soc:firmware/get_throttled", "4\n"), "power", Warn, "fan"},
-		"low before":   {with("sys/devices/platform/soc/soc:firmware/get_throttled", "10000\n"), "power", Warn, "power supply"},
-		"hot":          {with("sys/class/thermal/thermal_zone0/temp", "91000\n"), "heat", Warn, "fan"},
+		"low power":    {having("sys/devices/platform/soc/soc:firmware/get_throttled", "1\n"), "power", Fail, "power supply"},
+		"capped":       {having("sys/devices/platform/soc/soc:firmware/get_throttled", "4\n"), "power", Warn, "fan"},
+		"low before":   {having("sys/devices/platform/soc/soc:firmware/get_throttled", "10000\n"), "power", Warn, "power supply"},
+		"hot":          {having("sys/class/thermal/thermal_zone0/temp", "91000\n"), "heat", Warn, "fan"},
 		"no watchdog":  {without("dev/watchdog"), "watchdog", Fail, "modprobe"},
-		"old kernel":   {with("proc/sys/kernel/osrelease", "4.14.98-imx"), "kernel", Warn, "pull-down"},
-		"older kernel": {with("proc/sys/kernel/osrelease", "4.4.0"), "kernel", Fail, "newer system"},
+		"old kernel":   {having("proc/sys/kernel/osrelease", "4.14.98-imx"), "kernel", Warn, "pull-down"},
+		"older kernel": {having("proc/sys/kernel/osrelease", "4.4.0"), "kernel", Fail, "newer system"},
 		"odd kernel":   {without("proc/sys/kernel/osrelease"), "kernel", Warn, "uname"},
 		"unknown":      {func(p *Patient) { p.Known = false }, "board", Warn, "camera.source"},
 	} {
@@ -248,6 +334,62 @@ func TestPortableWhereTFLiteCouldBe(t *testing.T) {
 	for _, f := range examine(p) {
 		if f.Part == "model" && (f.State != Warn || !strings.Contains(f.Mend, "make deb BOARD=rpi4")) {
 			t.Errorf("%+v", f)
+		}
+	}
+}
+
+// What is in use by miend that runs is no trouble, and the old name of the
+// program is one as well.
+func TestWellWhileMiendRuns(t *testing.T) {
+	b, err := boards.ByName("rpi4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := patient(t, b)
+	p.Runs, p.Config.MQTT.Broker, p.Config.Status.Token = true, secret.NewURL("mqtt://u:S3cret@h"), secret.New("S3cret0123456789")
+	r := maps.Clone(p.Root.(fstest.MapFS))
+	r["etc/mien/mien.yaml"] = &fstest.MapFile{Mode: 0o640}
+	p.Root = r
+	p.InPath = func(p string) bool { return p == "libcamera-vid" }
+	p.Frame = fails("rpicam: failed to acquire camera")
+	p.Holder = func(string) (string, error) { return "miend", nil }
+	p.Page = func() error { return errors.New("listen tcp 127.0.0.1:8080: bind: address already in use") }
+	parts := map[string]bool{}
+	for _, f := range examine(p) {
+		parts[f.Part] = true
+		if f.State != OK {
+			t.Errorf("%+v", f)
+		}
+		if strings.Contains(f.What+f.Why+f.Mend, "S3cret") {
+			t.Errorf("a password: %+v", f)
+		}
+	}
+	for _, part := range []string{"config", "camera", "gpio", "i2c", "spi", "page", "mqtt"} {
+		if !parts[part] {
+			t.Errorf("no word of %s", part)
+		}
+	}
+}
+
+// A Raspberry Pi with another system has no raspi-config.
+func TestOtherSystems(t *testing.T) {
+	b, err := boards.ByName("rpi4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := patient(t, b)
+	p.InPath = func(p string) bool { return p == "rpicam-vid" }
+	r := maps.Clone(p.Root.(fstest.MapFS))
+	delete(r, "dev/i2c-1")
+	delete(r, "sys/devices/platform/soc/soc:firmware/get_throttled")
+	p.Root, p.Free = r, func(string) (uint64, error) { return 0, nil }
+	want := map[string]string{"i2c": "dtparam=i2c_arm=on", "disk": "package manager", "power": "install vcgencmd with this system's package manager"}
+	for _, f := range examine(p) {
+		if strings.Contains(f.Mend, "apt") || strings.Contains(f.Mend, "raspi-config") {
+			t.Errorf("%+v", f)
+		}
+		if w, ok := want[f.Part]; ok && !strings.Contains(f.Mend, w) {
+			t.Errorf("%+v, want %q", f, w)
 		}
 	}
 }

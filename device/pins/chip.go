@@ -35,7 +35,8 @@ type Chips struct {
 	ABI int
 }
 
-const consumer = "miend"
+// Consumer is what the kernel calls the holder of a line of ours.
+const Consumer = "miend"
 
 // Open implements device.Header.
 func (c Chips) Open(name string, level int) (device.Pin, error) {
@@ -52,7 +53,7 @@ func (c Chips) Open(name string, level int) (device.Pin, error) {
 
 // with adds what goes with every request.
 func (c Chips) with(opts ...gpiocdev.LineReqOption) []gpiocdev.LineReqOption {
-	opts = append(opts, gpiocdev.WithConsumer(consumer))
+	opts = append(opts, gpiocdev.WithConsumer(Consumer))
 	if c.ABI != 0 {
 		opts = append(opts, gpiocdev.WithABIVersion(c.ABI))
 	}
@@ -105,6 +106,30 @@ func (c Chips) Names() ([]string, error) {
 	}
 	slices.Sort(out)
 	return slices.Compact(out), nil
+}
+
+// Holder returns who holds a line, as that has called itself; empty when the
+// line is free.
+func (c Chips) Holder(name string) (string, error) {
+	path, offset, err := c.find(name)
+	if err != nil {
+		return "", err
+	}
+	chip, err := c.open(path)
+	if err != nil {
+		return "", explain(path, name, err)
+	}
+	defer chip.Close()
+	info, err := chip.LineInfo(offset)
+	switch {
+	case err != nil:
+		return "", explain(path, name, err)
+	case !info.Used:
+		return "", nil
+	case info.Consumer == "":
+		return "somebody without a name", nil
+	}
+	return info.Consumer, nil
 }
 
 func (c Chips) open(path string) (*gpiocdev.Chip, error) {
@@ -184,7 +209,7 @@ func explain(chip, name string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("pins: open /dev/%s: %w (add the user to group \"gpio\", or install the udev rule of the package)", chip, err)
 	case errors.Is(err, syscall.EBUSY):
-		return fmt.Errorf("pins: line %q of %s is in use by another program or driver (gpioinfo %s says which)", name, chip, chip)
+		return fmt.Errorf("pins: line %q of %s is in use by another program or driver (miend doctor says which)", name, chip)
 	}
 	return fmt.Errorf("pins: line %q of %s: %w", name, chip, err)
 }

@@ -41,6 +41,11 @@ func (c checkCmd) Run(e env) error {
 	if err := errors.Join(verify(&f, b, root)...); err != nil {
 		return err
 	}
+	if st, err := os.Stat(c.File); err == nil {
+		if wrong := config.Exposed(&f.Config, st.Mode()); wrong != "" {
+			fmt.Fprintf(e.stderr, "miend: %s %s: %s\n", c.File, wrong, config.Enclose(c.File))
+		}
+	}
 	what := c.File + " is right"
 	if !exists(c.File) {
 		what = c.File + " does not exist; the defaults are right"

@@ -3,24 +3,32 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"io"
+	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+	"periph.io/x/host/v3/sysfs"
 
 	"mien/boards"
 	"mien/camera"
 	"mien/device/config"
+	"mien/device/display"
 	"mien/device/doctor"
 	"mien/device/pins"
+	"mien/device/publish"
+	"mien/device/status"
 	"mien/device/vitals"
 	"mien/runtime/model"
-	"mien/runtime/secret"
 )
 
 type doctorCmd struct {
@@ -31,15 +39,20 @@ type doctorCmd struct {
 // Run examines this board. It fails when something has to be mended.
 func (c doctorCmd) Run(e env) error {
 	var found []doctor.Finding
-	cfg, err := c.load()
+	f, err := loadFile(c.Config)
 	if err != nil {
 		found = append(found, doctor.Finding{Part: "config", State: doctor.Fail, What: err.Error(),
 			Why: "miend does not start with it", Mend: "miend check --sample shows every key"})
-		cfg = config.Default()
+		if f, err = config.ParseFile(c.Config, nil); err != nil {
+			return err
+		}
 	}
-	p, err := examinee(e.ctx, cfg)
+	p, err := examinee(e.ctx, &f, c.Config)
 	if err != nil {
 		return err
+	}
+	if len(found) > 0 {
+		p.File = ""
 	}
 	found = append(found, doctor.Examine(p)...)
 	if err := report(e.stdout, found, c.JSON); err != nil {
@@ -57,29 +70,117 @@ func (c doctorCmd) Run(e env) error {
 	return nil
 }
 
-// examinee is this machine.
-func examinee(ctx context.Context, cfg config.Config) (doctor.Patient, error) {
+// examinee is this machine. What run opens is opened as run opens it.
+func examinee(ctx context.Context, f *config.File, path string) (doctor.Patient, error) {
 	root := os.DirFS("/")
 	b, known, err := boards.Detect(root)
 	if err != nil {
 		return doctor.Patient{}, err
 	}
+	if path, err = filepath.Abs(path); err != nil {
+		return doctor.Patient{}, err
+	}
 	name, groups := whoAmI()
+	cfg := f.Config
+	named(&cfg, b, root)
+	chips := pins.Chips{Chip: cfg.Signals.Chip, Board: b.Header}
 	return doctor.Patient{Root: root, Config: cfg, Board: b, Known: known, User: name, Groups: groups, Now: time.Now(),
-		Lines: pins.Chips{Chip: cfg.Signals.Chip, Board: b.Header}.Names,
-		Frame: func(device string) (string, error) { return tryCamera(ctx, &cfg, device) },
+		Runs: runs(root), File: path, Wrong: errors.Join(notOfParts(verify(f, b, root))...),
+		Lines: chips.Names, Holder: chips.Holder,
+		Source: func() (config.Source, error) { return sourceOf(&cfg, b) },
+		Frame:  func(src config.Source) (string, error) { return tryCamera(ctx, &cfg, src) },
+		OLED:   func(address int) error { return tryI2C(cfg.OLED.Bus, address) },
+		LEDs:   func() error { return trySPI(&cfg) },
+		Page:   func() error { return tryPage(&cfg) },
+		Broker: func() (publish.Trial, error) {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			return publish.Try(ctx, cfg.PublishOptions())
+		},
 		Model: func() (doctor.Trial, error) { return tryModel(cfg.Model, b.Threads) },
 		Free:  free, InPath: inPath, Vitals: func() vitals.Vitals { return vitalsOf(ctx, root, b) }}, nil
 }
 
+// notOfParts leaves out what the examination of a part finds as well, and
+// tells with its mend.
+func notOfParts(errs []error) (out []error) {
+	for _, err := range errs {
+		var e *config.Error
+		if errors.As(err, &e) {
+			key, _, _ := strings.Cut(e.Message, ":")
+			if key == "camera" || strings.HasPrefix(key, "model.") {
+				continue
+			}
+		}
+		out = append(out, err)
+	}
+	return out
+}
+
+// runs reports whether another miend is running.
+func runs(root fs.FS) bool {
+	names, err := fs.Glob(root, "proc/[0-9]*/comm")
+	if err != nil {
+		return false
+	}
+	for _, name := range names {
+		pid := strings.Split(name, "/")[1]
+		if pid != strconv.Itoa(os.Getpid()) && line(root, name) == "miend" {
+			return true
+		}
+	}
+	return false
+}
+
+// tryI2C reads a byte from an address: a device that is there acknowledges.
+func tryI2C(name string, address int) error {
+	n, err := config.ParseI2C(name)
+	if err != nil {
+		return err
+	}
+	bus, err := sysfs.NewI2C(n)
+	if err != nil {
+		return err
+	}
+	return errors.Join(bus.Tx(uint16(address), nil, make([]byte, 1)), bus.Close())
+}
+
+// trySPI sets the port up as the strip's driver does, and sends nothing.
+func trySPI(cfg *config.Config) error {
+	strip, err := openLEDs(cfg)
+	if err != nil {
+		return err
+	}
+	return strip.(*display.LEDs).Bus.Close()
+}
+
+func tryPage(cfg *config.Config) error {
+	s, err := status.New(cfg.StatusOptions())
+	if err != nil {
+		return err
+	}
+	l, err := s.Listen()
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
+// whoAmI is who is to run miend: who asks, or for root the service's user,
+// with the groups that the service gives it.
 func whoAmI() (name string, groups []string) {
 	u, err := user.Current()
 	if err != nil {
 		return "unknown", nil
 	}
+	if u.Uid == "0" {
+		if service, err := user.Lookup(serviceUser); err == nil {
+			u, groups = service, slices.Clone(serviceGroups)
+		}
+	}
 	ids, err := u.GroupIds()
 	if err != nil {
-		return u.Username, nil
+		return u.Username, groups
 	}
 	for _, id := range ids {
 		if g, err := user.LookupGroupId(id); err == nil {
@@ -109,10 +210,10 @@ func tryModel(c config.Model, threads int) (doctor.Trial, error) {
 }
 
 // tryCamera takes one frame and says from what.
-func tryCamera(ctx context.Context, cfg *config.Config, device string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+func tryCamera(ctx context.Context, cfg *config.Config, from config.Source) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	open, err := openers(cfg, config.Source{Kind: "v4l2", Path: secret.NewURL(device)})
+	open, err := openers(cfg, from)
 	if err != nil {
 		return "", err
 	}
@@ -128,7 +229,7 @@ func tryCamera(ctx context.Context, cfg *config.Config, device string) (string, 
 	if s, ok := src.(fmt.Stringer); ok {
 		return s.String(), nil
 	}
-	return fmt.Sprintf("%s %dx%d", device, f.Rect.Dx(), f.Rect.Dy()), nil
+	return fmt.Sprintf("%dx%d", f.Rect.Dx(), f.Rect.Dy()), nil
 }
 
 func free(path string) (uint64, error) {

@@ -136,9 +136,9 @@ func (a *app) reloads(ctx context.Context) {
 		if a.path == "" {
 			continue
 		}
-		cfg, err := config.Load(a.path)
+		f, err := loadFile(a.path)
 		if err == nil {
-			err = a.reload(cfg)
+			err = a.reload(f.Config)
 		}
 		if err != nil {
 			a.log.Error("the changed configuration is refused, the one before stays", "error", err)

@@ -64,7 +64,7 @@ func sourceOf(cfg *config.Config, b boards.Board) (config.Source, error) {
 // autoCamera is the board's camera; where the board is not known, or has a
 // USB camera in place of its own, the first device there is.
 func autoCamera(b boards.Board) config.Source {
-	if b.Camera == "rpicam" && inPath("rpicam-vid") {
+	if b.Camera == "rpicam" && (inPath("rpicam-vid") || inPath("libcamera-vid")) {
 		return config.Source{Kind: "rpicam"}
 	}
 	if strings.HasPrefix(b.Camera, "/dev/") && exists(b.Camera) {

@@ -1,0 +1,45 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"mien/runtime/secret"
+)
+
+// Secrets returns the names of the keys that hold something which others must
+// not read. A token that is given as its hash is none.
+func (c *Config) Secrets() (names []string) {
+	for _, k := range Keys() {
+		switch v := k.Of(c).Interface().(type) {
+		case secret.Text:
+			if !v.IsZero() && !strings.HasPrefix(v.Reveal(), "sha256:") {
+				names = append(names, k.Name)
+			}
+		case secret.URL:
+			if v.String() != v.Reveal() {
+				names = append(names, k.Name)
+			}
+		}
+	}
+	return names
+}
+
+// Exposed says what is wrong with the mode of the file that holds c: others
+// than its owner and its group can change it, or read its secrets.
+func Exposed(c *Config, mode fs.FileMode) string {
+	secrets := c.Secrets()
+	switch {
+	case mode&0o002 != 0:
+		return fmt.Sprintf("can be changed by everybody (mode %#o)", mode.Perm())
+	case mode&0o004 != 0 && len(secrets) > 0:
+		return fmt.Sprintf("can be read by everybody (mode %#o), and holds %s", mode.Perm(), strings.Join(secrets, ", "))
+	}
+	return ""
+}
+
+// Enclose is the command that lets the service alone read the file at path.
+func Enclose(path string) string {
+	return fmt.Sprintf("sudo chgrp mien %s && sudo chmod 0640 %s", path, path)
+}
