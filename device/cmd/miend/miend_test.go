@@ -118,7 +118,7 @@ func TestBadInput(t *testing.T) {
 	}{
 		"no picture":   {[]string{"probe", "--model", good, "/no/such.jpg"}, []string{"/no/such.jpg", "no such file"}},
 		"cut picture":  {[]string{"probe", "--model", good, cutPic}, []string{cutPic}},
-		"no image":     {[]string{"probe", "--model", good, text}, []string{text, "want a JPEG, PNG or GIF"}},
+		"no image":     {[]string{"probe", "--model", good, text}, []string{text, "want JPEG, PNG, GIF"}},
 		"cut model":    {[]string{"probe", "--model", cutModel, pic}, []string{cutModel}},
 		"no model":     {[]string{"probe", "--model", "/no/such.tflite", pic}, []string{"/no/such.tflite"}},
 		"text model":   {[]string{"probe", "--model", text, pic}, []string{text}},
