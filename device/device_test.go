@@ -493,12 +493,17 @@ func TestPinMissing(t *testing.T) {
 
 func TestPipelineRefuses(t *testing.T) {
 	only := &fakeModel{spec: model.Spec{Heads: []model.Head{model.Emotion}}}
-	for want, enabled := range map[string][]string{
-		`"age" is enabled, but the model does not`: {"age"},
-		`no head "mood"`:     {"mood"},
-		"no head is enabled": nil,
+	race := &fakeModel{spec: model.Spec{Heads: []model.Head{model.Race}}}
+	for want, x := range map[string]struct {
+		m       *fakeModel
+		enabled []string
+	}{
+		`"age" is enabled, but the model does not`: {only, []string{"age"}},
+		`(it has emotion)`:                         {only, []string{"mood"}},
+		"no head is enabled":                       {race, nil}, // it is read only when it is named
 	} {
-		_, err := device.NewPipeline(fakeFaces{}, only, nil, nil, device.PipelineOptions{Heads: enabled})
+		enabled := x.enabled
+		_, err := device.NewPipeline(fakeFaces{}, x.m, nil, nil, device.PipelineOptions{Heads: enabled})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q", enabled, err, want)
 		}

@@ -3,6 +3,7 @@ package device
 import (
 	"fmt"
 	"image"
+	"strings"
 	"time"
 
 	"mien/camera"
@@ -88,20 +89,22 @@ func NewPipeline(faces Faces, m infer.Model, lines Lines, to Observer, o Pipelin
 }
 
 // EnabledHeads returns the heads of spec that are named in enabled, in
-// file-format order, and their positions in spec.
+// file-format order, and their positions in spec. No name at all enables every
+// head but those that are never read unless they are named.
 func EnabledHeads(spec *model.Spec, enabled []string) (heads []model.Head, rows []int, err error) {
 	want := map[string]bool{}
 	for _, name := range enabled {
-		if _, err := model.HeadByName(name); err != nil {
-			return nil, nil, err
-		}
 		if spec.Index(name) < 0 {
-			return nil, nil, fmt.Errorf("device: head %q is enabled, but the model does not contain it", name)
+			var has []string
+			for _, h := range spec.Heads {
+				has = append(has, h.Name)
+			}
+			return nil, nil, fmt.Errorf("device: head %q is enabled, but the model does not contain it (it has %s)", name, strings.Join(has, ", "))
 		}
 		want[name] = true
 	}
 	for i, h := range spec.Heads {
-		if want[h.Name] {
+		if want[h.Name] || len(enabled) == 0 && !model.Sensitive(h.Name) {
 			heads, rows = append(heads, h), append(rows, i)
 		}
 	}

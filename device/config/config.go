@@ -6,6 +6,8 @@ package config
 
 import (
 	_ "embed"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +36,7 @@ type Config struct {
 	Faces   Faces    `yaml:"faces"`
 	Model   Model    `yaml:"model"`
 	Heads   []string `yaml:"heads" reload:"heads"`
+	Lead    string   `yaml:"lead" reload:"restart"`
 	Answers Answers  `yaml:"answers"`
 	Signals Signals  `yaml:"signals"`
 	OLED    OLED     `yaml:"oled"`
@@ -175,14 +178,14 @@ func Default() Config {
 		Camera: Camera{Source: secret.NewURL("auto"), Width: 640, Height: 480, Rate: 30, Silence: 3 * time.Second},
 		Faces:  Faces{MinSize: 60, Angles: []float64{}},
 		Model:  Model{Engine: "auto"},
-		Heads:  []string{model.Emotion.Name, model.Gender.Name, model.Age.Name},
+		Heads:  []string{},
 		Answers: Answers{MinConfidence: 0.5, Hysteresis: 0.08, Smoothing: 300 * time.Millisecond, Dwell: 250 * time.Millisecond,
 			Fresh: time.Second, Confirm: 3, Window: 5, MinScore: face.SureScore, Linger: 700 * time.Millisecond, MaxFaces: 8,
 			Quality: Quality{MinSize: 40, MinSharpness: 25, MinBrightness: 30, MaxBrightness: 230, MinContrast: 12, MaxTilt: 25, MaxTurn: 0.2}},
 		Signals: Signals{Pins: "auto", MinHold: s.MinHold, OnDelay: s.OnDelay, OffDelay: s.OffDelay, Setup: s.Setup, Pulse: s.Pulse,
 			Stall: s.Stall, Hang: s.Hang, Lines: map[string]Line{}},
 		OLED:    OLED{Address: 0x3c, Height: 64},
-		LEDs:    LEDs{Bus: "/dev/spidev0.0", Count: 8, Brightness: 64, Colours: Colours()},
+		LEDs:    LEDs{Bus: "/dev/spidev0.0", Count: 8, Brightness: 64, Colours: map[string]string{}},
 		Buzzer:  Buzzer{Active: "high", On: []string{"begin"}, Length: 80 * time.Millisecond},
 		Status:  Status{Listen: "127.0.0.1:8080", Hosts: []string{}},
 		MQTT:    MQTT{Topic: "mien", Discovery: "homeassistant", Queue: "/var/lib/mien/queue"},
@@ -191,10 +194,77 @@ func Default() Config {
 	}
 }
 
-// Colours is the default colour of each emotion.
-func Colours() map[string]string {
-	return map[string]string{"surprise": "#ff8000", "fear": "#8000ff", "disgust": "#408000", "happy": "#ffd000",
-		"sad": "#0040ff", "angry": "#ff0000", "neutral": "#808080", "uncertain": "#101010"}
+// uncertain is what a colour is for when a head has no answer.
+const uncertain = "uncertain"
+
+// palette has a colour for each label of the lead head, in their order, and
+// begins again after the last. A card on the page has the same.
+var palette = []string{"#ff8000", "#8000ff", "#408000", "#ffd000", "#0040ff", "#ff0000", "#808080"}
+
+// ColoursOf returns the colour of each label of the lead head, and of
+// uncertain: as configured, or of the palette.
+func (c *Config) ColoursOf(lead model.Head) map[string]string {
+	all := map[string]string{uncertain: "#101010"}
+	for i, l := range lead.Labels {
+		all[l] = palette[i%len(palette)]
+	}
+	maps.Copy(all, c.LEDs.Colours)
+	return all
+}
+
+// LeadOf returns the head of heads, which are the enabled ones, that code
+// lines, lights, buzzer and page put first: the configured one, or the first
+// that three code lines can show, or simply the first.
+func (c *Config) LeadOf(heads []model.Head) model.Head {
+	o := signal.Options{Code: c.Lead}
+	if i := slices.IndexFunc(heads, func(h model.Head) bool { return h.Name == c.Lead }); i >= 0 {
+		return heads[i]
+	}
+	if i, err := o.Coded(heads); err == nil && i >= 0 {
+		return heads[i]
+	}
+	if len(heads) > 0 {
+		return heads[0]
+	}
+	return model.Head{}
+}
+
+// Fit says, by errors that errorf makes, what of a configuration does not fit
+// the enabled heads of the model: lines, colours and beeps for labels that none
+// has.
+func (c *Config) Fit(heads []model.Head, errorf func(key, format string, args ...any) error) (errs []error) {
+	known := signal.Lines(heads)
+	for _, name := range sorted(c.Signals.Lines) {
+		if !slices.Contains(known, name) {
+			errs = append(errs, errorf("signals.lines."+name, "no such line with the enabled heads; there are %s", strings.Join(known, ", ")))
+		}
+	}
+	if c.Lead != "" && !slices.ContainsFunc(heads, func(h model.Head) bool { return h.Name == c.Lead }) {
+		errs = append(errs, errorf("lead", "%q is no enabled head", c.Lead))
+		return errs
+	}
+	lead := c.LeadOf(heads)
+	o := signal.Options{Code: lead.Name}
+	if _, err := o.Coded(heads); err != nil && c.coded() {
+		errs = append(errs, errorf("lead", "%s", strings.TrimPrefix(err.Error(), "signal: ")))
+	}
+	labels := strings.Join(lead.Labels, ", ")
+	for _, label := range sorted(c.LEDs.Colours) {
+		if label != uncertain && lead.Label(label) < 0 {
+			errs = append(errs, errorf("leds.colours."+label, "no such label of head %s; there are %s and uncertain", lead.Name, labels))
+		}
+	}
+	for i, on := range c.Buzzer.On {
+		if on != "begin" && on != "end" && lead.Label(on) < 0 {
+			errs = append(errs, errorf(fmt.Sprintf("buzzer.on[%d]", i), "%q is neither begin, end nor a label of head %s (%s)", on, lead.Name, labels))
+		}
+	}
+	return errs
+}
+
+// coded tells whether a code line has a pin.
+func (c *Config) coded() bool {
+	return slices.ContainsFunc([]string{"code0", "code1", "code2", "strobe"}, func(l string) bool { return c.Signals.Lines[l].Pin != "" })
 }
 
 // ConsentPin returns the line of "consent: gpio NAME", and whether there is
@@ -272,31 +342,32 @@ func (c *Config) StatusOptions() status.Options {
 	return status.Options{Addr: s.Listen, Token: s.Token.Reveal(), Hosts: s.Hosts, Preview: s.Preview}
 }
 
-// PublishOptions returns the options of MQTT, as far as the file has them.
-func (c *Config) PublishOptions() publish.Options {
+// PublishOptions returns the options of MQTT, as far as the file has them, for
+// the enabled heads.
+func (c *Config) PublishOptions(heads []model.Head) publish.Options {
 	m := &c.MQTT
 	o := publish.Options{Broker: m.Broker.Reveal(), Username: m.User.Reveal(), Password: m.Password.Reveal(), CA: m.CA, Dir: m.Queue,
 		ID: c.Name, Prefix: m.Topic + "/" + c.Name, Discovery: m.Discovery}
 	if o.Discovery == "" {
 		o.Discovery = "-"
 	}
-	for _, w := range c.SignalOptions().Wires {
+	for _, w := range c.SignalOptions(heads).Wires {
 		o.Lines = append(o.Lines, w.Line)
 	}
-	for _, h := range model.Heads() {
-		if slices.Contains(c.Heads, h.Name) {
-			o.Heads = append(o.Heads, h)
-		}
-	}
+	o.Heads = heads
 	return o
 }
 
-// SignalOptions returns the options of the contract's machine.
-func (c *Config) SignalOptions() signal.Options {
+// SignalOptions returns the options of the contract's machine for the enabled
+// heads.
+func (c *Config) SignalOptions(heads []model.Head) signal.Options {
 	s := c.Signals
 	o := signal.Options{MinHold: none(s.MinHold), OnDelay: none(s.OnDelay), OffDelay: none(s.OffDelay), Setup: none(s.Setup),
 		Pulse: none(s.Pulse), Stall: none(s.Stall), Hang: none(s.Hang)}
-	for _, name := range signal.Lines(model.Heads()) { // in the contract's order, whatever the map's
+	if c.coded() {
+		o.Code = c.LeadOf(heads).Name
+	}
+	for _, name := range signal.Lines(heads) { // in the contract's order, whatever the map's
 		if l, ok := s.Lines[name]; ok {
 			o.Wires = append(o.Wires, signal.Wire{Line: name, Pin: l.Pin, Low: l.Active == "low"})
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mien/device/publish"
+	"mien/runtime/model"
 	"mien/runtime/secret"
 )
 
@@ -62,7 +63,7 @@ func TestSampleHasEveryKey(t *testing.T) {
 	if len(c.Signals.Lines) != 8 || c.Signals.Lines["face"].Active != "low" || c.Signals.Lines["strobe"].Active != "high" {
 		t.Errorf("lines %+v", c.Signals.Lines)
 	}
-	if o := c.SignalOptions(); len(o.Wires) != 8 || o.Wires[0].Line != "ready" || !o.Wires[2].Low {
+	if o := c.SignalOptions(model.Heads()); len(o.Wires) != 8 || o.Wires[0].Line != "ready" || !o.Wires[2].Low {
 		t.Errorf("wires %+v", o.Wires)
 	}
 }
@@ -75,12 +76,9 @@ func TestErrorsHavePlaces(t *testing.T) {
 		"signals:\n  pulse: 5":                                `f:2:10: want a duration such as 200ms or 1.5s, got "5"`,
 		"signals:\n  stall: 2s":                               `f:2:10: signals.stall: is 2s, it has to be between 50ms and 900ms`,
 		"signals:\n  lines:\n    is_70+: {}":                  `f:3:`,
-		"signals:\n  lines:\n    is_bored: {pin: A}":          "signals.lines.is_bored: no such line with the enabled heads; there are ready",
-		"heads: [age]\nsignals: {lines: {is_sad: {pin: A}}}":  "is_sad: no such line",
 		"signals: {lines: {face: {pin: A}, ready: {pin: A}}}": "pin A is given to face already",
 		"signals: {lines: {face: {pin: A, active: on}}}":      `f:1:42: signals.lines.face.active: "on" is none of high, low`,
-		"heads: [emotion, mood]":                              `f:1:18: heads[1]: model: no head "mood"`,
-		"heads: []":                                           `heads: no head is enabled`,
+		"signals: {lines: {bored: {pin: A}}}":                 `signals.lines.bored: no such line; there are ready, heartbeat`,
 		"heads: [age, age]":                                   `"age" is there twice`,
 		"camera:\n  source: webcam":                           `f:2:11: camera.source: "webcam" is no camera; want auto`,
 		"a: [":                                                "f:1:",
@@ -101,6 +99,54 @@ func TestErrorsHavePlaces(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", in, err, want)
 		}
+	}
+}
+
+// What does not fit the heads of the model is told at its place.
+func TestFit(t *testing.T) {
+	smile := model.Head{Name: "smile", Labels: []string{"yes", "no"}}
+	mask := model.Head{Name: "mask", Labels: []string{"yes", "below the nose", "no"}}
+	many := model.Head{Name: "many", Labels: []string{"a", "b", "c", "d", "e", "f", "g", "h"}}
+	emotion := []model.Head{model.Emotion, model.Age}
+	for _, c := range []struct {
+		in    string
+		heads []model.Head
+		want  string // "" fits
+	}{
+		{"signals: {lines: {is_happy: {pin: A}, is_70+: {pin: B}, code0: {pin: C}}}", emotion, ""},
+		{"signals:\n  lines:\n    is_bored: {pin: A}", emotion, "f:3:15: signals.lines.is_bored: no such line with the enabled heads; there are ready"},
+		{"signals: {lines: {is_sad: {pin: A}}}", emotion[1:], "is_sad: no such line"},
+		{"signals: {lines: {is_yes: {pin: A}}}", []model.Head{smile}, ""},
+		{"signals: {lines: {is_yes: {pin: A}}}", []model.Head{smile, mask}, "there are ready, heartbeat, face, code0, code1, code2, strobe, is_smile_yes, is_smile_no, is_mask_yes, is_below the nose, is_mask_no"},
+		{"signals: {lines: {is_mask_no: {pin: A}, is_below the nose: {pin: B}}}", []model.Head{smile, mask}, ""},
+		{"leds: {colours: {happy: '#000000', uncertain: '#000000'}}\nbuzzer: {on: [end, sad]}", emotion, ""},
+		{"leds: {colours: {yes: '#000000'}}", emotion, "leds.colours.yes: no such label of head emotion; there are surprise"},
+		{"buzzer: {on: [begin, yes]}", emotion, `buzzer.on[1]: "yes" is neither begin, end nor a label of head emotion`},
+		{"buzzer: {on: [70+]}\nlead: age", emotion, ""},
+		{"lead: mood", emotion, `f:1:7: lead: "mood" is no enabled head`},
+		{"lead: many", []model.Head{smile, many}, ""},
+		{"lead: many\nsignals: {lines: {code0: {pin: A}}}", []model.Head{smile, many}, "lead: code lines tell 7 labels apart, and head many has 8"},
+	} {
+		f, err := ParseFile("f", []byte(c.in))
+		if err != nil {
+			t.Errorf("%q: %v", c.in, err)
+			continue
+		}
+		err = errors.Join(f.Fit(c.heads, f.Errorf)...)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%q: %v, want %q", c.in, err, c.want)
+		}
+	}
+	for lead, want := range map[string]string{"": "smile", "many": "many"} {
+		c := Default()
+		c.Lead = lead
+		if got := c.LeadOf([]model.Head{many, smile}); got.Name != want {
+			t.Errorf("lead %q is %s", lead, got.Name)
+		}
+	}
+	c := Default()
+	if colours := c.ColoursOf(model.Emotion); colours["happy"] != "#ffd000" || colours["uncertain"] != "#101010" || len(colours) != 8 {
+		t.Errorf("%v", colours)
 	}
 }
 
@@ -152,7 +198,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(c.Heads) == 0 || c.Signals.Stall > 900e6 || c.Camera.Width < 64 {
+		if c.Signals.Stall > 900e6 || c.Camera.Width < 64 {
 			t.Errorf("accepted %+v", c)
 		}
 	})

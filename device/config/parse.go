@@ -284,16 +284,16 @@ func (v *verifier) reading(c *Config) {
 	}
 	v.oneOf("model.engine", c.Model.Engine, "auto", "tflite", "portable")
 	v.between("model.threads", float64(c.Model.Threads), 0, 64)
+	if c.Lead != "" && !model.IsHeadName(c.Lead) {
+		v.fail("lead", "%q is no name of a head", c.Lead)
+	}
 	for i, h := range c.Heads {
-		if _, err := model.HeadByName(h); err != nil {
-			v.fail(fmt.Sprintf("heads[%d]", i), "%v", err)
+		if !model.IsHeadName(h) {
+			v.fail(fmt.Sprintf("heads[%d]", i), "%q is no name of a head", h)
 		}
 		if slices.Contains(c.Heads[:i], h) {
 			v.fail(fmt.Sprintf("heads[%d]", i), "%q is there twice", h)
 		}
-	}
-	if len(c.Heads) == 0 {
-		v.fail("heads", "no head is enabled: there is nothing to read")
 	}
 	a := &c.Answers
 	v.between("answers.min_confidence", a.MinConfidence, 0.01, 1)
@@ -304,7 +304,7 @@ func (v *verifier) reading(c *Config) {
 	v.span("answers.linger", a.Linger, 50*time.Millisecond, time.Minute)
 	v.span("answers.smoothing", a.Smoothing, 0, time.Minute)
 	v.span("answers.dwell", a.Dwell, 0, time.Minute)
-	if _, err := track.New(&model.Spec{Heads: model.Heads()}, c.TrackOptions()); err != nil {
+	if _, err := track.New(&model.Spec{}, c.TrackOptions()); err != nil {
 		v.fail("answers", "%v", err)
 	}
 }
@@ -312,26 +312,20 @@ func (v *verifier) reading(c *Config) {
 func (v *verifier) signals(c *Config) {
 	s := &c.Signals
 	v.oneOf("signals.pins", s.Pins, "auto", "gpio", "simulated")
-	var heads []model.Head
-	for _, name := range c.Heads {
-		if h, err := model.HeadByName(name); err == nil {
-			heads = append(heads, h)
-		}
-	}
-	known := signal.Lines(heads)
+	known := signal.Lines(nil) // which labels there are, the model says: see Fit
 	for _, name := range sorted(s.Lines) {
 		path, l := "signals.lines."+name, s.Lines[name]
 		switch {
-		case !slices.Contains(known, name):
-			v.fail(path, "no such line with the enabled heads; there are %s", strings.Join(known, ", "))
+		case !slices.Contains(known, name) && !strings.HasPrefix(name, "is_"):
+			v.fail(path, "no such line; there are %s, and is_ with a label", strings.Join(known, ", "))
 		case l.Pin == "":
 			v.fail(path, "has no pin: the name of a GPIO line is wanted, for instance pin: GPIO17")
 		}
 		v.oneOf(path+".active", l.Active, "high", "low")
 	}
-	o := c.SignalOptions()
-	o.Wires = nil
-	if _, err := signal.New(heads, o); err != nil {
+	o := c.SignalOptions(nil)
+	o.Wires, o.Code = nil, ""
+	if _, err := signal.New(nil, o); err != nil {
 		msg := strings.TrimPrefix(err.Error(), "signal: ")
 		key, rest, _ := strings.Cut(msg, " ")
 		v.fail("signals."+key, "%s", rest)
@@ -372,20 +366,17 @@ func (v *verifier) parts(c *Config) {
 	v.between("leds.brightness", float64(c.LEDs.Brightness), 0, 255)
 	for _, label := range sorted(c.LEDs.Colours) {
 		path := "leds.colours." + label
-		if label != "uncertain" && model.Emotion.Label(label) < 0 {
-			v.fail(path, "no such emotion; there are %s and uncertain", strings.Join(model.Emotion.Labels, ", "))
-		}
 		if _, err := ParseColour(c.LEDs.Colours[label]); err != nil {
 			v.fail(path, "%v", err)
 		}
 	}
-	v.oneOf("buzzer.active", c.Buzzer.Active, "high", "low")
-	v.span("buzzer.length", c.Buzzer.Length, 5*time.Millisecond, 2*time.Second)
 	for i, on := range c.Buzzer.On {
-		if on != "begin" && on != "end" && model.Emotion.Label(on) < 0 {
-			v.fail(fmt.Sprintf("buzzer.on[%d]", i), "%q is neither begin, end nor an emotion", on)
+		if on == "" {
+			v.fail(fmt.Sprintf("buzzer.on[%d]", i), "is empty: want begin, end or a label")
 		}
 	}
+	v.oneOf("buzzer.active", c.Buzzer.Active, "high", "low")
+	v.span("buzzer.length", c.Buzzer.Length, 5*time.Millisecond, 2*time.Second)
 }
 
 func (v *verifier) network(c *Config) {

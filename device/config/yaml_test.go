@@ -1,12 +1,15 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"mien/runtime/model"
 	"mien/runtime/secret"
 )
 
@@ -153,6 +156,9 @@ var wrongValues = map[reflect.Type][]string{
 	reflect.TypeFor[map[string]string](): {"x", "[x]", "{nonsense: '#000000'}", "{happy: ''}", "{happy: red}", "{happy: '#12345'}", "{happy: 123456}"},
 }
 
+// forTheModel are the wrong values that only the model's labels tell.
+var forTheModel = []string{"leds.colours: {nonsense: '#000000'}", "buzzer.on: [nonsense/]"}
+
 // Of every key: a wrong value of each kind is an error in its line, and the
 // key's name with a slip is an unknown field.
 func TestEveryKeyRefusesNonsense(t *testing.T) {
@@ -180,6 +186,16 @@ func TestEveryKeyRefusesNonsense(t *testing.T) {
 				}
 				continue
 			}
+			if slices.Contains(forTheModel, k.Name+": "+v) {
+				f, err := ParseFile("f", []byte(in(last, v)))
+				if err == nil {
+					err = errors.Join(f.Fit(model.Heads(), f.Errorf)...)
+				}
+				if err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("f:%d:", len(groups))) {
+					t.Errorf("%s: %s fits the model: %v", k.Name, v, err)
+				}
+				continue
+			}
 			if err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("f:%d:", len(groups))) {
 				t.Errorf("%s: %s: %v", k.Name, v, err)
 			}
@@ -192,7 +208,7 @@ func TestEveryKeyRefusesNonsense(t *testing.T) {
 
 // emptyMeansNone are the keys of text that may be empty. All others are
 // refused with an empty value.
-var emptyMeansNone = []string{"name", "model.file", "signals.chip", "oled.bus", "leds.kind", "buzzer.pin", "status.token",
+var emptyMeansNone = []string{"name", "lead", "model.file", "signals.chip", "oled.bus", "leds.kind", "buzzer.pin", "status.token",
 	"mqtt.broker", "mqtt.user", "mqtt.password", "mqtt.ca", "mqtt.discovery"}
 
 func TestEmptyText(t *testing.T) {

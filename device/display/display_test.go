@@ -143,7 +143,7 @@ func (s *strip) Halt() error                 { s.rgb = nil; return nil }
 
 func TestLEDs(t *testing.T) {
 	s := &strip{}
-	l := &LEDs{Strip: s, Count: 4, Dim: 128, Colours: map[string]color.RGBA{"happy": {255, 200, 0, 255}, "uncertain": {10, 10, 10, 255}}}
+	l := &LEDs{Head: "emotion", Strip: s, Count: 4, Dim: 128, Colours: map[string]color.RGBA{"happy": {255, 200, 0, 255}, "uncertain": {10, 10, 10, 255}}}
 	for _, c := range []struct {
 		r    *device.Reading
 		want []byte
@@ -273,6 +273,7 @@ func TestBuzzer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &horn{start: time.Now()}
 		b := NewBuzzer(h, true, []string{"begin", "happy"}, 80*time.Millisecond, nil)
+		b.Head = "emotion"
 		ctx, cancel := context.WithCancel(context.Background())
 		var done sync.WaitGroup
 		done.Go(func() { b.Run(ctx) })
@@ -304,7 +305,7 @@ func TestShowsTheSubject(t *testing.T) {
 		t.Error("the OLED shows somebody else")
 	}
 	s := &strip{}
-	l := &LEDs{Strip: s, Count: 4, Dim: 255, Colours: map[string]color.RGBA{"happy": {255, 200, 0, 255}, "uncertain": {10, 10, 10, 255}}}
+	l := &LEDs{Head: "emotion", Strip: s, Count: 4, Dim: 255, Colours: map[string]color.RGBA{"happy": {255, 200, 0, 255}, "uncertain": {10, 10, 10, 255}}}
 	if err := l.Show(two); err != nil || s.rgb[0] != 255 {
 		t.Errorf("the LEDs show %v, %v", s.rgb, err)
 	}

@@ -16,7 +16,6 @@ import (
 
 	"mien/device"
 	"mien/device/signal"
-	"mien/runtime/model"
 )
 
 // Screen is a display of single dots: periph's ssd1306.Dev is one.
@@ -120,9 +119,10 @@ type Strip interface {
 	Halt() error
 }
 
-// LEDs show the emotion of the reading's subject: its colour on as many lights as
-// the answer is sure.
+// LEDs show one head's answer about the reading's subject: its colour on as many
+// lights as the answer is sure.
 type LEDs struct {
+	Head    string
 	Strip   Strip
 	Count   int
 	Colours map[string]color.RGBA // by label, and "uncertain"
@@ -139,7 +139,7 @@ func (l *LEDs) Show(r *device.Reading) error {
 	clear(l.rgb)
 	if r != nil {
 		if who := r.SubjectFace(); who != nil {
-			l.light(who.Head(model.Emotion.Name))
+			l.light(who.Head(l.Head))
 		}
 	}
 	if _, err := l.Strip.Write(l.rgb); err != nil {
@@ -173,12 +173,13 @@ func (l *LEDs) Close() error {
 	return err
 }
 
-// Buzzer is a device.Observer that beeps when a face begins or ends, or takes
-// on an emotion. A beep that is asked for during another is left out.
+// Buzzer is a device.Observer that beeps when a face begins or ends, or when a
+// head's answer about it becomes one of those to beep on. A beep that is asked for during another is left out.
 type Buzzer struct {
 	Pin    device.Pin
-	Low    bool // the buzzer sounds at level 0
-	On     map[string]bool
+	Low    bool            // the buzzer sounds at level 0
+	Head   string          // whose labels may be in On
+	On     map[string]bool // begin, end, labels
 	Length time.Duration
 	Note   func(error)
 	ask    chan struct{}
@@ -201,7 +202,7 @@ func (b *Buzzer) Transition(signal.Transition) {}
 
 // Track implements device.Observer.
 func (b *Buzzer) Track(t *device.Track) {
-	h := t.Face.Head(model.Emotion.Name)
+	h := t.Face.Head(b.Head)
 	if !b.On[string(t.Kind)] && !(t.Kind == device.Update && h != nil && b.On[h.Label]) {
 		return
 	}

@@ -18,11 +18,11 @@ type Seen struct {
 // The returned slice is valid until the next call. A Machine in use allocates
 // nothing and serves one goroutine.
 type Machine struct {
-	o       Options
-	lines   []line
-	labels  []line // is_<label>; head and label say which
-	heads   []model.Head
-	emotion int // the head that the code lines show, or -1
+	o      Options
+	lines  []line
+	labels []line // is_<label>; head and label say which
+	heads  []model.Head
+	shown  int // the head that the code lines show, or -1
 
 	now         time.Time
 	frame, read time.Time // the last of each
@@ -68,7 +68,11 @@ func New(heads []model.Head, o Options) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{o: o, heads: heads, emotion: -1, answer: make([]int, len(heads)), fault: "not started"}
+	shown, err := o.Coded(heads)
+	if err != nil {
+		return nil, err
+	}
+	m := &Machine{o: o, heads: heads, shown: shown, answer: make([]int, len(heads)), fault: "not started"}
 	add := func(to *[]line, name string, head, label int) {
 		w, ok := wires[name]
 		*to = append(*to, line{name: name, pin: w.Pin, low: w.Low, wired: ok, head: head, label: label})
@@ -77,12 +81,9 @@ func New(heads []model.Head, o Options) (*Machine, error) {
 		add(&m.lines, name, -1, -1)
 	}
 	for i, h := range heads {
-		if h.Name == model.Emotion.Name {
-			m.emotion = i
-		}
 		for k, l := range h.Labels {
-			if _, ok := wires["is_"+l]; ok {
-				add(&m.labels, "is_"+l, i, k)
+			if name := LabelLine(heads, h, l); wires[name].Line != "" {
+				add(&m.labels, name, i, k)
 			}
 		}
 	}
@@ -272,8 +273,8 @@ func (m *Machine) advance() {
 	m.setFace(live)
 	m.setLabels(live)
 	want := 0
-	if live && m.lines[face].active && m.emotion >= 0 && m.answer[m.emotion] >= 0 {
-		want = m.answer[m.emotion] + 1
+	if live && m.lines[face].active && m.shown >= 0 && m.answer[m.shown] >= 0 {
+		want = m.answer[m.shown] + 1
 	}
 	m.reason(live, want > 0, "answer", "no answer")
 	m.setCodes(want)

@@ -63,10 +63,14 @@ func TestHang(t *testing.T) {
 	}
 }
 
-// Without wires there is nothing to write, and a device without the emotion
-// head keeps its code at 0.
+// Without wires there is nothing to write, and a device without a head that
+// the code lines can show keeps its code at 0.
 func TestUnwired(t *testing.T) {
-	m, err := New([]model.Head{model.Age}, Options{Wires: wires("code0", "code1", "code2")})
+	many := model.Head{Name: "many", Labels: strings.Split("abcdefgh", "")}
+	if _, err := New([]model.Head{many}, Options{Code: "many"}); err == nil || !strings.Contains(err.Error(), "has 8") {
+		t.Errorf("eight labels on three lines: %v", err)
+	}
+	m, err := New([]model.Head{many}, Options{Wires: wires("code0", "code1", "code2")})
 	if err != nil {
 		t.Fatal(err)
 	}

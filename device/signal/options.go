@@ -26,6 +26,31 @@ type Options struct {
 	Stall    time.Duration // without a frame this long the camera counts as lost (800 ms, at most 900 ms)
 	Hang     time.Duration // without a reading this long, though frames flow, the pipeline counts as hung (10 s)
 	Wires    []Wire
+	// Code is the head whose label the code lines show; "" means the first that
+	// has few enough labels for them.
+	Code string
+}
+
+// Codes is how many labels three code lines tell apart, beside none.
+const Codes = 7
+
+// Coded returns the place of the head whose label the code lines show, or -1
+// when there is none that they can.
+func (o *Options) Coded(heads []model.Head) (int, error) {
+	for i, h := range heads {
+		switch {
+		case o.Code == "" && len(h.Labels) <= Codes:
+			return i, nil
+		case o.Code == h.Name && len(h.Labels) > Codes:
+			return -1, fmt.Errorf("signal: code lines tell %d labels apart, and head %s has %d", Codes, h.Name, len(h.Labels))
+		case o.Code == h.Name:
+			return i, nil
+		}
+	}
+	if o.Code != "" && len(heads) > 0 {
+		return -1, fmt.Errorf("signal: no enabled head %q for the code lines to show", o.Code)
+	}
+	return -1, nil
 }
 
 // Beat is half the period of heartbeat.
@@ -77,10 +102,25 @@ func Lines(heads []model.Head) []string {
 	out := []string{"ready", "heartbeat", "face", "code0", "code1", "code2", "strobe"}
 	for _, h := range heads {
 		for _, l := range h.Labels {
-			out = append(out, "is_"+l)
+			out = append(out, LabelLine(heads, h, l))
 		}
 	}
 	return out
+}
+
+// LabelLine returns the name of the line of a label, is_<label>, or
+// is_<head>_<label> where several of the heads have a label of that name.
+func LabelLine(heads []model.Head, h model.Head, label string) string {
+	n := 0
+	for _, o := range heads {
+		if o.Label(label) >= 0 {
+			n++
+		}
+	}
+	if n > 1 {
+		return "is_" + h.Name + "_" + label
+	}
+	return "is_" + label
 }
 
 // wire checks the wires and returns them by line.

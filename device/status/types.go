@@ -22,6 +22,7 @@ type Info struct {
 	Version string `json:"version"`
 	Board   string `json:"board"`
 	Heads   []Head `json:"heads"`  // of the model, in file-format order
+	Lead    string `json:"lead"`   // the head that the code lines show and the page shows large
 	Header  []Pin  `json:"header"` // the board's pin header, by number; empty when unknown
 }
 

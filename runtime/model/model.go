@@ -58,7 +58,7 @@ func CheckHeads(heads []Head) error {
 		return errors.New("model: no heads")
 	}
 	for i, h := range heads {
-		if !headName.MatchString(h.Name) {
+		if !IsHeadName(h.Name) {
 			return fmt.Errorf("model: head %q: a name is of lower-case letters, digits and _, and begins with a letter", h.Name)
 		}
 		if h.Name == InputName || slices.ContainsFunc(heads[:i], func(o Head) bool { return o.Name == h.Name }) {
@@ -79,6 +79,9 @@ func CheckHeads(heads []Head) error {
 	return nil
 }
 
+// IsHeadName tells whether a head can be called so.
+func IsHeadName(name string) bool { return headName.MatchString(name) }
+
 var headName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 
 // ParseHead reads a head as NAME=LABEL,LABEL.
@@ -93,6 +96,10 @@ func ParseHead(s string) (Head, error) {
 	}
 	return h, CheckHeads([]Head{h})
 }
+
+// Sensitive tells whether a head is never read unless it is named: what it infers
+// may be asked of nobody by default.
+func Sensitive(head string) bool { return head == Race.Name }
 
 // Label returns the index of a label, or -1.
 func (h Head) Label(name string) int { return slices.Index(h.Labels, name) }

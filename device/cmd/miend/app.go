@@ -26,12 +26,14 @@ import (
 	"mien/device/vitals"
 	"mien/runtime/face"
 	"mien/runtime/infer"
+	"mien/runtime/model"
 )
 
 // app is the firmware, wired by hand.
 type app struct {
 	path  string                        // of the configuration, for reloads; may be empty
 	now   atomic.Pointer[config.Config] // as taken over last, heads that the model lacks left out
+	heads atomic.Pointer[[]model.Head]  // the enabled ones
 	board boards.Board
 	log   *slog.Logger
 	root  fs.FS // the machine's files: its device tree, its vitals
@@ -83,7 +85,9 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	if err = a.startModel(cfg.Model, o.path != ""); err != nil {
 		return nil, err
 	}
-	a.settle(&cfg)
+	if err = a.settle(&cfg); err != nil {
+		return nil, err
+	}
 	a.header = chooseHeader(&cfg, a.board, o.sim)
 	if o.to != nil {
 		a.to = append(a.to, o.to)
@@ -91,7 +95,7 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	if err := a.network(&cfg); err != nil {
 		return nil, err
 	}
-	a.parts.addDisplays(&cfg, a.header, log)
+	a.parts.addDisplays(&cfg, cfg.LeadOf(*a.heads.Load()), a.header, log)
 	a.to = append(a.to, a.parts.watch...)
 	machine, err := a.machine(&cfg)
 	if err != nil {
@@ -116,15 +120,37 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	return a, nil
 }
 
-// settle makes cfg the present configuration, without the heads that the
-// model lacks.
-func (a *app) settle(cfg *config.Config) {
-	have, lack := present(a.model.Spec(), cfg.Heads)
-	if len(lack) > 0 {
-		a.log.Warn("heads are enabled that the model does not contain", "heads", lack, "model", a.modelName)
+// settle makes cfg the present configuration, with its heads by name. It fails
+// when cfg does not fit the model.
+func (a *app) settle(cfg *config.Config) error {
+	heads, err := fitting(cfg, a.model.Spec())
+	if err != nil {
+		return err
 	}
-	cfg.Heads = have
+	cfg.Heads = namesOf(heads)
+	a.heads.Store(&heads)
 	a.now.Store(cfg)
+	return nil
+}
+
+// fitting returns the heads that a configuration enables of a model, when all
+// that it says of them is so.
+func fitting(cfg *config.Config, spec *model.Spec) ([]model.Head, error) {
+	heads, _, err := device.EnabledHeads(spec, cfg.Heads)
+	if err != nil {
+		return nil, err
+	}
+	return heads, errors.Join(cfg.Fit(heads, func(key, format string, args ...any) error {
+		return fmt.Errorf("config: "+key+": "+format, args...)
+	})...)
+}
+
+func namesOf(heads []model.Head) []string {
+	names := make([]string, len(heads))
+	for i, h := range heads {
+		names[i] = h.Name
+	}
+	return names
 }
 
 // chooseHeader returns the real pins or simulated ones.
@@ -184,11 +210,11 @@ func line(root fs.FS, name string) string {
 }
 
 func (a *app) machine(cfg *config.Config) (*signal.Machine, error) {
-	heads, _, err := device.EnabledHeads(a.model.Spec(), cfg.Heads)
+	heads, err := fitting(cfg, a.model.Spec())
 	if err != nil {
 		return nil, err
 	}
-	return signal.New(heads, cfg.SignalOptions())
+	return signal.New(heads, cfg.SignalOptions(heads))
 }
 
 func (a *app) pipeline(cfg *config.Config, after uint64) (*device.Pipeline, error) {
@@ -247,7 +273,7 @@ func (a *app) openPage() (running, error) {
 }
 
 func (a *app) statusOptions(cfg *config.Config) status.Options {
-	info := status.Info{Name: cfg.Name, Version: version, Board: a.board.Title, Header: status.HeaderOf(a.board)}
+	info := status.Info{Name: cfg.Name, Version: version, Lead: cfg.LeadOf(*a.heads.Load()).Name, Board: a.board.Title, Header: status.HeaderOf(a.board)}
 	for _, h := range a.model.Spec().Heads {
 		info.Heads = append(info.Heads, status.Head{Name: h.Name, Labels: h.Labels, Enabled: slices.Contains(cfg.Heads, h.Name)})
 	}
@@ -273,7 +299,7 @@ func (a *app) statusOptions(cfg *config.Config) status.Options {
 }
 
 func (a *app) publishOptions(cfg *config.Config) publish.Options {
-	o := cfg.PublishOptions()
+	o := cfg.PublishOptions(*a.heads.Load())
 	o.Version, o.Board, o.Report = version, a.board.Title, func(err error) {
 		a.away.Store(err.Error())
 		a.log.Warn("mqtt", "error", err)

@@ -16,6 +16,7 @@ import (
 	"mien/device/config"
 	"mien/device/pins"
 	"mien/device/publish"
+	"mien/runtime/model"
 )
 
 type checkCmd struct {
@@ -56,7 +57,7 @@ func (c checkCmd) Run(e env) error {
 }
 
 // verify says what of a configuration cannot be opened on this machine, at its
-// place in the file. It makes the parts themselves where that has no effect,
+// place in the file, and names the heads that it enables. It makes the parts themselves where that has no effect,
 // and else asks them. What is plugged in or not, a camera, a display, is
 // doctor's to say: it may be there when the program starts.
 func verify(f *config.File, b boards.Board, root fs.FS) (errs []error) {
@@ -72,8 +73,12 @@ func verify(f *config.File, b boards.Board, root fs.FS) (errs []error) {
 		bad(key, err)
 	}
 	bad("camera", canOpen(&cfg, b))
-	key, err := canRead(&cfg, b)
+	heads, key, err := canRead(&cfg, b)
 	bad(key, err)
+	if err == nil {
+		f.Heads = namesOf(heads)
+		errs = append(errs, cfg.Fit(heads, f.Errorf)...)
+	}
 	bad("leds.count", canDrive(&cfg, root))
 	if !cfg.MQTT.Broker.IsZero() {
 		if cfg.MQTT.CA != "" {
@@ -115,19 +120,19 @@ func canOpen(cfg *config.Config, b boards.Board) error {
 	return settings(cfg, src)
 }
 
-// canRead opens the model, and says which key is at fault when it cannot or
-// has none of the enabled heads.
-func canRead(cfg *config.Config, b boards.Board) (key string, err error) {
+// canRead opens the model and returns its enabled heads, or says which key is
+// at fault when it cannot or lacks one.
+func canRead(cfg *config.Config, b boards.Board) (heads []model.Head, key string, err error) {
 	m, _, err := openModelOn(cfg.Model, b)
 	if err != nil {
 		if cfg.Model.File == "" {
-			return "model.engine", err
+			return nil, "model.engine", err
 		}
-		return "model.file", err
+		return nil, "model.file", err
 	}
 	defer m.Close()
-	_, _, err = device.EnabledHeads(m.Spec(), cfg.Heads)
-	return "heads", err
+	heads, _, err = device.EnabledHeads(m.Spec(), cfg.Heads)
+	return heads, "heads", err
 }
 
 // spiBuffer is how much the kernel's driver sends at once unless told

@@ -85,6 +85,8 @@ func TestCheckIsTheVerdictOfRun(t *testing.T) {
 		"leds: {kind: apa102, count: 1024}":                                              "leds.count: 1024 lights of apa102",
 		"leds: {kind: neopixel}":                                                         `leds.kind: "neopixel" is none of`,
 		"model: {file: " + modelFile(t, model.Age) + "}\nheads: [emotion]":               "heads: ",
+		"signals: {lines: {is_bored: {pin: GPIO4}}}":                                     "f.yaml:1:29: signals.lines.is_bored: no such line with the enabled heads",
+		"heads: [age]\nbuzzer: {on: [sad]}":                                              "label of head age",
 		"status: {listen: none}\nconsent: http":                                          "consent: http needs status.listen",
 		"signals: {pins: simulated, lines: {ready: {pin: GPIO4}, is_sad: {pin: GPIO4}}}": "given to is_sad already",
 	} {
@@ -178,6 +180,7 @@ var other = map[string]func(*config.Config){
 	"model.engine":                   func(c *config.Config) { c.Model.Engine = "portable" },
 	"model.threads":                  func(c *config.Config) { c.Model.Threads = 2 },
 	"heads":                          func(c *config.Config) { c.Heads = []string{"age"} },
+	"lead":                           func(c *config.Config) { c.Lead = "age" },
 	"answers.min_confidence":         func(c *config.Config) { c.Answers.MinConfidence = 0.7 },
 	"answers.hysteresis":             func(c *config.Config) { c.Answers.Hysteresis = 0.1 },
 	"answers.smoothing":              func(c *config.Config) { c.Answers.Smoothing *= 2 },
@@ -251,7 +254,7 @@ func TestReloadOfEveryKey(t *testing.T) {
 	made := map[config.Reload]func(*config.Config) string{
 		config.Reading: func(c *config.Config) string { return fmt.Sprint(c.FaceOptions(), c.TrackOptions()) },
 		config.Heads:   func(c *config.Config) string { return fmt.Sprint(c.Heads) },
-		config.Lines:   func(c *config.Config) string { return fmt.Sprint(c.SignalOptions()) },
+		config.Lines:   func(c *config.Config) string { return fmt.Sprint(c.SignalOptions(model.Heads())) },
 		config.Rate: func(c *config.Config) string {
 			var all []any
 			for _, celsius := range []float64{0, 70, 90} {

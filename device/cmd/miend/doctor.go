@@ -95,7 +95,8 @@ func examinee(ctx context.Context, f *config.File, path string) (doctor.Patient,
 		Broker: func() (publish.Trial, error) {
 			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 			defer cancel()
-			return publish.Try(ctx, cfg.PublishOptions())
+			heads, _, _ := canRead(&cfg, b) // none of a model that cannot be opened, which is told elsewhere
+			return publish.Try(ctx, cfg.PublishOptions(heads))
 		},
 		Model: func() (doctor.Trial, error) { return tryModel(cfg.Model, b.Threads) },
 		Free:  free, InPath: inPath, Vitals: func() vitals.Vitals { return vitalsOf(ctx, root, b) }}, nil
@@ -147,7 +148,7 @@ func tryI2C(name string, address int) error {
 
 // trySPI sets the port up as the strip's driver does, and sends nothing.
 func trySPI(cfg *config.Config) error {
-	strip, err := openLEDs(cfg)
+	strip, err := openLEDs(cfg, model.Head{})
 	if err != nil {
 		return err
 	}

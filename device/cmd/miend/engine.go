@@ -12,7 +12,6 @@ import (
 	"mien/device/config"
 	"mien/device/update"
 	"mien/runtime/infer"
-	"mien/runtime/model"
 	"mien/runtime/portable"
 	"mien/runtime/tflite"
 	"mien/runtime/zoo"
@@ -94,17 +93,4 @@ func openEngine(engine string, data []byte, threads int, edgeTPU bool) (infer.Mo
 		return nil, err
 	}
 	return m, nil
-}
-
-// present returns the enabled heads that the model has, and those it lacks.
-func present(spec *model.Spec, enabled []string) (have, lack []string) {
-	for _, h := range enabled {
-		if spec.Index(h) >= 0 {
-			have = append(have, h)
-		} else {
-			lack = append(lack, h)
-		}
-	}
-	slices.Sort(lack)
-	return have, lack
 }

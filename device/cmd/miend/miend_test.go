@@ -123,7 +123,7 @@ func TestBadInput(t *testing.T) {
 		"no model":     {[]string{"probe", "--model", "/no/such.tflite", pic}, []string{"/no/such.tflite"}},
 		"text model":   {[]string{"probe", "--model", text, pic}, []string{text}},
 		"no engine":    {[]string{"probe", "--model", good, "--engine", "gpu", pic}, []string{"gpu"}},
-		"lacks head":   {[]string{"probe", "--model", modelFile(t, model.Age), "--heads", "emotion", pic}, []string{"none of the enabled heads", "emotion"}},
+		"lacks head":   {[]string{"probe", "--model", modelFile(t, model.Age), "--heads", "emotion", pic}, []string{`head "emotion" is enabled`, "it has age"}},
 		"bad config":   {[]string{"run", "-c", badConfig}, []string{badConfig + ":2:3", "widht"}},
 		"no config":    {[]string{"run", "-c", "/no/such.yaml"}, []string{"/no/such.yaml"}},
 		"bad line":     {[]string{"check", badLine}, []string{badLine + ":1:", "is_bored", "there are ready"}},

@@ -20,6 +20,7 @@ import (
 	"mien/device"
 	"mien/device/config"
 	"mien/device/display"
+	"mien/runtime/model"
 )
 
 // parts are all that the firmware can do without, in the order in which they
@@ -73,7 +74,7 @@ func (p *parts) health() []device.PartHealth {
 }
 
 // addDisplays adds what shows readings beside the lines.
-func (p *parts) addDisplays(cfg *config.Config, h device.Header, log *slog.Logger) {
+func (p *parts) addDisplays(cfg *config.Config, lead model.Head, h device.Header, log *slog.Logger) {
 	show := func(name string, open func() (display.Part, error)) {
 		x := &part{name: name, log: log}
 		r := &display.Runner{Open: open, Note: x.note, Works: func() { x.note(nil) }}
@@ -83,16 +84,16 @@ func (p *parts) addDisplays(cfg *config.Config, h device.Header, log *slog.Logge
 		show("oled", func() (display.Part, error) { return openOLED(cfg) })
 	}
 	if cfg.LEDs.Kind != "" {
-		show("leds", func() (display.Part, error) { return openLEDs(cfg) })
+		show("leds", func() (display.Part, error) { return openLEDs(cfg, lead) })
 	}
 	if cfg.Buzzer.Pin != "" {
 		sound := &late{}
 		p.watch = append(p.watch, sound)
-		p.add("buzzer", log, func() (running, error) { return openBuzzer(cfg, h, sound) })
+		p.add("buzzer", log, func() (running, error) { return openBuzzer(cfg, lead, h, sound) })
 	}
 }
 
-func openBuzzer(cfg *config.Config, h device.Header, sound *late) (running, error) {
+func openBuzzer(cfg *config.Config, lead model.Head, h device.Header, sound *late) (running, error) {
 	b, level := cfg.Buzzer, 0
 	if b.Active == "low" {
 		level = 1
@@ -108,6 +109,7 @@ func openBuzzer(cfg *config.Config, h device.Header, sound *late) (running, erro
 		default:
 		}
 	})
+	buzzer.Head = lead.Name
 	sound.set(buzzer)
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
@@ -154,7 +156,7 @@ func openOLED(cfg *config.Config) (display.Part, error) {
 	return &display.OLED{Screen: dev, Preview: cfg.Status.Preview && cfg.Status.Listen != "none", Bus: bus}, nil
 }
 
-func openLEDs(cfg *config.Config) (display.Part, error) {
+func openLEDs(cfg *config.Config, lead model.Head) (display.Part, error) {
 	l := cfg.LEDs
 	bus, cs, err := config.ParseSPI(l.Bus)
 	if err != nil {
@@ -164,8 +166,8 @@ func openLEDs(cfg *config.Config) (display.Part, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w (enable SPI: raspi-config nonint do_spi 0; add the user to group \"spi\")", l.Bus, err)
 	}
-	out := &display.LEDs{Count: l.Count, Dim: uint8(l.Brightness), Colours: map[string]color.RGBA{}, Bus: io.Closer(port)}
-	for label, c := range l.Colours {
+	out := &display.LEDs{Head: lead.Name, Count: l.Count, Dim: uint8(l.Brightness), Colours: map[string]color.RGBA{}, Bus: io.Closer(port)}
+	for label, c := range cfg.ColoursOf(lead) {
 		rgb, err := config.ParseColour(c)
 		if err != nil {
 			return nil, errors.Join(err, port.Close())

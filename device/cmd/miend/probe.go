@@ -80,13 +80,9 @@ func readOnce(cfg *config.Config, m infer.Model, f *camera.Frame) (*device.Readi
 	if err != nil {
 		return nil, err
 	}
-	heads, lack := present(m.Spec(), cfg.Heads)
-	if len(heads) == 0 {
-		return nil, fmt.Errorf("the model has none of the enabled heads (it lacks %v)", lack)
-	}
 	o := cfg.TrackOptions()
 	o.Confirm, o.Window, o.MinScore, o.Smoothing, o.Dwell = 1, 1, 0, -1, -1
-	p, err := device.NewPipeline(finder, m, nil, nil, device.PipelineOptions{Heads: heads, Track: o})
+	p, err := device.NewPipeline(finder, m, nil, nil, device.PipelineOptions{Heads: cfg.Heads, Track: o})
 	if err != nil {
 		return nil, err
 	}

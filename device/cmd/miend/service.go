@@ -153,7 +153,11 @@ func (a *app) reloads(ctx context.Context) {
 func (a *app) reload(cfg config.Config) error {
 	named(&cfg, a.board, a.root)
 	was := a.now.Load()
-	cfg.Heads, _ = present(a.model.Spec(), cfg.Heads)
+	heads, err := fitting(&cfg, a.model.Spec())
+	if err != nil {
+		return err
+	}
+	cfg.Heads = namesOf(heads)
 	var taken, later []config.Key
 	how := map[config.Reload]bool{}
 	for _, k := range config.Changed(was, &cfg) {
@@ -175,7 +179,9 @@ func (a *app) reload(cfg config.Config) error {
 	if err := a.replace(&cfg, how); err != nil {
 		return err
 	}
-	a.settle(&cfg)
+	if err := a.settle(&cfg); err != nil {
+		return err
+	}
 	a.log.Info("configuration taken over", "keys", config.Names(taken), "enabled", audit(&cfg))
 	return nil
 }

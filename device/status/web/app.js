@@ -28,7 +28,7 @@ let lastNews = 0;
 
 // ---- the face that shows how a face looks -------------------------------
 
-// For each emotion: curve of the mouth, how open and how wide it is, slope of
+// For each label that is a look: curve of the mouth, how open and how wide it is, slope of
 // the brows (inner ends up), their height, how open the eyes are. The drawing
 // is the mean of these, weighted by the model's scores.
 const LOOKS = {
@@ -73,7 +73,13 @@ const headOf = (face, name) => face.heads.find(h => h.head === name);
 const answer = head => head.uncertain ? "uncertain" : head.label;
 
 const people = new Map(); // by id
-const tone = label => LOOKS[label] ? `var(--${label})` : "var(--neutral)";
+// The colours of the lead head's labels, in their order, as LEDs have them.
+const TONES = ["--surprise", "--fear", "--disgust", "--happy", "--sad", "--angry", "--neutral"];
+const lead = () => { const heads = enabled(); return heads.find(h => h.name === info.lead) || heads[0]; };
+function tone(label) {
+  const i = lead() ? lead().labels.indexOf(label) : -1;
+  return i < 0 ? "var(--neutral)" : `var(${TONES[i % TONES.length]})`;
+}
 const enabled = () => info.heads.filter(h => h.enabled);
 
 function newPerson(id) {
@@ -85,7 +91,7 @@ function newPerson(id) {
   const [first, rest] = splitHeads();
   if (first) for (const l of first.labels) {
     const dt = el("dt", {}, l), fill = el("i"), pc = el("span", {class: "pc"});
-    fill.style.setProperty("--tone", first.name === "emotion" ? tone(l) : "var(--accent)");
+    fill.style.setProperty("--tone", tone(l));
     bars.append(dt, el("dd", {}, el("div", {class: "bar", "aria-hidden": "true"}, fill), pc));
     p.bars.set(l, {dt, fill, pc});
   } else bars.hidden = true;
@@ -101,7 +107,7 @@ function newPerson(id) {
 // splitHeads returns the head that a card shows large, and the others.
 function splitHeads() {
   const heads = enabled();
-  const first = heads.find(h => h.name === "emotion") || heads[0];
+  const first = lead();
   return [first, heads.filter(h => h !== first)];
 }
 
@@ -110,10 +116,10 @@ function drawPerson(p, face, now, chosen) {
   const head = first && headOf(face, first.name);
   const label = head ? answer(head) : "face " + face.id;
   p.card.classList.toggle("uncertain", label === "uncertain");
-  p.card.style.setProperty("--tone", first && first.name === "emotion" ? tone(label) : "var(--accent)");
+  p.card.style.setProperty("--tone", first ? tone(label) : "var(--accent)");
   say(p.label, label);
   say(p.sure, head && label !== "uncertain" ? percent(head.confidence) : "");
-  drawLook(p.look, first && first.name === "emotion" && head ? head.probs : null);
+  drawLook(p.look, head ? head.probs : null);
   const quality = face.problem === "fine" || face.problem === "unclear" ? "" : face.problem;
   const text = `Face ${face.id} · ${span((now - p.since) / 1000)}` + (chosen ? " · the lines follow this face" : "");
   p.card.classList.toggle("chosen", chosen);
@@ -174,9 +180,9 @@ function drawMap(r) {
   r.faces.forEach((f, i) => {
     const [box, tag] = g.children[i].children, {x, y, w: bw, h: bh} = f.box;
     set(box, "x", "" + x); set(box, "y", "" + y); set(box, "width", "" + bw); set(box, "height", "" + bh); set(box, "rx", "" + bw * .12);
-    const emotion = headOf(f, "emotion");
+    const head = lead() && headOf(f, lead().name);
     g.children[i].classList.toggle("chosen", f.id === r.subject);
-    g.children[i].style.setProperty("--tone", emotion ? tone(answer(emotion)) : "var(--accent)");
+    g.children[i].style.setProperty("--tone", head ? tone(answer(head)) : "var(--accent)");
     set(tag, "x", "" + (x + bw * .08)); set(tag, "y", "" + (y + bh * .26)); set(tag, "font-size", "" + Math.max(w / 22, bw * .2));
     say(tag, "" + f.id);
   });
