@@ -256,6 +256,9 @@ func (v *verifier) check(c *Config) {
 	if _, ok := c.ConsentPin(); !ok {
 		v.oneOf("consent", c.Consent, "none", "http", "gpio NAME")
 	}
+	if _, ok := c.ConsentPin(); ok && c.Signals.Pins == "simulated" {
+		v.fail("consent", "is read from a real line, and signals.pins is simulated: the device would be blind for ever")
+	}
 	if c.Consent == "gpio NAME" {
 		v.fail("consent", "NAME stands for the name of a GPIO line")
 	}
@@ -410,6 +413,7 @@ func (v *verifier) network(c *Config) {
 	}{
 		{"mqtt.broker", publish.CheckBroker(m.Broker.Reveal())},
 		{"mqtt.topic", publish.CheckTopic(m.Topic)},
+		{"mqtt.topic", long(m.Topic, 200-1-64)}, // with the device's name
 		{"mqtt.discovery", publish.CheckTopic(or(m.Discovery, "x"))},
 	} {
 		if x.err != nil {
@@ -419,6 +423,13 @@ func (v *verifier) network(c *Config) {
 	if m.Queue == "" {
 		v.fail("mqtt.queue", "is empty: the messages that wait for the broker need a folder")
 	}
+}
+
+func long(topic string, most int) error {
+	if len(topic) > most {
+		return fmt.Errorf("publish: topic %.20q... is longer than %d bytes", topic, most)
+	}
+	return nil
 }
 
 func or(s, otherwise string) string {

@@ -26,6 +26,9 @@ type checkCmd struct {
 
 // Run says whether a configuration is right, for this machine.
 func (c checkCmd) Run(e env) error {
+	if c.Sample && c.File != configPath {
+		return fmt.Errorf("either --sample or a file to check, not both")
+	}
 	if c.Sample {
 		_, err := e.stdout.Write(config.Sample)
 		return err
@@ -69,6 +72,7 @@ func verify(f *config.File, b boards.Board, root fs.FS) (errs []error) {
 	cfg := f.Config
 	named(&cfg, b, root)
 	errs = config.SamePin(cfg.Pins(), f.Errorf)
+	bad("signals.chip", hasChip(&cfg))
 	for key, err := range unknownPins(&cfg, b) {
 		bad(key, err)
 	}
@@ -109,6 +113,16 @@ func unknownPins(cfg *config.Config, b boards.Board) map[string]error {
 		}
 	}
 	return wrong
+}
+
+// hasChip says whether the chip that is named is one of this machine's, as far
+// as that has any.
+func hasChip(cfg *config.Config) error {
+	if _, err := (pins.Chips{}).Names(); err != nil || cfg.Signals.Chip == "" {
+		return nil
+	}
+	_, err := pins.Chips{Chip: cfg.Signals.Chip}.Names()
+	return err
 }
 
 // canOpen says what is wrong with the camera's settings.

@@ -9,8 +9,8 @@ import (
 
 // manualCmd is for those who make packages.
 type manualCmd struct {
-	Bash   bool `help:"The completion script for bash instead."`
-	Config bool `help:"The page of the configuration file instead."`
+	Bash   bool `xor:"kind" help:"The completion script for bash instead."`
+	Config bool `xor:"kind" help:"The page of the configuration file instead."`
 }
 
 // Run writes miend's manual pages.

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/png"
 	"os"
+	"slices"
 	"time"
 
 	"mien/camera"
@@ -34,6 +35,11 @@ func (c probeCmd) Run(e env) error {
 		return err
 	}
 	override(&cfg, c.Model, c.Engine, c.Heads)
+	for i, h := range c.Heads {
+		if slices.Contains(c.Heads[:i], h) {
+			return fmt.Errorf("--heads: %q is there twice", h)
+		}
+	}
 	f, err := readPicture(c.Image)
 	if err != nil {
 		return err

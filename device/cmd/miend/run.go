@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"github.com/alecthomas/kong"
 
@@ -54,7 +55,35 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w (miend --help shows what there is)", err)
 	}
+	if err := notEmpty(cmd); err != nil {
+		return err
+	}
 	return cmd.Run(env{ctx, stdout, stderr})
+}
+
+// notEmpty refuses flags and arguments that were given without a value, such
+// as --model "$MODEL" of a script whose variable is not set: no value would
+// mean the default.
+func notEmpty(cmd *kong.Context) error {
+	for _, p := range cmd.Path {
+		v, name := (*kong.Value)(nil), ""
+		switch {
+		case p.Flag != nil:
+			v, name = p.Flag.Value, "--"+p.Flag.Name
+		case p.Positional != nil:
+			v, name = p.Positional, p.Positional.Summary()
+		default:
+			continue
+		}
+		words, ok := v.Target.Interface().([]string)
+		if word, one := v.Target.Interface().(string); one {
+			words, ok = []string{word}, true
+		}
+		if ok && (len(words) == 0 || slices.Contains(words, "")) {
+			return fmt.Errorf("%s: is empty (miend --help shows what there is)", name)
+		}
+	}
+	return nil
 }
 
 // configPath is where the configuration is unless told otherwise.

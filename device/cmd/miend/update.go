@@ -25,11 +25,21 @@ type updateCmd struct {
 // Run installs a model for the next start, on trial.
 func (c updateCmd) Run(e env) error {
 	store := update.Store{Dir: c.Store}
+	if c.Rollback && c.Model != "" {
+		return fmt.Errorf("either --rollback or a model to install, not both")
+	}
 	if c.Rollback {
+		st, err := store.State()
+		if err != nil {
+			return err
+		}
+		if st.Current == nil {
+			return fmt.Errorf("%s holds no installed model: there is nothing to go back from, the one inside miend runs", c.Store)
+		}
 		if err := store.Rollback(); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(e.stdout, "the model before is back; it runs after: systemctl restart miend")
+		_, err = fmt.Fprintln(e.stdout, "the model before is back; it runs after: systemctl restart miend")
 		return err
 	}
 	if c.Model == "" {

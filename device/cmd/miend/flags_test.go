@@ -1,0 +1,119 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"mien/camera/replay/portrait"
+	"mien/runtime/model"
+)
+
+// nonsense is, for every flag and argument that takes a value, values that
+// cannot be meant, beside the empty one. The rest of the command is right.
+var nonsense = map[string]struct {
+	with   []string
+	values []string
+}{
+	"run --config":      {nil, []string{"/no/such.yaml", "DIR", "PICTURE"}},
+	"run --replay":      {[]string{"-c", "CONFIG"}, []string{"/no/such.y4m", "EMPTY", "CONFIG"}},
+	"demo --out":        {nil, []string{"CONFIG", "/proc/none"}},
+	"demo --model":      {[]string{"--out", "DIR"}, []string{"/no/such.tflite", "CONFIG", "edge-int9", "DIR"}},
+	"demo --engine":     {[]string{"--out", "DIR", "--model", "MODEL"}, []string{"gpu", "0", "-1", "TFLITE"}},
+	"probe --config":    {[]string{"PICTURE"}, []string{"/no/such.yaml", "PICTURE"}},
+	"probe --model":     {[]string{"-c", "CONFIG", "PICTURE"}, []string{"/no/such.tflite", "CONFIG"}},
+	"probe --engine":    {[]string{"-c", "CONFIG", "PICTURE"}, []string{"gpu", "0", "-1"}},
+	"probe --heads":     {[]string{"-c", "CONFIG", "PICTURE"}, []string{"foo", "emotion,foo", "emotion,,gender", ",", "0", "-1", "emotion,emotion", "Emotion", "emotion gender"}},
+	"probe --annotated": {[]string{"-c", "CONFIG", "PICTURE"}, []string{"/no/such/folder/a.png", "DIR"}},
+	"probe <image>":     {[]string{"-c", "CONFIG"}, []string{"/no/such.jpg", "CONFIG", "DIR"}},
+	"check <file>":      {nil, []string{"/no/such.yaml", "PICTURE", "DIR"}},
+	"doctor --config":   {nil, []string{"/no/such.yaml", "PICTURE"}},
+	"update --store":    {[]string{"--rollback"}, []string{"/no/such/store", "EMPTY", "CONFIG"}},
+	"update --keys":     {[]string{"MODEL"}, []string{"/no/such/keys", "EMPTY", "CONFIG"}},
+	"update <model>":    {[]string{"--keys", "EMPTY", "--store", "DIR"}, []string{"/no/such.tflite", "MODEL", "DIR"}},
+}
+
+// Nothing wrong is taken quietly: every flag and argument refuses what cannot
+// be meant, and no value at all.
+func TestEveryFlagRefusesNonsense(t *testing.T) {
+	var c commands
+	k, err := kong.New(&c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir()) // what goes to a default place goes here
+	config := write(t, "c.yaml", []byte("status: {listen: none}\nhealth: {throttle: false}\nmodel: {file: "+modelFile(t, model.Emotion, model.Gender)+"}\nheads: [emotion]\n"))
+	words := map[string]string{"CONFIG": config, "PICTURE": write(t, "a.jpg", portrait.JPEG()), "MODEL": modelFile(t), "EMPTY": t.TempDir(), "DIR": t.TempDir()}
+	word := func(s string) string {
+		if w, ok := words[s]; ok {
+			return w
+		}
+		return s
+	}
+	seen := map[string]bool{}
+	try := func(what, flag string) {
+		seen[what] = true
+		n, ok := nonsense[what]
+		if !ok {
+			t.Errorf("%s: no nonsense to try it with", what)
+			return
+		}
+		command, _, _ := strings.Cut(what, " ")
+		for _, v := range append(n.values, "") {
+			args := []string{command}
+			for _, w := range n.with {
+				args = append(args, word(w))
+			}
+			if flag != "" {
+				args = append(args, flag+"="+word(v))
+			} else {
+				args = append(args, word(v))
+			}
+			out, err := miend(args...)
+			if err == nil {
+				t.Errorf("miend %s is taken quietly: %.200s", strings.Join(args, " "), out)
+			} else if v == "" && !strings.Contains(err.Error(), "empty") {
+				t.Errorf("miend %q: %v, want that it is empty", args, err)
+			}
+		}
+	}
+	for _, cmd := range k.Model.Children {
+		for _, f := range cmd.Flags {
+			if !f.IsBool() {
+				try(cmd.Name+" --"+f.Name, "--"+f.Name)
+			} else if _, err := miend(cmd.Name, "--"+f.Name+"=perhaps"); err == nil {
+				t.Errorf("miend %s --%s=perhaps is taken quietly", cmd.Name, f.Name)
+			}
+		}
+		for _, a := range cmd.Positional {
+			try(cmd.Name+" "+"<"+a.Name+">", "")
+		}
+	}
+	for what := range nonsense {
+		if !seen[what] {
+			t.Errorf("%s is no flag any more", what)
+		}
+	}
+	for _, args := range [][]string{{"update", "--rollback", words["MODEL"]}, {"check", "--sample", words["CONFIG"]}, {"probe"}, {"version", "x"},
+		{"check", words["CONFIG"], "x"}, {"run", "x"}, {"run", "--nonsense"}, {"manual", "--bash", "--config"}} {
+		if out, err := miend(args...); err == nil {
+			t.Errorf("miend %s is taken quietly: %.200s", strings.Join(args, " "), out)
+		}
+	}
+	if left, err := filepath.Glob("*"); err != nil || len(left) > 0 {
+		t.Errorf("nonsense leaves %v, %v", left, err)
+	}
+	if _, err := os.Stat("/no"); err == nil {
+		t.Error("nonsense leaves /no")
+	}
+}
+
+// A roll-back without an installed model is none.
+func TestRollbackOfNothing(t *testing.T) {
+	if _, err := miend("update", "--rollback", "--store", filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "holds no installed model") {
+		t.Errorf("%v", err)
+	}
+}
