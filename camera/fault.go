@@ -4,7 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 )
+
+// Printable returns what a stranger said, such as a camera's name for itself,
+// as it may be printed: without what a terminal would obey.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
 
 // Fault is the kind of thing that is wrong with a picture.
 type Fault uint8

@@ -1,6 +1,6 @@
-// Package httpmjpeg takes frames from a camera that streams JPEG pictures over
-// HTTP, as network cameras, phones and mjpg-streamer do
-// (multipart/x-mixed-replace).
+// Package httpmjpeg takes frames from a camera that gives JPEG pictures over
+// HTTP, as network cameras, phones and mjpg-streamer do: in one stream
+// (multipart/x-mixed-replace), or one each time they are asked (a snapshot).
 package httpmjpeg
 
 import (
@@ -22,32 +22,44 @@ import (
 
 // Options of a camera. Zero values take the defaults.
 type Options struct {
-	URL     string        // http or https; a name and password in it are sent as basic authentication
+	URL     string        // http or https; a name and password in it answer a camera that asks for them
 	Timeout time.Duration // without a picture after which the camera is lost; 0 means 5 s
+	Rate    float64       // snapshots a second; 0 means 10, which is the most
+	CA      string        // file of certificates that are trusted beside the system's; empty means none
 	Client  *http.Client  // nil means one of our own without a limit on the length of the stream
 }
 
-// Source is an open stream. It is a camera.Source.
+// fastest is how often a camera is asked for a snapshot, a second.
+const fastest = 10
+
+// Source is an open stream, or a camera that is asked for snapshots. It is a
+// camera.Source.
 type Source struct {
 	name    string // the address without its password
 	timeout time.Duration
+	every   time.Duration // between snapshots
+	fetch   *fetcher
+	life    context.Context
 	cancel  context.CancelFunc
 	ended   chan struct{}
 	decoder mjpeg.Decoder
 	timer   *time.Timer
 	taken   []byte // the picture being decoded
-	damaged uint64
 
-	mu     sync.Mutex
-	newest []byte // as it came; empty when it was taken
-	at     time.Time
-	number uint64
-	err    error
-	wake   chan struct{}
-	closed bool
+	mu      sync.Mutex
+	newest  []byte // as it came; empty when it was taken
+	at      time.Time
+	number  uint64
+	dropped camera.Dropped
+	err     error
+	wake    chan struct{}
+	closed  bool
 }
 
-var _ camera.Source = (*Source)(nil)
+var (
+	_ camera.Source  = (*Source)(nil)
+	_ camera.Dropper = (*Source)(nil)
+)
 
 // Open connects to a camera. ctx bounds connecting only.
 func Open(ctx context.Context, o Options) (*Source, error) {
@@ -56,16 +68,20 @@ func Open(ctx context.Context, o Options) (*Source, error) {
 	}
 	s := &Source{name: secret.Redact(o.URL), timeout: cmp.Or(o.Timeout, 5*time.Second), ended: make(chan struct{}),
 		wake: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	s.every = time.Duration(float64(time.Second) / min(cmp.Or(o.Rate, fastest), fastest))
 	s.timer.Stop()
-	body, err := s.connect(ctx, o)
-	if err != nil {
-		var hidden *url.Error
-		if errors.As(err, &hidden) {
-			err = hidden.Err // without the address, which may hold a password
-		}
+	var err error
+	if s.fetch, err = newFetcher(o); err != nil {
 		return nil, fmt.Errorf("httpmjpeg: %s: %w", s.name, err)
 	}
-	go s.receive(body)
+	resp, end, err := within(ctx, s.timeout, s.fetch.get)
+	if err != nil {
+		s.fetch.close()
+		return nil, fmt.Errorf("httpmjpeg: %s: %w", s.name, err)
+	}
+	s.life, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(s.life, end)
+	go s.receive(resp)
 	return s, nil
 }
 
@@ -83,62 +99,60 @@ func (o Options) Check() error {
 	return nil
 }
 
-// connect gets the stream. The request outlives ctx.
-func (s *Source) connect(ctx context.Context, o Options) (io.ReadCloser, error) {
-	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s.cancel = cancel
-	stop := context.AfterFunc(ctx, cancel)
-	limit := time.AfterFunc(s.timeout, cancel)
-	req, err := http.NewRequestWithContext(life, http.MethodGet, o.URL, nil)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	resp, err := cmp.Or(o.Client, http.DefaultClient).Do(req)
-	inTime := limit.Stop()
-	if err == nil && !stop() {
-		err = errors.Join(context.Cause(ctx), resp.Body.Close())
-	}
-	if err != nil {
-		stop()
-		cancel()
-		if !inTime {
-			return nil, fmt.Errorf("no answer for %v", s.timeout)
-		}
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		cancel()
-		return nil, errors.Join(fmt.Errorf("the camera answers %q", resp.Status), resp.Body.Close())
-	}
-	return resp.Body, nil
-}
-
 // receive reads pictures as fast as they come and keeps the newest. They are
 // decoded only when they are asked for.
-func (s *Source) receive(body io.ReadCloser) {
+func (s *Source) receive(resp *http.Response) {
 	defer close(s.ended)
-	defer body.Close()
-	split := mjpeg.NewSplitter(body)
+	defer s.fetch.close()
 	for {
-		b, err := split.Next()
-		now := time.Now()
-		s.mu.Lock()
-		if err != nil {
-			s.err = err
-		} else {
-			s.newest = append(s.newest[:0], b...)
-			s.at = now
-			s.number++
-		}
-		s.mu.Unlock()
-		select {
-		case s.wake <- struct{}{}:
-		default:
-		}
-		if err != nil {
+		asked := time.Now()
+		n, err := s.read(resp)
+		if !still(resp, n) || err != io.EOF && err != io.ErrUnexpectedEOF {
+			s.tell(func() { s.err = err })
 			return
 		}
+		select {
+		case <-time.After(time.Until(asked.Add(s.every))):
+		case <-s.life.Done():
+		}
+		var end context.CancelFunc
+		if resp, end, err = within(s.life, s.timeout, s.fetch.get); err != nil {
+			s.tell(func() { s.err = err })
+			return
+		}
+		context.AfterFunc(s.life, end)
+	}
+}
+
+// read reads one answer's pictures to its end.
+func (s *Source) read(resp *http.Response) (n int, err error) {
+	split := mjpeg.NewSplitter(resp.Body)
+	split.Bad = func(err error) { s.tell(func() { s.dropped.Add(err) }) }
+	for {
+		b, err := split.Next()
+		if err != nil {
+			if closing := resp.Body.Close(); closing != nil && err == io.EOF {
+				err = closing
+			}
+			return n, err
+		}
+		n++
+		s.tell(func() {
+			s.newest = append(s.newest[:0], b...)
+			s.at = time.Now()
+			s.number++
+		})
+	}
+}
+
+// tell changes what Next looks at, and wakes it.
+func (s *Source) tell(change func()) {
+	s.mu.Lock()
+	change()
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -156,10 +170,13 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 			return err
 		}
 		if got {
-			if s.decoder.Decode(s.taken, f) == nil {
+			err := s.decoder.Decode(s.taken, f)
+			if err == nil {
 				return nil
 			}
-			s.damaged++
+			s.mu.Lock()
+			s.dropped.Add(err)
+			s.mu.Unlock()
 			continue
 		}
 		select {
@@ -167,6 +184,9 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.timer.C:
+			if d := s.Dropped(); d.Total() > 0 {
+				return fmt.Errorf("httpmjpeg: %s: no good picture for %v; dropped since it was opened: %v", s.name, s.timeout, d)
+			}
 			return fmt.Errorf("httpmjpeg: %s: no picture for %v", s.name, s.timeout)
 		}
 	}
@@ -183,18 +203,27 @@ func (s *Source) take(f *camera.Frame) (bool, error) {
 		if s.err == nil {
 			return false, nil
 		}
+		err := plain(s.err)
 		if s.err == io.EOF {
-			return false, fmt.Errorf("httpmjpeg: %s: the camera ended the stream", s.name)
+			err = errors.New("the camera ended the stream")
 		}
-		return false, fmt.Errorf("httpmjpeg: %s: %w", s.name, s.err)
+		if s.number == 0 && s.dropped.Total() > 0 {
+			err = fmt.Errorf("%w; it gave no good picture: %v", err, s.dropped)
+		}
+		return false, fmt.Errorf("httpmjpeg: %s: %w", s.name, err)
 	}
 	s.newest, s.taken = s.taken[:0], s.newest
 	f.Seq, f.Time = s.number, s.at
 	return true, nil
 }
 
-// Damaged returns how many pictures could not be decoded.
-func (s *Source) Damaged() uint64 { return s.damaged }
+// Dropped returns the pictures that were not given because of what was wrong
+// with them.
+func (s *Source) Dropped() camera.Dropped {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropped
+}
 
 // Close ends the stream.
 func (s *Source) Close() error {

@@ -283,7 +283,7 @@ func TestSplitCut(t *testing.T) {
 	boundary := "\r\n--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 52391\r\n\r\n"
 	for _, between := range []string{boundary, "", "\n--a\n\n", "\x00\x00"} {
 		for n := range len(file) - 2 {
-			if n > 700 && n%977 != 0 {
+			if n > 100 && n < 700 && n%3 != 0 || n > 700 && n%1999 != 0 {
 				continue
 			}
 			stream := slices.Concat(file[:n], []byte(between), file, []byte(between), file[:n])
@@ -309,6 +309,7 @@ func TestSplitCut(t *testing.T) {
 // AVI1 segment in front lose nothing.
 func TestSplitOddities(t *testing.T) {
 	files, want := pictures(t)
+	files, want = files[1:8], want[1:8]
 	for _, c := range []struct {
 		name string
 		make func([]byte) []byte
@@ -380,7 +381,7 @@ func TestSplitEndless(t *testing.T) {
 		{"pixels", scan, []byte{0x55}, true},
 		{"no picture", nil, []byte("hello\xff\xd8 "), false},
 	} {
-		s := NewSplitter(io.MultiReader(bytes.NewReader(c.head), io.LimitReader(&endless{of: c.tail}, 12<<20), bytes.NewReader(file)))
+		s := NewSplitter(io.MultiReader(bytes.NewReader(c.head), io.LimitReader(&endless{of: c.tail}, 6<<20), bytes.NewReader(file)))
 		got, err := s.Next()
 		if err != nil || !bytes.Equal(got, file) {
 			t.Errorf("%s: %d bytes, %v; want the picture behind", c.name, len(got), err)
@@ -401,11 +402,12 @@ type endless struct {
 }
 
 func (e *endless) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = e.of[e.at]
-		e.at = (e.at + 1) % len(e.of)
+	for len(e.of) < 1<<12 {
+		e.of = append(e.of, e.of...)
 	}
-	return len(p), nil
+	n := copy(p, e.of[e.at:])
+	e.at = (e.at + n) % len(e.of)
+	return n, nil
 }
 
 func FuzzSplit(f *testing.F) {

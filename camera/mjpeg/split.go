@@ -15,6 +15,8 @@ import (
 // the one before has no end of its own, or was cut; in neither case does it
 // cost its successor.
 type Splitter struct {
+	Bad func(error) // is told of each picture that is dropped, if set
+
 	r       io.Reader
 	err     error  // of r, once there is one
 	buf     []byte // what was read and is not behind us
@@ -51,6 +53,9 @@ func (s *Splitter) Next() ([]byte, error) {
 			return s.buf[:n], nil
 		}
 		s.dropped.Add(bad)
+		if s.Bad != nil {
+			s.Bad(bad)
+		}
 		s.skip(next)
 	}
 }

@@ -28,7 +28,7 @@ func openers(cfg *config.Config, src config.Source) (func(context.Context) (came
 		}, nil
 	case "http":
 		return func(ctx context.Context) (camera.Source, error) {
-			return opened(httpmjpeg.Open(ctx, httpmjpeg.Options{URL: src.Path.Reveal(), Timeout: c.Silence}))
+			return opened(httpmjpeg.Open(ctx, httpmjpeg.Options{URL: src.Path.Reveal(), Rate: c.Rate, Timeout: c.Silence}))
 		}, nil
 	case "replay":
 		return func(context.Context) (camera.Source, error) {
@@ -45,7 +45,7 @@ func settings(cfg *config.Config, src config.Source) error {
 	case "rpicam":
 		return rpicam.Options{Width: c.Width, Height: c.Height, Rate: c.Rate, Timeout: c.Silence}.Check()
 	case "http":
-		return httpmjpeg.Options{URL: src.Path.Reveal(), Timeout: c.Silence}.Check()
+		return httpmjpeg.Options{URL: src.Path.Reveal(), Rate: c.Rate, Timeout: c.Silence}.Check()
 	case "replay":
 		if _, err := os.Stat(src.Path.Reveal()); err != nil {
 			return fmt.Errorf("no recording: %w", err)
