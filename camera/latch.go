@@ -35,6 +35,14 @@ func (l *Latch) Put(f *Frame) {
 	l.signal()
 }
 
+// Wipe blackens the frame that nobody has taken yet, and the memory that
+// waits to be given back.
+func (l *Latch) Wipe() {
+	l.mu.Lock()
+	clear(l.frame.Pix[:cap(l.frame.Pix)])
+	l.mu.Unlock()
+}
+
 // Close says that no frame will follow, and why. Take still hands out the
 // frame that is there, then err.
 func (l *Latch) Close(err error) {

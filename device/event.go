@@ -5,22 +5,24 @@
 //
 // # Events
 //
-// Everything that leaves the device is one of three events, in Go and in
+// Everything that leaves the device is one of four events, in Go and in
 // JSON, the same on the terminal's readings.jsonl, the HTTP API and MQTT:
 //
 //	Reading            what was seen in one frame
 //	Track              a face begins, its answers change, it ends
 //	signal.Transition  a line of the header changed its level
+//	State              the device begins to read, or does not read any more, and why
 //
 // As lines of JSON each is wrapped with its kind (see Line):
 //
 //	{"event":"reading","time":"2026-11-23T10:00:00.04Z","seq":7,"width":640,"height":480,
 //	 "subject":1,"faces":[{"id":1,"box":{"x":200,"y":90,"w":150,"h":150},"eyes":[[240.1,140.2],[300.9,141]],
-//	   "score":31.5,"problem":"fine","heads":[{"head":"emotion","label":"happy","confidence":0.81,
-//	   "probs":{"surprise":0.02,"fear":0.01, ...}}]}],
+//	   "score":31.5,"problem":"fine","heads":[{"head":"emotion","label":"happy","confidence":0.8100,
+//	   "probs":{"surprise":0.0200,"fear":0.0100, ...}}]}],
 //	 "latency_ms":{"wait":0.4,"detect":9.1,"align":0.1,"predict":8.2,"track":0.01,"signal":0.02,"total":17.9}}
 //	{"event":"track","kind":"begin","time":"...","face":{...}}
 //	{"event":"transition","time":"...","line":"face","pin":"GPIO17","active":true,"level":1,"reason":"face present"}
+//	{"event":"state","time":"...","state":"no camera","ready":false,"reason":"/dev/video0: no such device"}
 package device
 
 import (
@@ -28,6 +30,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -39,11 +42,11 @@ import (
 // Reading is what was seen in one frame. The pipeline reuses its memory: an
 // observer that keeps one past its call takes a Clone.
 type Reading struct {
-	Time   time.Time     `json:"time"`   // when the frame was taken
-	Seq    uint64        `json:"seq"`    // of the frame; see camera.Frame
-	Width  int           `json:"width"`  // of the frame, pixels
-	Height int           `json:"height"` //
-	Faces  []FaceReading `json:"faces"`  // faces that count, in the order of their ids
+	Time   time.Time     `json:"time,omitzero"` // when the frame was taken
+	Seq    uint64        `json:"seq"`           // of the frame; see camera.Frame
+	Width  int           `json:"width"`         // of the frame, pixels
+	Height int           `json:"height"`        //
+	Faces  []FaceReading `json:"faces"`         // faces that count, in the order of their ids
 	// Subject is the id of the face of which everything that can speak of one
 	// alone speaks: lines, displays, MQTT's state. It is decided once a frame,
 	// by the pipeline. 0 means nobody.
@@ -146,6 +149,20 @@ type Observer interface {
 	Transition(signal.Transition)
 }
 
+// State is what the device does about reading, and why it does not if it does
+// not.
+type State struct {
+	Time   time.Time    `json:"time"` // since when
+	State  signal.State `json:"state"`
+	Ready  bool         `json:"ready"`  // State is signal.Reading
+	Reason string       `json:"reason"` // in words, with what is wrong in particular
+}
+
+// StateObserver is an Observer that is told of states too, when they change.
+type StateObserver interface {
+	State(State)
+}
+
 // Observers passes every event to each of its members in turn.
 type Observers []Observer
 
@@ -170,24 +187,36 @@ func (o Observers) Transition(t signal.Transition) {
 	}
 }
 
+// State implements StateObserver.
+func (o Observers) State(s State) {
+	for _, x := range o {
+		if x, ok := x.(StateObserver); ok {
+			x.State(s)
+		}
+	}
+}
+
 // Health is the state of the whole device, for the status page, metrics and
 // doctor. It is a value: Supervisor.Health returns a fresh one.
 type Health struct {
-	Ready     bool      `json:"ready"`
-	Reason    string    `json:"reason"` // why not ready, or "frames flow"
-	Started   time.Time `json:"started"`
-	Camera    string    `json:"camera"`
-	Engine    string    `json:"engine"`
-	Model     string    `json:"model"`
-	Heads     []string  `json:"heads"`     // enabled ones
-	FrameRate float64   `json:"fps"`       // readings a second, over the last seconds
-	Frames    uint64    `json:"frames"`    // readings made since start
-	Dropped   uint64    `json:"dropped"`   // frames overwritten by newer ones before anyone read them
-	Restarts  uint64    `json:"restarts"`  // times the camera was opened again
-	Consent   string    `json:"consent"`   // "not needed", "given" or "awaited"; awaited means blind
-	Preview   bool      `json:"preview"`   // pictures can be seen on the status page
-	Throttled string    `json:"throttled"` // why the frame rate is held down, or empty
-	Celsius   float64   `json:"celsius,omitempty"`
+	State     signal.State `json:"state"`
+	Ready     bool         `json:"ready"`  // State is signal.Reading
+	Reason    string       `json:"reason"` // why not ready, or "frames flow"
+	Started   time.Time    `json:"started,omitzero"`
+	Camera    string       `json:"camera"`
+	Engine    string       `json:"engine"`
+	Model     string       `json:"model"`
+	Heads     []string     `json:"heads"`     // enabled ones
+	FrameRate float64      `json:"fps"`       // readings a second, over the last seconds
+	Frames    uint64       `json:"frames"`    // frames read since start
+	Captured  uint64       `json:"captured"`  // frames that the camera has given since start
+	Dropped   uint64       `json:"dropped"`   // frames overwritten by newer ones before anyone read them
+	Restarts  uint64       `json:"restarts"`  // times the camera was opened again
+	Renewals  uint64       `json:"renewals"`  // times the model was opened again because it hung
+	Consent   string       `json:"consent"`   // "not needed", "given" or "awaited"; awaited means blind
+	Preview   bool         `json:"preview"`   // pictures can be seen on the status page
+	Throttled string       `json:"throttled"` // why the frame rate is held down, or empty
+	Celsius   float64      `json:"celsius,omitempty"`
 	// Parts are those that the device can do without and that the
 	// configuration asks for.
 	Parts []PartHealth `json:"parts"`
@@ -251,7 +280,7 @@ func (f *FaceReading) Head(name string) *HeadReading {
 	return nil
 }
 
-// Line returns an event, a *Reading, *Track, signal.Transition or Health, as
+// Line returns an event, a *Reading, *Track, signal.Transition, State or Health, as
 // one line of JSON with its kind in the member "event" and a newline at the
 // end.
 func Line(event any) ([]byte, error) {
@@ -263,6 +292,8 @@ func Line(event any) ([]byte, error) {
 		kind = "track"
 	case signal.Transition:
 		kind = "transition"
+	case State:
+		kind = "state"
 	case Health:
 		kind = "health"
 	default:
@@ -288,7 +319,7 @@ func (p Probs) MarshalJSON() ([]byte, error) {
 			return nil, err
 		}
 		b = append(append(b, key...), ':')
-		b = strconv.AppendFloat(b, float64(x.P), 'f', 4, 32)
+		b = append(b, probability(x.P)...)
 	}
 	return append(b, '}'), nil
 }
@@ -313,6 +344,31 @@ func (p *Probs) UnmarshalJSON(b []byte) error {
 	}
 	return nil
 }
+
+// MarshalJSON writes pixels to a tenth.
+func (e Eyes) MarshalJSON() ([]byte, error) {
+	type plain Eyes // without this method
+	for i := range e {
+		for k := range e[i] {
+			e[i][k] = math.Round(10*e[i][k]) / 10
+		}
+	}
+	return json.Marshal(plain(e))
+}
+
+// MarshalJSON writes the confidence with the decimals of Probs.
+func (h HeadReading) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Name       string      `json:"head"`
+		Label      string      `json:"label"`
+		Confidence json.Number `json:"confidence"`
+		Uncertain  bool        `json:"uncertain,omitempty"`
+		Probs      Probs       `json:"probs"`
+	}{h.Name, h.Label, json.Number(probability(h.Confidence)), h.Uncertain, h.Probs})
+}
+
+// probability is p as JSON has it everywhere: four decimals.
+func probability(p float32) string { return strconv.FormatFloat(float64(p), 'f', 4, 32) }
 
 // millis is Latency as JSON has it.
 type millis struct {

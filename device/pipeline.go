@@ -1,9 +1,14 @@
 package device
 
 import (
+	"errors"
 	"fmt"
 	"image"
+	"math"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"mien/camera"
@@ -59,6 +64,13 @@ type Pipeline struct {
 	eyes    []Eyes
 	last    uint64 // highest id given
 	subject uint64 // id of the track that drives the lines, or 0
+
+	turn   atomic.Uint64 // a frame begun in an earlier one is told to nobody
+	mu     sync.Mutex    // held while observers are told
+	open   []Track       // tracks of which observers know
+	heard  Reading       // the reading told last, without its faces
+	faced  bool          // it had some
+	newest uint64        // highest id told
 }
 
 // NewPipeline returns a pipeline that reads with m and tells lines and to,
@@ -118,10 +130,28 @@ func EnabledHeads(spec *model.Spec, enabled []string) (heads []model.Head, rows 
 func (p *Pipeline) Heads() []model.Head { return p.heads }
 
 // Last returns the highest id given to a track.
-func (p *Pipeline) Last() uint64 { return max(p.last, p.o.After) }
+func (p *Pipeline) Last() uint64 {
+	if p == nil {
+		return 0
+	}
+	return max(p.last, p.o.After)
+}
+
+// given is Last, of a pipeline that may be at work.
+func (p *Pipeline) given() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.newest, p.o.After)
+}
+
+// errSilenced is what a frame ends with that was being read when Silence was
+// called.
+var errSilenced = errors.New("device: the frame was given up")
 
 // Process makes a reading of one frame. Its memory is that of the next.
-func (p *Pipeline) Process(f *camera.Frame) (*Reading, error) {
+func (p *Pipeline) Process(f *camera.Frame) (*Reading, error) { return p.process(f, p.turn.Load()) }
+
+func (p *Pipeline) process(f *camera.Frame, turn uint64) (*Reading, error) {
 	l := &p.reading.Latency
 	*l = Latency{}
 	start := time.Now()
@@ -140,15 +170,18 @@ func (p *Pipeline) Process(f *camera.Frame) (*Reading, error) {
 	p.describe(f, matched)
 	seen := p.choose()
 	at = lap(&l.Track, at)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.turn.Load() != turn {
+		return nil, errSilenced
+	}
 	if p.lines != nil {
 		p.lines.Update(at, seen)
 	}
 	at = lap(&l.Signal, at)
 	l.Total = l.Wait + at.Sub(start)
 	p.tell(events, f.Time)
-	if p.to != nil {
-		p.to.Reading(&p.reading)
-	}
+	p.report(&p.reading)
 	if p.o.Look != nil {
 		p.o.Look(f, &p.reading)
 	}
@@ -156,15 +189,91 @@ func (p *Pipeline) Process(f *camera.Frame) (*Reading, error) {
 }
 
 // Forget ends all tracks, for instance when the camera was lost or consent
-// was taken back. Whoever was told of faces is told that there are none.
+// was taken back. Whoever was told of faces is told that there are none, and
+// nothing that was seen stays in memory.
 func (p *Pipeline) Forget(now time.Time) {
-	p.tell(p.tracker.Reset(), now)
-	p.subject = 0
-	if r := &p.reading; len(r.Faces) > 0 {
-		r.Time, r.Faces, r.Subject, r.Latency = now, p.room[:0], 0, Latency{}
-		if p.to != nil {
-			p.to.Reading(r)
+	p.Silence(now, true)
+	p.tracker.Wipe()
+	p.wipe()
+}
+
+// Silence tells whoever was told of faces that there are none, without
+// waiting for the frame that is being read; what is seen on that one is told
+// to nobody. With blank the ends of the tracks tell no answers. It may be
+// called from any goroutine; Forget has to follow before the next frame.
+func (p *Pipeline) Silence(now time.Time, blank bool) {
+	p.turn.Add(1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.open {
+		t := &p.open[i]
+		t.Kind, t.Time = End, now
+		if blank {
+			t.Face.blank()
 		}
+		if p.to != nil {
+			p.to.Track(t)
+		}
+		t.Face.blank()
+	}
+	p.open = p.open[:0]
+	if p.faced {
+		r := p.heard
+		r.Time, r.Faces = now, []FaceReading{}
+		p.report(&r)
+	}
+}
+
+// wipe blackens every picture that the pipeline or what it uses still holds,
+// by having them look at nothing, and forgets the answers.
+func (p *Pipeline) wipe() {
+	clear(p.crop.Pix)
+	if w, h := p.reading.Width, p.reading.Height; w > 0 && h > 0 {
+		p.found = p.faces.Detect(image.NewGray(image.Rect(0, 0, w, h)), p.found[:0])
+		_ = p.model.Predict(&p.crop, p.scores) // its answer is of no interest either
+	}
+	for i := range p.scores.Heads {
+		clear(p.scores.Heads[i])
+	}
+	for i := range p.room {
+		p.room[i].blank()
+	}
+	p.news.Face.blank()
+	p.found, p.looked, p.tracks, p.subject = p.found[:0], p.looked[:0], p.tracks[:0], 0
+	p.reading.Faces, p.reading.Subject, p.reading.Latency = p.room[:0], 0, Latency{}
+}
+
+// report passes a reading on.
+func (p *Pipeline) report(r *Reading) {
+	p.faced = len(r.Faces) > 0
+	p.heard = Reading{Time: r.Time, Seq: r.Seq, Width: r.Width, Height: r.Height}
+	if p.to != nil {
+		p.to.Reading(r)
+	}
+}
+
+// Adopt takes over the faces that old follows, which serves no more: they
+// keep their ids, and their answers for the heads that both have.
+func (p *Pipeline) Adopt(old *Pipeline) {
+	old.turn.Add(1)
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	rows := make([]int, len(p.heads))
+	for i := range p.heads {
+		rows[i] = slices.IndexFunc(old.heads, func(h model.Head) bool { return h.Name == p.heads[i].Name && slices.Equal(h.Labels, p.heads[i].Labels) })
+	}
+	p.tracker.Adopt(old.tracker, rows)
+	p.o.After, p.last, p.newest, p.subject = old.o.After, old.last, old.newest, old.subject
+	p.heard, p.faced = old.heard, old.faced
+	for i := range old.open {
+		t := Track{Face: p.blank()}
+		t.Face.ID, t.Face.Box = old.open[i].Face.ID, old.open[i].Face.Box
+		for k, row := range rows {
+			if row >= 0 {
+				t.Face.Heads[k] = old.open[i].Face.Heads[row]
+			}
+		}
+		p.open = append(p.open, t)
 	}
 }
 
@@ -218,6 +327,18 @@ func (p *Pipeline) describe(f *camera.Frame, matched []*track.Track) {
 	}
 }
 
+// blank forgets all that is known of a face but its number.
+func (f *FaceReading) blank() {
+	f.Box, f.Eyes, f.Score, f.Problem = Box{}, nil, 0, track.Stale.String()
+	for i := range f.Heads {
+		h := &f.Heads[i]
+		h.Label, h.Confidence, h.Uncertain = "", 0, true
+		for k := range h.Probs {
+			h.Probs[k].P = 0
+		}
+	}
+}
+
 // blank is a face with room for every answer.
 func (p *Pipeline) blank() FaceReading {
 	out := FaceReading{Heads: make([]HeadReading, len(p.heads))}
@@ -248,7 +369,7 @@ func (p *Pipeline) fill(dst *FaceReading, tr *track.Track) {
 
 // sighted adds what the detector saw in this very frame.
 func (p *Pipeline) sighted(dst *FaceReading, f *face.Face, eyes *Eyes) {
-	dst.Score = f.Score
+	dst.Score = float32(math.Round(100*float64(f.Score)) / 100)
 	if f.Eyes {
 		*eyes = Eyes{{f.Left.X, f.Left.Y}, {f.Right.X, f.Right.Y}}
 		dst.Eyes = eyes
@@ -280,14 +401,31 @@ func (p *Pipeline) choose() signal.Seen {
 	return signal.Seen{Face: true, Labels: p.labels}
 }
 
+// tell passes news of tracks on, and remembers of which ones.
 func (p *Pipeline) tell(events []track.Event, now time.Time) {
-	if p.to == nil {
-		return
-	}
 	for _, e := range events {
 		p.news.Kind, p.news.Time = TrackKind(e.Kind.String()), now
 		p.fill(&p.news.Face, e.Track)
-		p.to.Track(&p.news)
+		p.remember(&p.news)
+		if p.to != nil {
+			p.to.Track(&p.news)
+		}
+	}
+}
+
+func (p *Pipeline) remember(t *Track) {
+	p.newest = max(p.newest, t.Face.ID)
+	i := slices.IndexFunc(p.open, func(o Track) bool { return o.Face.ID == t.Face.ID })
+	switch {
+	case t.Kind == End && i >= 0:
+		p.open[i], p.open[len(p.open)-1] = p.open[len(p.open)-1], p.open[i] // its memory serves the next
+		p.open = p.open[:len(p.open)-1]
+	case t.Kind != End && i < 0:
+		p.open = grown(p.open, len(p.open)+1)
+		i = len(p.open) - 1
+		fallthrough
+	case t.Kind != End:
+		t.Face.copyInto(&p.open[i].Face)
 	}
 }
 

@@ -149,7 +149,7 @@ type Status struct {
 	Listen  string      `yaml:"listen" reload:"restart"`
 	Token   secret.Text `yaml:"token" reload:"restart"`
 	Hosts   []string    `yaml:"hosts" reload:"restart"`
-	Preview bool        `yaml:"preview" reload:"restart"`
+	Preview bool        `yaml:"preview" reload:"page"`
 }
 
 // MQTT is the broker.

@@ -262,7 +262,7 @@ func (v *verifier) check(c *Config) {
 	if c.Consent == "gpio NAME" {
 		v.fail("consent", "NAME stands for the name of a GPIO line")
 	}
-	v.between("health.slow_rate", c.Health.SlowRate, 1, 60)
+	v.between("health.slow_rate", c.Health.SlowRate, 0, 60)
 	v.between("health.too_hot", c.Health.TooHot, 40, 110)
 	if w := c.Health.Watchdog; w != "none" && !strings.HasPrefix(w, "/dev/watchdog") {
 		v.fail("health.watchdog", "%q is neither none nor a device such as /dev/watchdog", w)

@@ -11,9 +11,10 @@ type Reload string
 // What the tag reload can say.
 const (
 	Restart Reload = "restart" // the program has to start again
-	Reading Reload = "reading" // finder, tracker and heads are made anew, and tracks begin again
+	Reading Reload = "reading" // finder, tracker and heads are made anew; faces are followed on
 	Heads   Reload = "heads"   // both of the above and below
 	Lines   Reload = "lines"   // the contract's machine is made anew; lines that stay do not move
+	Page    Reload = "page"    // the page is told
 	Rate    Reload = "rate"    // nothing: the key is looked at all the time
 )
 

@@ -255,7 +255,7 @@ func TestManyFaults(t *testing.T) {
 func TestEveryKeyHasItsReload(t *testing.T) {
 	for _, k := range Keys() {
 		switch k.Reload {
-		case Restart, Reading, Heads, Lines, Rate:
+		case Restart, Reading, Heads, Lines, Page, Rate:
 		default:
 			t.Errorf("%s: its field does not say what a reload does with it (the tag reload is %q)", k.Name, k.Reload)
 		}

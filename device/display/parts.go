@@ -29,9 +29,14 @@ type Screen interface {
 // other heads below, and a mark while the camera can be watched.
 type OLED struct {
 	Screen  Screen
-	Preview bool      // say that pictures can be seen on the status page
-	Bus     io.Closer // closed with the part; may be nil
+	Preview bool        // say that pictures can be seen on the status page
+	Watched func() bool // the same, where it can change; may be nil
+	Bus     io.Closer   // closed with the part; may be nil
+	state   device.State
 }
+
+// Tell implements Teller.
+func (o *OLED) Tell(s device.State) { o.state = s }
 
 // Show implements Part.
 func (o *OLED) Show(r *device.Reading) error {
@@ -56,7 +61,7 @@ func (o *OLED) Close() error {
 func (o *OLED) picture(r *device.Reading, b image.Rectangle) *image.Gray {
 	out := image.NewGray(image.Rect(0, 0, b.Dx(), b.Dy()))
 	foot := ""
-	if o.Preview {
+	if o.Preview || o.Watched != nil && o.Watched() {
 		foot = "camera watched"
 	}
 	var who *device.FaceReading
@@ -66,7 +71,9 @@ func (o *OLED) picture(r *device.Reading, b image.Rectangle) *image.Gray {
 	if who == nil {
 		words := "nobody there"
 		if r == nil {
-			words = "not reading"
+			if words = "not reading"; o.state.State != "" && !o.state.Ready {
+				words = o.state.State.Meaning().Title
+			}
 		}
 		letters(out, 0, 0, 1, words)
 		letters(out, 0, b.Dy()-13, 1, foot)

@@ -16,6 +16,11 @@ type Part interface {
 	Close() error // dark, and the bus given back
 }
 
+// Teller is a Part that can say why nothing is read. It is told before Show.
+type Teller interface {
+	Tell(device.State)
+}
+
 // Runner is a device.Observer that shows the newest reading on a part, on a
 // goroutine of its own. It fails softly: a part that is not there, or goes
 // away, is tried again every Retry while everything else goes on.
@@ -29,6 +34,7 @@ type Runner struct {
 
 	mu    sync.Mutex
 	next  device.Reading
+	state device.State
 	fresh bool
 	wake  chan struct{}
 	once  sync.Once
@@ -44,6 +50,20 @@ func (r *Runner) Reading(x *device.Reading) {
 	r.mu.Lock()
 	x.CopyInto(&r.next)
 	r.fresh = true
+	r.mu.Unlock()
+	select {
+	case r.signal() <- struct{}{}:
+	default:
+	}
+}
+
+// State implements device.StateObserver. What is not read any more is not
+// shown any more, and nothing of it is kept.
+func (r *Runner) State(s device.State) {
+	r.mu.Lock()
+	if r.state = s; !s.Ready {
+		r.next, r.fresh = device.Reading{}, false
+	}
 	r.mu.Unlock()
 	select {
 	case r.signal() <- struct{}{}:
@@ -102,13 +122,23 @@ func (r *Runner) show(ctx context.Context, part Part, works func()) error {
 		case <-r.signal():
 		}
 		r.mu.Lock()
-		fresh := r.fresh
+		fresh, state := r.fresh, r.state
 		r.fresh = false
 		if fresh {
 			r.next.CopyInto(&mine)
 		}
 		r.mu.Unlock()
+		if t, ok := part.(Teller); ok {
+			t.Tell(state)
+		}
+		if !fresh && (state.Ready || state.State == "") {
+			continue
+		}
 		if !fresh {
+			mine = device.Reading{}
+			if err := part.Show(nil); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := part.Show(&mine); err != nil {

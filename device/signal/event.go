@@ -24,5 +24,6 @@ type Line struct {
 	Pin    string    `json:"pin"`
 	Active bool      `json:"active"`
 	Level  int       `json:"level"`
-	Since  time.Time `json:"since"` // of the last change
+	Since  time.Time `json:"since,omitzero"`  // of the last change, if there was one
+	Fault  string    `json:"fault,omitempty"` // why the wire does not carry Level, if it does not
 }

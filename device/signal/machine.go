@@ -14,7 +14,8 @@ type Seen struct {
 
 // Machine is the contract. Tell it of frames, readings and faults, and call
 // Tick no later than Next says; each returns the lines that change, in the
-// order in which they have to be written, and Written says when they were.
+// order in which they have to be written, and Written says when they were;
+// Failed and Settled say of a wire that does not, or does again, follow.
 // The returned slice is valid until the next call. A Machine in use allocates
 // nothing and serves one goroutine.
 type Machine struct {
@@ -26,7 +27,8 @@ type Machine struct {
 
 	now         time.Time
 	frame, read time.Time // the last of each
-	fault       string
+	state       State     // of fault
+	fault       string    // why nothing is read, or empty
 	closed      bool
 	raw         bool // Seen.Face of the last reading
 	rawSince    time.Time
@@ -42,6 +44,7 @@ type line struct {
 	name, pin   string
 	wired, low  bool
 	active      bool
+	astray      string // why the wire does not carry what active says; empty: it does
 	since       time.Time
 	head, label int
 }
@@ -72,7 +75,7 @@ func New(heads []model.Head, o Options) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{o: o, heads: heads, shown: shown, answer: make([]int, len(heads)), fault: "not started"}
+	m := &Machine{o: o, heads: heads, shown: shown, answer: make([]int, len(heads)), state: Starting, fault: "not started"}
 	add := func(to *[]line, name string, head, label int) {
 		w, ok := wires[name]
 		*to = append(*to, line{name: name, pin: w.Pin, low: w.Low, wired: ok, head: head, label: label})
@@ -119,14 +122,57 @@ func (m *Machine) Update(now time.Time, s Seen) []Transition {
 	return m.out
 }
 
-// Fault tells the machine that nothing can be read, and why: the camera is
-// lost, say. ready drops at once; the next Update ends it.
+// Fault tells the machine that the camera is lost, and why; see Blind.
 func (m *Machine) Fault(now time.Time, why string) []Transition {
+	return m.Blind(now, NoCamera, why)
+}
+
+// Blind tells the machine that nothing is read, and why: in a state, and in
+// words. ready drops at once; the next Update ends it.
+func (m *Machine) Blind(now time.Time, s State, why string) []Transition {
 	m.begin(now)
-	m.fault = why
+	m.state, m.fault = s, why
 	m.advance()
 	return m.out
 }
+
+// Failed tells the machine that the wire of a line could not be written, and
+// why: what it carries is not known. ready drops, and nothing rises, until
+// Settled.
+func (m *Machine) Failed(name, why string) {
+	if l := m.line(name); l != nil {
+		l.astray = why
+	}
+}
+
+// Settled tells the machine that the wire of a line carries since now what it
+// should.
+func (m *Machine) Settled(name string, now time.Time) {
+	l := m.line(name)
+	if l == nil || l.astray == "" {
+		return
+	}
+	l.astray = ""
+	if now.After(l.since) {
+		l.since = now
+	}
+	if l.since.After(m.coded) && l.code() {
+		m.coded = l.since
+	}
+}
+
+func (m *Machine) line(name string) *line {
+	for _, ls := range [2][]line{m.lines, m.labels} {
+		for i := range ls {
+			if ls[i].name == name {
+				return &ls[i]
+			}
+		}
+	}
+	return nil
+}
+
+func (l *line) code() bool { return l.name == "code0" || l.name == "code1" || l.name == "code2" }
 
 // Close begins the end: as Fault, but for good. Tick on until Safe.
 func (m *Machine) Close(now time.Time) []Transition {
@@ -176,14 +222,29 @@ func (m *Machine) Safe() bool {
 }
 
 // Ready reports the state of the line ready, and why it is not active.
-func (m *Machine) Ready() (bool, string) { return m.lines[ready].active, m.trouble() }
+func (m *Machine) Ready() (bool, string) {
+	_, why := m.trouble()
+	return m.lines[ready].active, why
+}
+
+// State returns the state of the device, and why it is in it. In Reading
+// alone is ready active; in others it may be so until its hold is over.
+func (m *Machine) State() (State, string) {
+	switch s, why := m.trouble(); {
+	case s != "":
+		return s, why
+	case !m.lines[ready].active:
+		return Starting, "frames flow; ready is about to rise"
+	}
+	return Reading, "frames flow"
+}
 
 // Snapshot appends the wired lines as they stand.
 func (m *Machine) Snapshot(to []Line) []Line {
 	for _, ls := range [2][]line{m.lines, m.labels} {
 		for i := range ls {
 			if l := &ls[i]; l.wired {
-				to = append(to, Line{Name: l.name, Pin: l.pin, Active: l.active, Level: l.level(), Since: l.since})
+				to = append(to, Line{Name: l.name, Pin: l.pin, Active: l.active, Level: l.level(), Since: l.since, Fault: l.astray})
 			}
 		}
 	}
@@ -236,24 +297,39 @@ func (m *Machine) stall() {
 	switch {
 	case m.fault != "":
 	case m.now.Sub(m.frame) >= m.o.Stall:
-		m.fault = "no frames from the camera"
+		m.state, m.fault = NoCamera, "no frames from the camera"
 	case m.now.Sub(m.read) >= m.o.Hang:
-		m.fault = "the pipeline hangs"
+		m.state, m.fault = Hung, "the pipeline hangs"
 	}
 	if m.fault != "" {
 		m.advance()
 	}
 }
 
-// trouble says why nothing can be read, or is empty.
-func (m *Machine) trouble() string {
+// trouble says why ready has to be inactive; nothing when it has not.
+func (m *Machine) trouble() (State, string) {
 	switch {
 	case m.closed:
-		return "exit"
+		return Stopped, "exit"
 	case m.fault != "":
-		return m.fault
+		return m.state, m.fault
 	case m.frame.IsZero() || m.now.Sub(m.frame) >= m.o.Stall:
-		return "no frames from the camera"
+		return NoCamera, "no frames from the camera"
+	}
+	for _, ls := range [2][]line{m.lines, m.labels} {
+		for i := range ls {
+			if ls[i].astray != "" {
+				return WireFault, ls[i].astray
+			}
+		}
+	}
+	return "", ""
+}
+
+// short is why ready has to be inactive in a few words.
+func (m *Machine) short() string {
+	if s, _ := m.trouble(); s != "" {
+		return s.Meaning().Title
 	}
 	return ""
 }
@@ -261,8 +337,8 @@ func (m *Machine) trouble() string {
 // advance brings every line as far as its hold allows. ready goes first: it
 // is what says that the others mean something.
 func (m *Machine) advance() {
-	trouble := m.trouble()
-	m.why = trouble
+	_, trouble := m.trouble()
+	m.why = m.short()
 	m.setReady(trouble == "")
 	m.setHeartbeat(trouble == "")
 	live := m.lines[ready].active
@@ -281,9 +357,9 @@ func (m *Machine) advance() {
 }
 
 func (m *Machine) reason(live, on bool, yes, no string) {
-	switch trouble := m.trouble(); {
+	switch _, trouble := m.trouble(); {
 	case !live && trouble != "":
-		m.why = trouble
+		m.why = m.short()
 	case on:
 		m.why = yes
 	default:
@@ -292,7 +368,7 @@ func (m *Machine) reason(live, on bool, yes, no string) {
 }
 
 // setReady lets ready go down before its hold is over when the camera has
-// been silent for Options.Stall. It rises on a frame alone, so that it is
+// been silent for Options.Stall, or did not reach its wire. It rises on a frame alone, so that it is
 // active for at least the shorter of the two.
 func (m *Machine) setReady(healthy bool) {
 	r := &m.lines[ready]
@@ -300,7 +376,7 @@ func (m *Machine) setReady(healthy bool) {
 		return
 	}
 	hold := m.o.MinHold
-	if r.active && m.now.Sub(m.frame) >= m.o.Stall {
+	if r.active && (m.now.Sub(m.frame) >= m.o.Stall || r.astray != "") {
 		hold = 0
 	}
 	if healthy {
@@ -398,8 +474,11 @@ func (m *Machine) setCodes(want int) {
 	if quiet < m.o.Setup {
 		return
 	}
+	if s.astray != "" { // it may still be active
+		return
+	}
 	if m.owed {
-		if m.now.Sub(m.coded) >= m.o.Setup && m.now.Sub(r.since) >= m.o.Setup {
+		if m.now.Sub(m.coded) >= m.o.Setup && m.now.Sub(r.since) >= m.o.Setup && m.codeOnWire() {
 			m.owed, m.why = false, "code stable"
 			m.set(s, true, 0)
 		}
@@ -412,6 +491,11 @@ func (m *Machine) setCodes(want int) {
 	for bit := range 3 {
 		m.set(&m.lines[code0+bit], want>>bit&1 == 1, 0)
 	}
+}
+
+// codeOnWire reports whether the code lines carry the code.
+func (m *Machine) codeOnWire() bool {
+	return m.lines[code0].astray == "" && m.lines[code1].astray == "" && m.lines[code2].astray == ""
 }
 
 // set changes l when it is not so already and has held for long enough, and
@@ -435,9 +519,10 @@ func (l *line) level() int {
 }
 
 // Adopt takes over the state of old, which serves no more: lines that both
-// have stand as they stood, a label line that is new is inactive.
+// have stand as they stood, a label line that is new is inactive. What their
+// wires carry is for the caller to say again.
 func (m *Machine) Adopt(old *Machine) {
-	m.now, m.frame, m.read, m.fault, m.closed = old.now, old.frame, old.read, old.fault, old.closed
+	m.now, m.frame, m.read, m.state, m.fault, m.closed = old.now, old.frame, old.read, old.state, old.fault, old.closed
 	m.raw, m.rawSince, m.code, m.coded, m.owed = old.raw, old.rawSince, old.code, old.coded, old.owed
 	for i := range m.lines {
 		m.lines[i].active, m.lines[i].since = old.lines[i].active, old.lines[i].since

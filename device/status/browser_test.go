@@ -290,7 +290,7 @@ func pageShowsFaults(t *testing.T, b *tab) {
 	sc.ready.Store(false)
 	_, url := start(t, Options{}, sc)
 	b.open(url, 1280, 900, false, false)
-	b.wait(`document.querySelector("#state-text").textContent === "Not ready"`)
+	b.wait(`document.querySelector("#state-text").textContent === "No camera"`)
 	if fault := eval[string](b, `document.querySelector("#fault").innerText`); !strings.Contains(fault, "/dev/video0") {
 		t.Errorf("the page says %q", fault)
 	}

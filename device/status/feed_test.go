@@ -93,7 +93,9 @@ func (s *scene) health() device.Health {
 	h := device.Health{Ready: s.ready.Load(), Reason: "frames flow", Started: s.start.Add(-2 * time.Hour), Camera: "replay", Engine: "portable, 1 thread",
 		Model: "edge-int8", Heads: []string{"emotion", "gender", "age"}, FrameRate: 24.3 + 1.5*math.Sin(float64(time.Since(s.start))/2e9), Frames: 175_032, Dropped: 12,
 		Consent: "not needed", Celsius: 51.2, Throttled: "under-voltage"}
+	h.State = signal.Reading
 	if !h.Ready {
+		h.State = signal.NoCamera
 		h.Reason = "no frame for 1.2 s from /dev/video0: check the camera's cable"
 	}
 	return h

@@ -25,6 +25,8 @@ type message struct {
 	kind    string
 	data    []byte
 	passing bool // of no interest to who comes later
+	seen    bool // tells of what was seen: not without consent
+	epoch   uint64
 }
 
 // hub takes news from the pipeline and hands them to the watchers. The
@@ -37,6 +39,8 @@ type hub struct {
 	numbers map[string]int // of the pin that carries a GPIO line
 	wake    chan struct{}
 	scratch device.Reading // the reading that run has in hand
+	preview func() bool    // whether pictures can be seen
+	expire  func(time.Time)
 
 	in struct {
 		sync.Mutex
@@ -46,6 +50,9 @@ type hub struct {
 		stages  device.Latency // sums since start
 		frames  uint64
 		news    ring[news]
+		epoch   uint64            // counts wipes
+		tracks  uint64            // that have begun
+		changes map[string]uint64 // of each line
 	}
 	out struct {
 		sync.Mutex
@@ -56,27 +63,30 @@ type hub struct {
 		clients               map[*client]struct{}
 		lost                  uint64 // messages that slow watchers missed
 		unencodable           uint64
+		epoch                 uint64 // messages of an earlier one are sent to nobody
 	}
 }
 
 type news struct {
-	kind string
-	what any
+	kind  string
+	what  any
+	epoch uint64
 }
 
 func newHub(o *Options) *hub {
 	h := &hub{o: o, every: time.Duration(float64(time.Second) / max(o.Rate, 0.1)), started: time.Now(),
-		numbers: map[string]int{}, wake: make(chan struct{}, 1)}
+		numbers: map[string]int{}, wake: make(chan struct{}, 1), preview: func() bool { return o.Preview }, expire: func(time.Time) {}}
 	for _, p := range o.Info.Header {
 		h.numbers[p.Name] = p.Number
 	}
+	h.in.changes = map[string]uint64{}
 	h.in.news.items = make([]news, inboxSize)
 	h.out.past.items = make([]message, pastSize)
 	h.out.clients = map[*client]struct{}{}
 	info := o.Info
 	h.out.info = h.encode("info", &info)
 	h.out.reading = h.encode("reading", &device.Reading{})
-	h.out.status = h.encode("status", &Status{Time: h.started, Health: device.Health{Reason: "starting", Started: h.started, Preview: o.Preview}})
+	h.out.status = h.encode("status", &Status{Time: h.started, Health: device.Health{State: signal.Starting, Reason: "starting", Started: h.started, Preview: o.Preview}})
 	return h
 }
 
@@ -115,16 +125,30 @@ func (h *hub) look() *Status {
 
 func (h *hub) health() device.Health {
 	if h.o.Health == nil {
-		return device.Health{Reason: "nobody has said how the device is", Started: h.started, Preview: h.o.Preview}
+		return device.Health{State: signal.Starting, Reason: "nobody has said how the device is", Started: h.started, Preview: h.preview()}
 	}
 	d := h.o.Health()
-	d.Preview = h.o.Preview
+	if d.State == "" {
+		d.State = signal.Starting
+		if d.Ready {
+			d.State = signal.Reading
+		}
+	}
+	d.Preview = h.preview()
 	return d
 }
 
 func (h *hub) event(kind string, what any) {
 	h.in.Lock()
-	h.in.news.push(news{kind, what})
+	switch e := what.(type) {
+	case *device.Track:
+		if e.Kind == device.Begin {
+			h.in.tracks++
+		}
+	case *signal.Transition:
+		h.in.changes[e.Line]++
+	}
+	h.in.news.push(news{kind, what, h.in.epoch})
 	h.in.Unlock()
 	h.nudge()
 }
@@ -145,6 +169,7 @@ func (h *hub) run(ctx context.Context) {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	h.report()
+	defer func() { h.scratch = device.Reading{} }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -166,6 +191,7 @@ func (h *hub) run(ctx context.Context) {
 }
 
 func (h *hub) report() {
+	h.expire(time.Now())
 	h.send(h.encode("status", h.look()))
 	h.forget(time.Now())
 }
@@ -202,13 +228,14 @@ func (h *hub) pass(due bool) (sent, held bool) {
 			break
 		}
 		m := h.encode(n.kind, n.what)
+		m.seen, m.epoch = n.kind != "state", n.epoch
 		if t, ok := n.what.(*signal.Transition); ok {
 			m.passing = t.Line == "heartbeat" || t.Line == "strobe"
 		}
 		h.send(m)
 	}
 	h.in.Lock()
-	fresh := h.in.fresh
+	fresh, epoch := h.in.fresh, h.in.epoch
 	if fresh && due {
 		h.in.reading, h.scratch = h.scratch, h.in.reading
 		h.in.fresh = false
@@ -218,11 +245,35 @@ func (h *hub) pass(due bool) (sent, held bool) {
 		return false, fresh
 	}
 	m := h.encode("reading", &h.scratch)
+	m.seen, m.epoch = true, epoch
 	h.out.Lock()
 	h.out.faces = len(h.scratch.Faces)
 	h.out.Unlock()
 	h.send(m)
 	return true, false
+}
+
+// wipe forgets all that was seen, on its way or told, and empties the reading.
+func (h *hub) wipe() {
+	h.in.Lock()
+	h.in.epoch++
+	epoch := h.in.epoch
+	last := h.in.reading
+	h.in.reading, h.in.fresh, h.in.taken = device.Reading{}, false, time.Time{}
+	clear(h.in.news.items)
+	h.in.news.head, h.in.news.n = 0, 0
+	h.in.Unlock()
+	empty := h.encode("reading", &device.Reading{Time: last.Time, Seq: last.Seq, Width: last.Width, Height: last.Height})
+	h.out.Lock()
+	h.out.epoch, h.out.faces = epoch, 0
+	h.out.reading = message{kind: "reading"}
+	clear(h.out.past.items)
+	h.out.past.head, h.out.past.n = 0, 0
+	for c := range h.out.clients {
+		c.wipe()
+	}
+	h.out.Unlock()
+	h.send(empty)
 }
 
 func (h *hub) encode(kind string, what any) message {
@@ -242,6 +293,9 @@ func (h *hub) send(m message) {
 	}
 	h.out.Lock()
 	defer h.out.Unlock()
+	if m.seen && m.epoch != h.out.epoch {
+		return // consent was withdrawn in the meantime
+	}
 	h.out.id++
 	m.id = h.out.id
 	switch m.kind {
@@ -326,6 +380,25 @@ func (c *client) push(m message) (lost bool) {
 	default:
 	}
 	return lost
+}
+
+// wipe drops what tells of what was seen.
+func (c *client) wipe() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	keep := make([]message, 0, c.waiting.n)
+	for {
+		m, ok := c.waiting.pop()
+		if !ok {
+			break
+		}
+		if !m.seen {
+			keep = append(keep, m)
+		}
+	}
+	for _, m := range keep {
+		c.waiting.push(m)
+	}
 }
 
 // take moves what waits to dst, and says how many were lost before it.

@@ -3,14 +3,17 @@ package status
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"runtime"
 	"runtime/metrics"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"mien/device/signal"
 	"mien/device/vitals"
 )
 
@@ -35,11 +38,15 @@ func (x *exposition) family(kind, name, help string) {
 
 var escaped = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 
-// sample writes one value; with a label when that has a name.
-func (x *exposition) sample(name string, v float64, label, is string) {
+// sample writes one value with its labels: name, value, name, value.
+func (x *exposition) sample(name string, v float64, labels ...string) {
 	x.WriteString(name)
-	if label != "" {
-		fmt.Fprintf(x, `{%s="%s"}`, label, escaped.Replace(strings.ToValidUTF8(is, "\ufffd")))
+	for i := 0; i+1 < len(labels); i += 2 {
+		x.WriteByte("{,"[min(i, 1)])
+		fmt.Fprintf(x, `%s="%s"`, labels[i], escaped.Replace(strings.ToValidUTF8(labels[i+1], "\ufffd")))
+	}
+	if len(labels) > 0 {
+		x.WriteByte('}')
 	}
 	x.WriteByte(' ')
 	x.Write(strconv.AppendFloat(nil, v, 'g', -1, 64))
@@ -48,22 +55,30 @@ func (x *exposition) sample(name string, v float64, label, is string) {
 
 func (x *exposition) gauge(name, help string, v float64) {
 	x.family("gauge", name, help)
-	x.sample(name, v, "", "")
+	x.sample(name, v)
 }
 
 func (x *exposition) counter(name, help string, v float64) {
 	x.family("counter", name, help)
-	x.sample(name, v, "", "")
+	x.sample(name, v)
 }
 
 // expose writes the device's own metrics.
 func (h *hub) expose(x *exposition) {
 	s := h.look()
 	x.gauge("mien_ready", "1 while the device is ready.", one(s.Health.Ready))
+	x.family("gauge", "mien_state", "1 for the state that the device is in, 0 for all others.")
+	for _, m := range signal.States {
+		x.sample("mien_state", one(s.Health.State == m.State), "state", string(m.State))
+	}
+	x.family("gauge", "mien_build_info", "The version of the firmware, and its board.")
+	x.sample("mien_build_info", 1, "version", h.o.Info.Version, "board", h.o.Info.Board)
 	x.gauge("mien_frames_per_second", "Readings a second of late.", s.Health.FrameRate)
-	x.counter("mien_frames_total", "Readings made since start.", float64(s.Health.Frames))
+	x.counter("mien_frames_total", "Frames read since start.", float64(s.Health.Frames))
+	x.counter("mien_frames_captured_total", "Frames that the camera has given since start.", float64(s.Health.Captured))
 	x.counter("mien_frames_dropped_total", "Frames that a newer one overwrote before their turn.", float64(s.Health.Dropped))
 	x.counter("mien_camera_restarts_total", "Times the camera was opened again.", float64(s.Health.Restarts))
+	x.counter("mien_model_renewals_total", "Times the model was opened again because it hung.", float64(s.Health.Renewals))
 	if s.Health.Celsius != 0 {
 		x.gauge("mien_temperature_celsius", "Temperature of the processor.", s.Health.Celsius)
 	}
@@ -90,16 +105,22 @@ func (h *hub) expose(x *exposition) {
 		x.counter("mien_mqtt_lost_total", "MQTT messages dropped because the queue was full.", float64(o.Lost))
 	}
 	h.in.Lock()
-	t, frames := h.in.stages, h.in.frames
+	t, frames, tracks, changes := h.in.stages, h.in.frames, h.in.tracks, maps.Clone(h.in.changes)
 	h.in.Unlock()
+	x.counter("mien_tracks_total", "Faces that came into view since start.", float64(tracks))
+	x.family("counter", "mien_line_changes_total", "Times an output line changed.")
+	for _, line := range slices.Sorted(maps.Keys(changes)) {
+		x.sample("mien_line_changes_total", float64(changes[line]), "line", line)
+	}
 	x.counter("mien_status_readings_total", "Readings handed to the status page: divide the stages by it.", float64(frames))
 	x.family("counter", "mien_stage_seconds_total", "Time that all frames together have spent in a stage.")
 	for _, stage := range []struct {
 		name string
 		took time.Duration
-	}{{"wait", t.Wait}, {"detect", t.Detect}, {"align", t.Align}, {"predict", t.Predict}, {"track", t.Track}, {"signal", t.Signal}, {"total", t.Total}} {
+	}{{"wait", t.Wait}, {"detect", t.Detect}, {"align", t.Align}, {"predict", t.Predict}, {"track", t.Track}, {"signal", t.Signal}} {
 		x.sample("mien_stage_seconds_total", stage.took.Seconds(), "stage", stage.name)
 	}
+	x.counter("mien_latency_seconds_total", "Time from a picture being taken to the last line written, of all readings together.", t.Total.Seconds())
 	h.out.Lock()
 	streams, lost, bad, faces := len(h.out.clients), h.out.lost, h.out.unencodable, h.out.faces
 	h.out.Unlock()

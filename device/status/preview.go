@@ -13,6 +13,8 @@ import (
 // preview holds at most one picture, half the camera's size or less, for as
 // long as somebody looks. Nothing is held when nobody does.
 type preview struct {
+	on     atomic.Bool  // the preview is enabled
+	blind  atomic.Bool  // there is no consent
 	wanted atomic.Int64 // Unix nanoseconds until which somebody looks
 	mu     sync.Mutex
 	img    image.Gray
@@ -27,20 +29,40 @@ const (
 	previewLook  = 3 * time.Second
 )
 
+// SetPreview switches the preview on or off.
+func (s *Server) SetPreview(on bool) {
+	if s.preview.on.Store(on); !on {
+		s.preview.wipe()
+	}
+}
+
+// wipe forgets the picture, and that somebody looks.
+func (p *preview) wipe() {
+	p.wanted.Store(0)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.img.Pix[:cap(p.img.Pix)])
+	p.img, p.taken = image.Gray{}, time.Time{}
+}
+
+// expire forgets the picture when nobody has looked for a while.
+func (p *preview) expire(now time.Time) {
+	if until := p.wanted.Load(); until != 0 && now.UnixNano() > until {
+		p.wipe()
+	}
+}
+
 // Frame offers a camera picture. Unless the preview is enabled and somebody
 // looks at it just now, that costs a comparison; otherwise a few of the
 // pictures are copied, made smaller. img is the caller's again on return.
 func (s *Server) Frame(img *image.Gray) {
-	if !s.o.Preview {
-		return
-	}
 	now := time.Now()
 	p := &s.preview
-	if now.UnixNano() > p.wanted.Load() || !p.mu.TryLock() {
+	if !p.on.Load() || p.blind.Load() || now.UnixNano() > p.wanted.Load() || !p.mu.TryLock() {
 		return
 	}
 	defer p.mu.Unlock()
-	if now.Sub(p.taken) < previewEvery {
+	if now.Sub(p.taken) < previewEvery || !p.on.Load() || p.blind.Load() {
 		return
 	}
 	p.taken = now
@@ -67,11 +89,15 @@ func shrink(dst, src *image.Gray) {
 }
 
 func (s *Server) picture(w http.ResponseWriter, _ *http.Request) {
-	if !s.o.Preview {
+	p := &s.preview
+	switch {
+	case !p.on.Load():
 		refuse(w, http.StatusNotFound, "preview", "the preview is off; it has to be switched on in the configuration")
 		return
+	case p.blind.Load():
+		refuse(w, http.StatusForbidden, "consent", "consent is awaited: there is no picture")
+		return
 	}
-	p := &s.preview
 	p.wanted.Store(time.Now().Add(previewLook).UnixNano())
 	var b bytes.Buffer
 	p.mu.Lock()
@@ -83,7 +109,7 @@ func (s *Server) picture(w http.ResponseWriter, _ *http.Request) {
 		clear(p.img.Pix) // an old picture is nobody's business
 	}
 	p.mu.Unlock()
-	if !fresh || err != nil {
+	if !fresh || err != nil || p.blind.Load() {
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusServiceUnavailable, "preview", "no picture yet; ask again in a moment")
 		return

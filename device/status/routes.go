@@ -169,7 +169,7 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	if !now.Ready {
 		code = http.StatusServiceUnavailable
 	}
-	b, _ := json.Marshal(map[string]any{"ready": now.Ready, "reason": now.Reason}) // a bool and a string
+	b, _ := json.Marshal(map[string]any{"ready": now.Ready, "state": now.State, "reason": now.Reason}) // a bool and strings
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	w.Write(b)

@@ -45,7 +45,8 @@ type Options struct {
 	// Requests a second that one address may make (20, in bursts of 60).
 	Requests float64
 	// Preview allows the camera's picture, handed over with Frame, to be
-	// looked at. The page says so whether or not anyone looks.
+	// looked at, until SetPreview says otherwise. The page says so whether or
+	// not anyone looks.
 	Preview bool
 	// Consent is called with the answer when somebody gives or withdraws
 	// consent on the page; nil if the device is not set to ask.
@@ -124,6 +125,8 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, hub: newHub(&o), auth: newGuard(o, local)}
+	s.hub.preview, s.hub.expire = s.preview.on.Load, s.preview.expire
+	s.SetPreview(o.Preview)
 	s.handler = s.routes()
 	return s, nil
 }
@@ -179,3 +182,16 @@ func (s *Server) Track(t *device.Track) { s.hub.event("track", t.Clone()) }
 
 // Transition implements device.Observer.
 func (s *Server) Transition(t signal.Transition) { s.hub.event("transition", &t) }
+
+// State implements device.StateObserver. Without consent nothing that was
+// seen is kept: no picture, no answer, neither for those who watch nor for
+// those who come later.
+func (s *Server) State(st device.State) {
+	blind := st.State == signal.NoConsent
+	s.preview.blind.Store(blind)
+	if blind {
+		s.preview.wipe()
+		s.hub.wipe()
+	}
+	s.hub.event("state", &st)
+}

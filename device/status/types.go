@@ -43,7 +43,7 @@ type Pin struct {
 // Status is how the device is, told once a second.
 type Status struct {
 	Time   time.Time     `json:"time"`
-	Uptime float64       `json:"uptime"` // seconds
+	Uptime float64       `json:"uptime_seconds"`
 	Health device.Health `json:"health"`
 	Lines  []Line        `json:"lines"`
 	Outbox *Outbox       `json:"outbox"` // null without MQTT
@@ -78,6 +78,9 @@ func encode(v any) ([]byte, error) {
 		fill(&p.Lines)
 		fill(&p.Health.Heads)
 		fill(&p.Health.Parts)
+		if p.Health.State == "" {
+			p.Health.State = signal.Starting
+		}
 	case *Info:
 		fill(&p.Heads)
 		fill(&p.Header)

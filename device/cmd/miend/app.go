@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -38,8 +39,10 @@ type app struct {
 	log   *slog.Logger
 	root  fs.FS // the machine's files: its device tree, its vitals
 
-	model     infer.Model
+	modelMu   sync.Mutex
+	model     infer.Model // see engine
 	modelName string
+	unable    device.State // why nothing can be read, if so
 	header    device.Header
 	out       *device.Outputs
 	sup       *device.Supervisor
@@ -82,8 +85,11 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 		log.Warn("board not recognised", "error", err)
 	}
 	named(&cfg, a.board, a.root)
-	if err = a.startModel(cfg.Model, o.path != ""); err != nil {
-		return nil, err
+	if err := a.startModel(cfg.Model, o.path != ""); err != nil {
+		if o.once {
+			return nil, err
+		}
+		a.withoutModel(err)
 	}
 	if err = a.settle(&cfg); err != nil {
 		return nil, err
@@ -95,7 +101,7 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	if err := a.network(&cfg); err != nil {
 		return nil, err
 	}
-	a.parts.addDisplays(&cfg, cfg.LeadOf(*a.heads.Load()), a.header, log)
+	a.parts.addDisplays(&cfg, cfg.LeadOf(*a.heads.Load()), a.header, func() bool { return a.page != nil && a.now.Load().Status.Preview }, log)
 	a.to = append(a.to, a.parts.watch...)
 	machine, err := a.machine(&cfg)
 	if err != nil {
@@ -104,6 +110,7 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	if a.out, err = device.NewOutputs(machine, a.header, a.to.Transition); err != nil {
 		return nil, err
 	}
+	a.out.Watch(a.to.State)
 	p, err := a.pipeline(&cfg, 0)
 	if err != nil {
 		return nil, err
@@ -116,18 +123,75 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	}
 	a.sup = device.NewSupervisor(open, p, a.out, device.SupervisorOptions{
 		Silence: cfg.Camera.Silence, MaxRate: cfg.Camera.MaxRate, Once: o.once, NeedConsent: cfg.Consent != "none",
-		Note: func(s string) { log.Warn("camera lost", "why", s) }})
+		Unable: a.cannot().State, UnableWhy: a.cannot().Reason, Renew: a.renew,
+		Note: func(s string) { log.Warn("camera lost", "why", s) },
+		Hung: func(s string) { log.Error("a stage hangs", "what", s) }})
 	return a, nil
 }
 
-// settle makes cfg the present configuration, with its heads by name. It fails
-// when cfg does not fit the model.
-func (a *app) settle(cfg *config.Config) error {
-	heads, err := fitting(cfg, a.model.Spec())
+// engine returns the model in use.
+func (a *app) engine() infer.Model {
+	a.modelMu.Lock()
+	defer a.modelMu.Unlock()
+	return a.model
+}
+
+// renew opens the model anew, for the one in use hangs. That one is left
+// behind: nothing can be closed that is at work.
+func (a *app) renew() (*device.Pipeline, error) {
+	m, name, err := openModelOn(a.now.Load().Model, a.board)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	cfg.Heads = namesOf(heads)
+	a.modelMu.Lock()
+	a.model, a.modelName = m, name
+	a.modelMu.Unlock()
+	return a.pipeline(a.now.Load(), 0)
+}
+
+// noModel stands where no model could be opened: everything but reading goes
+// on, and says so.
+type noModel struct{ spec model.Spec }
+
+func (n noModel) Predict(*image.Gray, *model.Scores) error { return errors.New("there is no model") }
+func (n noModel) Spec() *model.Spec                        { return &n.spec }
+func (noModel) Engine() string                             { return "none" }
+func (noModel) Close() error                               { return nil }
+
+func (a *app) withoutModel(why error) {
+	a.log.Error("nothing can be read; the rest goes on", "error", why)
+	a.model, a.modelName = noModel{model.Spec{Heads: model.Heads()}}, "none"
+	a.unable = device.State{State: signal.NoModel, Reason: why.Error()}
+}
+
+// cannot says why nothing can be read, if so.
+func (a *app) cannot() device.State {
+	a.modelMu.Lock()
+	defer a.modelMu.Unlock()
+	return a.unable
+}
+
+// settle makes cfg the present configuration, with its heads by name. Without
+// a model, or without a head that it has, nothing is read; it fails when the
+// rest of cfg does not fit the model.
+func (a *app) settle(cfg *config.Config) error {
+	spec, why := a.engine().Spec(), a.cannot()
+	heads, _, err := device.EnabledHeads(spec, cfg.Heads)
+	switch {
+	case why.State == signal.NoModel:
+		heads = spec.Heads
+	case err != nil:
+		a.log.Error("nothing can be read; the rest goes on", "error", err)
+		heads, why = spec.Heads, device.State{State: signal.NoHead, Reason: err.Error()}
+	default:
+		if heads, err = fitting(cfg, spec); err != nil {
+			return err
+		}
+		cfg.Heads, why = namesOf(heads), device.State{}
+	}
+	a.modelMu.Lock()
+	a.unable = why
+	a.modelMu.Unlock()
 	a.heads.Store(&heads)
 	a.now.Store(cfg)
 	return nil
@@ -209,21 +273,32 @@ func line(root fs.FS, name string) string {
 	return strings.TrimSpace(string(b))
 }
 
+// machine is the contract's. Where nothing can be read it has every line that
+// is wired, so that each rests at its safe level.
 func (a *app) machine(cfg *config.Config) (*signal.Machine, error) {
-	heads, err := fitting(cfg, a.model.Spec())
+	spec := a.engine().Spec()
+	heads, _, err := device.EnabledHeads(spec, cfg.Heads)
+	if a.cannot().State == signal.NoModel || err != nil {
+		return signal.New(spec.Heads, cfg.SignalOptions(spec.Heads))
+	}
+	heads, err = fitting(cfg, spec)
 	if err != nil {
 		return nil, err
 	}
 	return signal.New(heads, cfg.SignalOptions(heads))
 }
 
+// pipeline is nil where nothing can be read.
 func (a *app) pipeline(cfg *config.Config, after uint64) (*device.Pipeline, error) {
+	if _, _, err := device.EnabledHeads(a.engine().Spec(), cfg.Heads); err != nil || a.cannot().State == signal.NoModel {
+		return nil, nil
+	}
 	finder, err := face.NewDetector(cfg.FaceOptions())
 	if err != nil {
 		return nil, err
 	}
 	o := device.PipelineOptions{Heads: cfg.Heads, Track: cfg.TrackOptions(), After: after, Look: a.look}
-	if page := a.page; page != nil && cfg.Status.Preview {
+	if page := a.page; page != nil {
 		look := a.look
 		o.Look = func(f *camera.Frame, r *device.Reading) {
 			page.Frame(&f.Gray)
@@ -232,7 +307,7 @@ func (a *app) pipeline(cfg *config.Config, after uint64) (*device.Pipeline, erro
 			}
 		}
 	}
-	return device.NewPipeline(finder, a.model, a.out, a.to, o)
+	return device.NewPipeline(finder, a.engine(), a.out, a.to, o)
 }
 
 // network adds the page and the broker to the parts.
@@ -274,7 +349,7 @@ func (a *app) openPage() (running, error) {
 
 func (a *app) statusOptions(cfg *config.Config) status.Options {
 	info := status.Info{Name: cfg.Name, Version: version, Lead: cfg.LeadOf(*a.heads.Load()).Name, Board: a.board.Title, Header: status.HeaderOf(a.board)}
-	for _, h := range a.model.Spec().Heads {
+	for _, h := range a.engine().Spec().Heads {
 		info.Heads = append(info.Heads, status.Head{Name: h.Name, Labels: h.Labels, Enabled: slices.Contains(cfg.Heads, h.Name)})
 	}
 	o := cfg.StatusOptions()
@@ -310,10 +385,13 @@ func (a *app) publishOptions(cfg *config.Config) publish.Options {
 // health is what the page, the API and the broker say about the device.
 func (a *app) health() device.Health {
 	if a.sup == nil || a.out == nil {
-		return device.Health{Reason: "starting"}
+		return device.Health{State: signal.Starting, Reason: signal.Starting.Meaning().Text}
 	}
 	h, cfg := a.sup.Health(), a.now.Load()
-	h.Camera, h.Engine, h.Model, h.Heads = cfg.Camera.Source.String(), a.model.Engine(), a.modelName, cfg.Heads
+	a.modelMu.Lock()
+	h.Engine, h.Model = a.model.Engine(), a.modelName
+	a.modelMu.Unlock()
+	h.Camera, h.Heads = cfg.Camera.Source.String(), cfg.Heads
 	h.Parts = a.parts.health()
 	if b := a.broker.Load(); b != nil && !b.Stats().Connected {
 		for i := range h.Parts {
@@ -329,13 +407,13 @@ func (a *app) health() device.Health {
 
 // run works until ctx ends or, for a recording, until that has ended.
 func (a *app) run(ctx context.Context) error {
-	a.log.Info("miend", "version", version, "board", a.board.Name, "engine", a.model.Engine(), "model", a.modelName)
+	a.log.Info("miend", "version", version, "board", a.board.Name, "engine", a.engine().Engine(), "model", a.modelName)
 	a.log.Info("audit", "enabled", audit(a.now.Load()))
-	inner, cancel := context.WithCancel(ctx)
-	defer cancel()
+	inner, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var services sync.WaitGroup
 	services.Go(func() { a.parts.run(inner) })
-	services.Go(func() { a.watch(inner) })
+	services.Go(func() { a.watch(inner, cancel) })
 	services.Go(func() { a.vitals(inner) })
 	services.Go(func() { a.asks(inner) })
 	services.Go(func() { a.reloads(inner) })
@@ -344,12 +422,28 @@ func (a *app) run(ctx context.Context) error {
 	outErr := make(chan error, 1)
 	go func() { outErr <- a.out.Run(lines) }()
 	err := a.sup.Run(inner)
+	if cause := context.Cause(inner); err == nil && errors.Is(cause, device.ErrHung) {
+		err = cause
+	}
 	stopLines()
-	err = errors.Join(err, <-outErr)
-	cancel()
-	services.Wait()
+	cancel(nil)
+	served := make(chan error, 1)
+	go func() { services.Wait(); served <- nil }()
+	// Nothing that hangs keeps the program from its end.
+	for _, c := range []chan error{outErr, served} {
+		select {
+		case e := <-c:
+			err = errors.Join(err, e)
+		case <-time.After(leave):
+			a.log.Error("something does not end; it is left behind")
+		}
+	}
 	return err
 }
+
+// leave is how long the end waits for the lines, which may take two seconds,
+// and then for the rest.
+const leave = 4 * time.Second
 
 // vitals slows the pipeline while the board is hot or its power is low, and
 // takes a changed rate over.
@@ -361,7 +455,7 @@ func (a *app) vitals(ctx context.Context) {
 		a.celsius.Store(uint64(max(v.Celsius, 0) * 1000))
 		r, w := pace(cfg, v)
 		if w != why && w != "" {
-			a.log.Warn("holding the rate down", "why", w, "readings_per_second", r)
+			a.log.Warn("holding readings down", "why", w, "readings_per_second", r)
 		} else if w != why {
 			a.log.Info("full rate again")
 		}
@@ -388,7 +482,8 @@ func vitalsOf(ctx context.Context, root fs.FS, b boards.Board) vitals.Vitals {
 }
 
 // pace returns the readings a second that a board in this state may make, 0
-// for as many as there are frames, and why they are held down.
+// for as many as there are frames, below 0 for none, and why they are held
+// down.
 func pace(cfg *config.Config, v vitals.Vitals) (rate float64, why string) {
 	most := cfg.Camera.MaxRate
 	if !cfg.Health.Throttle {
@@ -397,6 +492,8 @@ func pace(cfg *config.Config, v vitals.Vitals) (rate float64, why string) {
 	switch why = v.Slow(cfg.Health.TooHot); {
 	case why == "":
 		return most, ""
+	case cfg.Health.SlowRate == 0:
+		return -1, why
 	case most > 0:
 		return min(most, cfg.Health.SlowRate), why
 	}
@@ -406,8 +503,8 @@ func pace(cfg *config.Config, v vitals.Vitals) (rate float64, why string) {
 // close gives back what newApp opened.
 func (a *app) close() error {
 	a.parts.close()
-	if a.model != nil {
-		return a.model.Close()
+	if m := a.engine(); m != nil && a.sup.Idle() {
+		return m.Close()
 	}
 	return nil
 }

@@ -258,6 +258,7 @@ func TestReloadOfEveryKey(t *testing.T) {
 	made := map[config.Reload]func(*config.Config) string{
 		config.Reading: func(c *config.Config) string { return fmt.Sprint(c.FaceOptions(), c.TrackOptions()) },
 		config.Heads:   func(c *config.Config) string { return fmt.Sprint(c.Heads) },
+		config.Page:    func(c *config.Config) string { return fmt.Sprint(c.StatusOptions().Preview) },
 		config.Lines:   func(c *config.Config) string { return fmt.Sprint(c.SignalOptions(model.Heads())) },
 		config.Rate: func(c *config.Config) string {
 			var all []any

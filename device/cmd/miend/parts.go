@@ -73,15 +73,16 @@ func (p *parts) health() []device.PartHealth {
 	return out
 }
 
-// addDisplays adds what shows readings beside the lines.
-func (p *parts) addDisplays(cfg *config.Config, lead model.Head, h device.Header, log *slog.Logger) {
+// addDisplays adds what shows readings beside the lines; watched says whether
+// pictures can be seen on the page.
+func (p *parts) addDisplays(cfg *config.Config, lead model.Head, h device.Header, watched func() bool, log *slog.Logger) {
 	show := func(name string, open func() (display.Part, error)) {
 		x := &part{name: name, log: log}
 		r := &display.Runner{Open: open, Note: x.note, Works: func() { x.note(nil) }}
 		p.all, p.runs, p.watch = append(p.all, x), append(p.runs, r.Run), append(p.watch, r)
 	}
 	if cfg.OLED.Bus != "" {
-		show("oled", func() (display.Part, error) { return openOLED(cfg) })
+		show("oled", func() (display.Part, error) { return openOLED(cfg, watched) })
 	}
 	if cfg.LEDs.Kind != "" {
 		show("leds", func() (display.Part, error) { return openLEDs(cfg, lead) })
@@ -139,7 +140,7 @@ type addressed struct {
 
 func (a addressed) Tx(_ uint16, w, r []byte) error { return a.Bus.Tx(a.address, w, r) }
 
-func openOLED(cfg *config.Config) (display.Part, error) {
+func openOLED(cfg *config.Config, watched func() bool) (display.Part, error) {
 	n, err := config.ParseI2C(cfg.OLED.Bus)
 	if err != nil {
 		return nil, fmt.Errorf("oled.bus: %w", err)
@@ -153,7 +154,7 @@ func openOLED(cfg *config.Config) (display.Part, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: no SSD1306 answers at %#x: %w", cfg.OLED.Bus, cfg.OLED.Address, err), bus.Close())
 	}
-	return &display.OLED{Screen: dev, Preview: cfg.Status.Preview && cfg.Status.Listen != "none", Bus: bus}, nil
+	return &display.OLED{Screen: dev, Watched: watched, Bus: bus}, nil
 }
 
 func openLEDs(cfg *config.Config, lead model.Head) (display.Part, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	ossignal "os/signal"
 	"syscall"
@@ -12,12 +13,14 @@ import (
 	"mien/device"
 	"mien/device/config"
 	"mien/device/pins"
+	"mien/device/signal"
 )
 
 // watch tells systemd how things are, and feeds its watchdog and the
-// hardware's only while frames flow: a camera that stays away ends in a
-// restart, of the program first and of the board at last.
-func (a *app) watch(ctx context.Context) {
+// hardware's while the last stage works and none hangs. A camera that is away
+// is not a reason to starve them: the supervisor goes on trying. What hangs
+// for good ends the program, and starts it again.
+func (a *app) watch(ctx context.Context, end context.CancelCauseFunc) {
 	a.notify(daemon.SdNotifyReady)
 	limit, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
@@ -29,19 +32,27 @@ func (a *app) watch(ctx context.Context) {
 	}
 	hard := a.openWatchdog()
 	defer closeWatchdog(hard)
-	last, status := uint64(0), ""
+	var last device.Liveness
+	status, hungry := "", 0
 	for every(ctx, step) {
 		h := a.health()
 		if s := "STATUS=" + h.Reason; s != status {
 			status = s
 			a.notify(s)
 		}
-		if n := a.sup.Frames(); n == last {
-			continue
-		} else {
-			last = n
+		now := a.sup.Liveness()
+		if now.Stuck == "" {
+			hungry = 0
+		} else if hungry++; hungry == 1 {
+			a.log.Error("a stage hangs; the watchdogs are not fed", "stage", now.Stuck)
+		} else if now.Stuck == "outputs" {
+			end(fmt.Errorf("%s: %w", now.Stuck, device.ErrHung))
 		}
-		a.proven(h.Ready)
+		if now.Stuck != "" || now.Outputs == last.Outputs {
+			continue
+		}
+		a.proven(h.Ready && now.Readings > last.Readings)
+		last = now
 		a.notify(daemon.SdNotifyWatchdog)
 		if hard != nil {
 			if _, err := hard.Write([]byte{0}); err != nil {
@@ -153,11 +164,13 @@ func (a *app) reloads(ctx context.Context) {
 func (a *app) reload(cfg config.Config) error {
 	named(&cfg, a.board, a.root)
 	was := a.now.Load()
-	heads, err := fitting(&cfg, a.model.Spec())
-	if err != nil {
-		return err
+	if a.cannot().State != signal.NoModel {
+		heads, err := fitting(&cfg, a.engine().Spec())
+		if err != nil {
+			return err
+		}
+		cfg.Heads = namesOf(heads)
 	}
-	cfg.Heads = namesOf(heads)
 	var taken, later []config.Key
 	how := map[config.Reload]bool{}
 	for _, k := range config.Changed(was, &cfg) {
@@ -181,6 +194,10 @@ func (a *app) reload(cfg config.Config) error {
 	}
 	if err := a.settle(&cfg); err != nil {
 		return err
+	}
+	a.sup.Unable(a.cannot())
+	if a.page != nil {
+		a.page.SetPreview(cfg.Status.Preview)
 	}
 	a.log.Info("configuration taken over", "keys", config.Names(taken), "enabled", audit(&cfg))
 	return nil

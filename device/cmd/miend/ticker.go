@@ -60,6 +60,16 @@ func (t *ticker) Transition(x signal.Transition) {
 	fmt.Fprintf(t.w, "%s  %s %s %-7s %s  %s\n", at, mark, name, x.Pin, t.paint(grey, fmt.Sprint(x.Level)), t.paint(grey, x.Reason))
 }
 
+// State implements device.StateObserver.
+func (t *ticker) State(s device.State) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.Ready || s.State == signal.Starting {
+		return // the line ready says so
+	}
+	fmt.Fprintf(t.w, "%s  %s %s  %s\n", t.at(s.Time), t.paint(yellow, "■"), t.paint(bold, s.State.Meaning().Title), t.paint(grey, s.Reason))
+}
+
 // Track implements device.Observer.
 func (t *ticker) Track(*device.Track) {}
 

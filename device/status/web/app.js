@@ -206,23 +206,66 @@ $("look").addEventListener("click", () => {
 
 // ---- status -------------------------------------------------------------------
 
-const STATES = {starting: "Starting", running: "Ready", blind: "Waiting for consent", fault: "Not ready", lost: "No connection"};
+// Every state of the device in words for who looks at it: a title, what stands
+// where faces would, and whether something has to be mended.
+const STATES = {
+  "reading": ["Ready", "Nobody in view", false],
+  "starting": ["Starting", "Waiting for the first picture", false],
+  "no camera": ["No camera", "The camera gives no pictures. Is it plugged in? It is tried again and again.", true],
+  "no model": ["No model", "The model that reads faces cannot be opened, so nothing is read.", true],
+  "no head": ["Nothing to read", "Nothing is switched on that the model could read from a face.", true],
+  "no consent": ["Waiting for consent", "Nothing is read, and no picture is kept, until consent is given.", false],
+  "held": ["Paused", "The device is too hot or short of power. It goes on by itself.", true],
+  "hung": ["Not answering", "Reading a picture takes too long. It is started again by itself.", true],
+  "wire fault": ["Wire fault", "An output line does not follow. It is tried again and again.", true],
+  "stopped": ["Stopped", "The device is stopping.", true],
+  "lost": ["No connection", "This page does not hear from the device. It tries again by itself.", false],
+};
 const rates = [];
+let state = "starting";
 
-function showState(state, detail) {
-  set($("state"), "data-state", state);
-  say($("state-text"), STATES[state]);
-  $("fault").hidden = !detail;
-  say($("fault"), detail || "");
-  document.body.classList.toggle("lost", state === "lost");
-  document.body.classList.toggle("stale", state === "fault" || state === "blind");
+function showState(name, reason) {
+  const [title, text, bad] = STATES[name] || [name, "", true];
+  state = name;
+  set($("state"), "data-state", bad ? "fault" : name);
+  say($("state-text"), title);
+  $("fault").hidden = !bad;
+  const detail = bad && reason && reason !== text ? "Details: " + reason : "";
+  if ($("fault").dataset.text !== text + detail) {
+    $("fault").dataset.text = text + detail;
+    $("fault").replaceChildren(text, ...(detail ? [" ", el("small", {}, detail)] : []));
+  }
+  say($("empty-text"), text);
+  document.body.classList.toggle("lost", name === "lost");
+  document.body.classList.toggle("stale", name !== "reading" && name !== "lost");
+}
+
+// onState is told when the device begins to read, or does not any more.
+function onState(s) {
+  if (s.state === "no consent") forgetAll();
+  showState(s.state, s.reason);
+  const [title, , bad] = STATES[s.state] || [s.state, "", true];
+  if (s.state !== "starting") log(s.time, s.state === "reading" ? "Reading" : bad && s.reason ? title + ": " + s.reason : title);
+}
+
+// forgetAll takes away all that was seen: consent was withdrawn.
+function forgetAll() {
+  for (const [id, p] of people) { p.card.remove(); people.delete(id); }
+  $("empty").hidden = false;
+  say($("count"), "");
+  $("map").lastChild?.replaceChildren();
+  $("log").replaceChildren();
+  told.clear();
+  begun.clear();
+  $("picture").hidden = true;
+  $("picture").removeAttribute("src");
 }
 
 let model = "";
 function onStatus(s) {
   const h = s.health;
-  const state = h.ready ? "running" : h.consent === "awaited" ? "blind" : h.frames === 0 && s.uptime < 10 ? "starting" : "fault";
-  showState(state, state === "fault" ? h.reason : "");
+  if (h.state === "no consent" && state !== h.state) forgetAll();
+  showState(h.state, h.reason);
   $("preview-notice").hidden = $("look").hidden = !h.preview;
   say($("privacy"), h.preview ? "No picture is stored, and none leaves this device except to this page while somebody looks." : "No picture is stored, and none leaves this device.");
   if (!h.preview && looking) $("look").click();
@@ -233,7 +276,7 @@ function onStatus(s) {
   say($("temperature"), h.celsius ? h.celsius.toFixed(0) + " °C" : "unknown");
   say($("frames"), h.frames.toLocaleString("en"));
   say($("dropped"), h.dropped.toLocaleString("en"));
-  say($("uptime"), span(s.uptime));
+  say($("uptime"), span(s.uptime_seconds));
   $("throttled").hidden = !h.throttled;
   say($("throttled"), h.throttled ? "Held down: " + h.throttled : "");
   drawParts((h.parts || []).filter(p => p.problem));
@@ -374,7 +417,7 @@ function onLine(t) {
 let spokenAt = 0, spoken = "";
 function announce(r) {
   const [first] = splitHeads();
-  const text = r.faces.length === 0 ? "Nobody in view" :
+  const text = r.faces.length === 0 ? STATES[state][1] :
     r.faces.map(f => `Face ${f.id}${first && headOf(f, first.name) ? " " + answer(headOf(f, first.name)) : ""}`).join(", ");
   const now = performance.now();
   if (text === spoken || now - spokenAt < 5000) return;
@@ -416,7 +459,7 @@ function connect() {
   begun.clear();
   source = new EventSource("v1/events");
   const on = (kind, f) => source.addEventListener(kind, e => { lastNews = performance.now(); f(JSON.parse(e.data)); });
-  on("info", onInfo); on("status", onStatus); on("reading", onReading); on("track", onTrack); on("transition", onLine); on("lost", () => {});
+  on("info", onInfo); on("status", onStatus); on("reading", onReading); on("track", onTrack); on("transition", onLine); on("state", onState); on("lost", () => {});
   source.onerror = () => { if (source.readyState === EventSource.CLOSED) check(); };
 }
 
