@@ -25,7 +25,7 @@ import (
 
 // Options of a camera. Zero values take the defaults.
 type Options struct {
-	Width, Height int           // 0 means 640x480; the width is a multiple of 64, the height of 2
+	Width, Height int           // 0 means 640x480; the width is a multiple of 64 and at least 128 on a Raspberry Pi 5, the height of 2
 	Rate          float64       // frames a second; 0 leaves it to the camera
 	Camera        int           // number of the camera, for boards with two
 	Program       string        // empty means rpicam-vid, or libcamera-vid, its name until 2023
@@ -42,7 +42,9 @@ type Source struct {
 	said    tail
 	exited  chan struct{}
 	exit    error
-	scratch []byte // for colour
+	stride  int    // bytes of a row, once they are known
+	before  int    // bytes that came before they were
+	scratch []byte // for what is not wanted
 	behind  int    // bytes left of a picture that was given up
 	seq     uint64
 	close   sync.Once
@@ -62,7 +64,7 @@ func Open(o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{o: o, exited: make(chan struct{}), scratch: make([]byte, o.Width*o.Height/2)}
+	s := &Source{o: o, exited: make(chan struct{}), scratch: make([]byte, 64<<10)}
 	if err := s.start(program); err != nil {
 		return nil, fmt.Errorf("rpicam: %s: %w", program, err)
 	}
@@ -72,7 +74,6 @@ func Open(o Options) (*Source, error) {
 // Check says what is wrong with the options, without starting anything.
 func (o Options) Check() error {
 	o.Width, o.Height = cmp.Or(o.Width, 640), cmp.Or(o.Height, 480)
-	// The camera pads rows to 64 bytes and the child writes them as they are.
 	if o.Width < 64 || o.Height < 2 || o.Width > 8192 || o.Height > 8192 || o.Width%64 != 0 || o.Height%2 != 0 {
 		return fmt.Errorf("rpicam: %dx%d: the width has to be a multiple of 64, the height of 2", o.Width, o.Height)
 	}
@@ -139,32 +140,119 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 	if s.closed {
 		return camera.ErrClosed
 	}
-	luma := s.o.Width * s.o.Height
-	whole := luma + len(s.scratch)
-	for s.behind > 0 { // the rest of a picture that an earlier call gave up
+	if s.stride == 0 {
+		if err := s.measure(ctx); err != nil {
+			return err
+		}
+	}
+	// The rest of a picture that an earlier call gave up.
+	if err := s.pass(ctx); err != nil {
+		return err
+	}
+	w, h := s.o.Width, s.o.Height
+	f.Resize(s.stride, h)
+	n, err := s.read(ctx, f.Pix)
+	f.Time = time.Now()
+	if n > 0 {
+		s.behind = s.picture(s.stride) - n
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.pass(ctx); err != nil { // colour
+		return err
+	}
+	if s.stride > w {
+		for y := range h {
+			copy(f.Pix[y*w:][:w], f.Pix[y*s.stride:])
+		}
+		f.Resize(w, h)
+	}
+	s.seq++
+	f.Seq = s.seq
+	return nil
+}
+
+// pass reads what is left of a picture.
+func (s *Source) pass(ctx context.Context) error {
+	for s.behind > 0 {
 		n, err := s.read(ctx, s.scratch[:min(s.behind, len(s.scratch))])
 		s.behind -= n
 		if err != nil {
 			return err
 		}
 	}
-	f.Resize(s.o.Width, s.o.Height)
-	n, err := s.read(ctx, f.Pix)
-	f.Time = time.Now()
-	if err == nil {
-		var k int
-		k, err = s.read(ctx, s.scratch)
-		n += k
-	}
-	if err != nil {
-		if n > 0 {
-			s.behind = whole - n
-		}
-		return err
-	}
-	s.seq++
-	f.Seq = s.seq
 	return nil
+}
+
+// picture is how many bytes a picture has whose rows have stride bytes: luma,
+// and colour at half the resolution.
+func (s *Source) picture(stride int) int { return stride * s.o.Height * 3 / 2 }
+
+// The camera pads rows, and the child writes them as they are: to a multiple of
+// 64 bytes up to Raspberry Pi 4, of 128 on Raspberry Pi 5 (libcamera's
+// pipeline handlers vc4 and pisp). Nothing tells which, so it is measured: the
+// child writes a picture at once and then waits for the next, and where it
+// waits as many bytes have come as there are in so many pictures.
+//
+// A source that has just been opened is at the beginning of a picture, and so
+// it is after measure, which throws the first few away.
+func (s *Source) measure(ctx context.Context) error {
+	const (
+		pause = 4 * time.Millisecond // between pictures at 120 a second it is twice as long
+		votes = 2                    // that decide
+		most  = 32                   // pictures that are looked at
+	)
+	short, long := s.o.Width, (s.o.Width+127)/128*128
+	if short == long || short < 128 {
+		s.stride = short
+		return nil
+	}
+	forShort, forLong := 0, 0
+	for s.before < most*s.picture(long) {
+		n, err := s.burst(ctx, pause)
+		s.before += n
+		if err != nil {
+			return err
+		}
+		whole := func(stride int) bool { return s.before%s.picture(stride) == 0 }
+		switch {
+		case whole(short) && !whole(long):
+			forShort++
+		case whole(long) && !whole(short):
+			forLong++
+		}
+		switch {
+		case whole(short) && forShort >= votes+forLong:
+			s.stride = short
+			return nil
+		case whole(long) && forLong >= votes+forShort:
+			s.stride = long
+			return nil
+		}
+	}
+	return fmt.Errorf("rpicam: %s pads rows of %d pixels, and how far cannot be told: choose a width that is a multiple of 128, such as 640", s.cmd.Path, short)
+}
+
+// burst reads and forgets what comes without a pause, and says how much it was.
+func (s *Source) burst(ctx context.Context, pause time.Duration) (n int, err error) {
+	if n, err = s.read(ctx, s.scratch[:1]); err != nil {
+		return n, err
+	}
+	for n < s.picture(s.o.Width)*4 {
+		if err := s.out.SetReadDeadline(time.Now().Add(pause)); err != nil {
+			return n, s.lost(err)
+		}
+		k, err := s.out.Read(s.scratch)
+		n += k
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return n, nil
+		case err != nil:
+			return n, s.lost(err)
+		}
+	}
+	return n, nil
 }
 
 // read fills b, and says how much of it where it cannot.
@@ -254,5 +342,5 @@ func (t *tail) last() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	lines := strings.Split(strings.TrimSpace(string(t.b)), "\n")
-	return strings.TrimSpace(lines[len(lines)-1])
+	return camera.Printable(strings.TrimSpace(lines[len(lines)-1]))
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"image"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"strings"
@@ -48,6 +49,9 @@ func fake(mode string) int {
 	if mode == "deaf" {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGPIPE)
 	}
+	if mode == "pi5" || mode == "pi4" || mode == "hasty" {
+		return pads(mode, *w, *h)
+	}
 	colour := make([]byte, *w**h/2)
 	for n := uint64(1); ; n++ {
 		if mode == "six" && n == 7 || mode == "stall" && n == 3 {
@@ -64,6 +68,94 @@ func fake(mode string) int {
 			}
 			return 1
 		}
+	}
+}
+
+// pads writes pictures as a board does that pads rows, a hundred a second; the
+// padding is bright noise. In a hurry it does not wait between them.
+func pads(mode string, w, h int) int {
+	stride := (w + 63) / 64 * 64
+	if mode != "pi4" {
+		stride = (w + 127) / 128 * 128
+	}
+	noise := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, stride*h*3/2)
+	for n := uint64(1); ; n++ {
+		for i := range b {
+			b[i] = byte(200 + noise.IntN(56))
+		}
+		p := cameratest.Pattern(w, h, n)
+		for y := range h {
+			copy(b[y*stride:], p.Pix[y*w:][:w])
+		}
+		if mode != "hasty" {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if _, err := os.Stdout.Write(b); err != nil {
+			return 1
+		}
+	}
+}
+
+// Boards pad rows to different lengths; the picture is the same.
+func TestPaddedRows(t *testing.T) {
+	for _, mode := range []string{"pi4", "pi5"} {
+		for _, w := range []int{128, 320, 448, 576, 640, 704, 960} {
+			t.Run(fmt.Sprint(mode, " ", w), func(t *testing.T) {
+				s := start(t, mode, Options{Width: w, Height: 96, Grace: 200 * time.Millisecond})
+				defer s.Close()
+				var f camera.Frame
+				for range 3 {
+					if err := s.Next(t.Context(), &f); err != nil {
+						t.Fatal(err)
+					}
+					if f.Rect != image.Rect(0, 0, w, 96) || f.Stride < w {
+						t.Fatalf("%v in rows of %d", f.Rect, f.Stride)
+					}
+					// Which picture it is the first pixel says.
+					first, found := f.GrayAt(0, 0), false
+					for n := range uint64(200) {
+						want := cameratest.Pattern(w, 96, n)
+						if want.GrayAt(0, 0) != first {
+							continue
+						}
+						found = true
+						for y := range 96 {
+							for x := range w {
+								if f.GrayAt(x, y) != want.GrayAt(x, y) {
+									t.Fatalf("pixel %d,%d is %d, want %d", x, y, f.GrayAt(x, y).Y, want.GrayAt(x, y).Y)
+								}
+							}
+						}
+						break
+					}
+					if !found {
+						t.Fatal("the first pixel is no picture's")
+					}
+				}
+			})
+		}
+	}
+}
+
+// Where the rows' length cannot be told nothing is guessed.
+func TestPaddingUnknown(t *testing.T) {
+	s := start(t, "hasty", Options{Width: 704, Height: 480, Grace: 200 * time.Millisecond})
+	defer s.Close()
+	err := s.Next(t.Context(), &camera.Frame{})
+	if err == nil && s.stride != 768 || err != nil && !strings.Contains(err.Error(), "multiple of 128") {
+		t.Errorf("rows of %d: %v", s.stride, err)
+	}
+}
+
+// What the child says is not printed as it is.
+func TestChildIsNoTerminal(t *testing.T) {
+	var said tail
+	if _, err := said.Write([]byte("hello\n\x1b[2Jbad \x07camera\n")); err != nil {
+		t.Fatal(err)
+	}
+	if got := said.last(); strings.ContainsAny(got, "\x1b\x07") || !strings.Contains(got, "camera") {
+		t.Errorf("%q", got)
 	}
 }
 

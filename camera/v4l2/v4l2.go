@@ -33,19 +33,20 @@ var formats = []struct {
 	fourcc FourCC
 	luma   func(f *camera.Frame, b []byte, line int) // nil for JPEG
 	bytes  int                                       // of a row, a pixel of luma
+	halves int                                       // of the first plane, that all planes together are
 }{
-	{fourcc("YUYV"), even, 2},
-	{fourcc("GREY"), plane, 1},
-	{fourcc("NV12"), plane, 1},
-	{fourcc("NV21"), plane, 1},
-	{fourcc("YU12"), plane, 1},
-	{fourcc("YV12"), plane, 1},
-	{fourcc("422P"), plane, 1},
-	{fourcc("YVYU"), even, 2},
-	{fourcc("UYVY"), odd, 2},
-	{fourcc("VYUY"), odd, 2},
-	{fourcc("MJPG"), nil, 0},
-	{fourcc("JPEG"), nil, 0},
+	{fourcc("YUYV"), even, 2, 2},
+	{fourcc("GREY"), plane, 1, 2},
+	{fourcc("NV12"), plane, 1, 3},
+	{fourcc("NV21"), plane, 1, 3},
+	{fourcc("YU12"), plane, 1, 3},
+	{fourcc("YV12"), plane, 1, 3},
+	{fourcc("422P"), plane, 1, 4},
+	{fourcc("YVYU"), even, 2, 2},
+	{fourcc("UYVY"), odd, 2, 2},
+	{fourcc("VYUY"), odd, 2, 2},
+	{fourcc("MJPG"), nil, 0, 0},
+	{fourcc("JPEG"), nil, 0, 0},
 }
 
 // Source is an open camera. It is a camera.Source.
@@ -57,17 +58,21 @@ type Source struct {
 	pix     pixFormat
 	luma    func(f *camera.Frame, b []byte, line int)
 	bytes   int
+	halves  int
 	buffers [][]byte
 	buf     buffer
 	jpeg    mjpeg.Decoder
 	started bool
 	first   uint32 // the driver's number of the first frame
 	seq     uint64
-	damaged uint64
+	dropped camera.Dropped
 	closed  bool
 }
 
-var _ camera.Source = (*Source)(nil)
+var (
+	_ camera.Source  = (*Source)(nil)
+	_ camera.Dropper = (*Source)(nil)
+)
 
 // Open opens a camera and starts it. A camera that is unplugged makes Next
 // return an error; once it is plugged in again, Open works again.
@@ -160,7 +165,7 @@ func (s *Source) capture() error {
 
 func text(b []byte) string {
 	s, _, _ := strings.Cut(string(b), "\x00")
-	return s
+	return camera.Printable(s)
 }
 
 // offered returns the formats that the camera has.
@@ -211,7 +216,7 @@ func (s *Source) negotiate() error {
 	if err != nil {
 		return advise(err)
 	}
-	s.pix, s.luma, s.bytes = pix, formats[best].luma, formats[best].bytes
+	s.pix, s.luma, s.bytes, s.halves = pix, formats[best].luma, formats[best].bytes, formats[best].halves
 	return s.checkFormat()
 }
 
@@ -299,14 +304,15 @@ func (s *Source) String() string {
 	return fmt.Sprintf("%s: %s, %dx%d %v", s.o.Device, s.card, s.pix.width, s.pix.height, s.pix.fourcc)
 }
 
-// Damaged returns how many frames the driver or the decoder has given up.
-func (s *Source) Damaged() uint64 { return s.damaged }
+// Dropped returns the frames that the driver or the decoder has given up.
+func (s *Source) Dropped() camera.Dropped { return s.dropped }
 
 // Next fills f with the next frame. Damaged ones are skipped. When the camera
 // is unplugged, or sends nothing for Options.Timeout, it returns an error; the
 // source is then to be closed.
 func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 	var waited time.Duration
+	begun := time.Now()
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -322,7 +328,7 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 		}
 		if !ready {
 			if waited += nap; waited >= s.o.Timeout {
-				return s.lost(fmt.Errorf("no frame for %v", s.o.Timeout))
+				return s.silent("no frame")
 			}
 			continue
 		}
@@ -333,7 +339,20 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 		if ok {
 			return nil
 		}
+		if time.Since(begun) >= s.o.Timeout {
+			return s.silent("no good frame")
+		}
 	}
+}
+
+// silent is the error of a camera that gives nothing, and why as far as that is
+// known.
+func (s *Source) silent(what string) error {
+	err := fmt.Errorf("%s for %v", what, s.o.Timeout)
+	if s.dropped.Total() > 0 {
+		err = fmt.Errorf("%w; dropped since it was opened: %v", err, s.dropped)
+	}
+	return s.lost(err)
 }
 
 func (s *Source) lost(err error) error {
@@ -354,12 +373,17 @@ func (s *Source) take(f *camera.Frame) (ok bool, err error) {
 		return false, fmt.Errorf("the driver speaks of buffer %d with %d bytes", i, used)
 	}
 	s.count(f)
-	ok = flags&flagError == 0 && s.fill(f, s.buffers[i][:used])
-	if !ok {
-		s.damaged++
+	err = s.fill(f, s.buffers[i][:used])
+	if flags&flagError != 0 {
+		err = errDriver
 	}
-	return ok, s.queue(i)
+	if err != nil {
+		s.dropped.Add(err)
+	}
+	return err == nil, s.queue(i)
 }
+
+var errDriver = camera.Bad(camera.Damaged, "the driver marks the frame as damaged")
 
 // count numbers and dates the frame that s.buf describes. Drivers that do not
 // count are helped out.
@@ -379,17 +403,29 @@ func (s *Source) count(f *camera.Frame) {
 }
 
 // fill copies the luma of a driver's frame.
-func (s *Source) fill(f *camera.Frame, b []byte) bool {
+func (s *Source) fill(f *camera.Frame, b []byte) error {
 	if s.luma == nil {
-		return s.jpeg.Decode(b, f) == nil
+		return s.jpeg.Decode(b, f)
 	}
-	w, h, line := int(s.pix.width), int(s.pix.height), int(s.pix.bytesPerLine)
+	w, h := int(s.pix.width), int(s.pix.height)
+	line := s.line(len(b))
 	if len(b) < (h-1)*line+w*s.bytes {
-		return false
+		return camera.Bad(camera.Cut, "the driver gave %d bytes of a frame of %d", len(b), h*line)
 	}
 	f.Resize(w, h)
 	s.luma(f, b, line)
-	return true
+	return nil
+}
+
+// line returns the length of a row in a frame of n bytes. Some drivers pad rows
+// and do not say so: then there are as many bytes more as whole rows have.
+func (s *Source) line(n int) int {
+	said, h := int(s.pix.bytesPerLine), int(s.pix.height)
+	const align = 16 // hardware pads to this at least
+	if line := 2 * n / (h * s.halves); line > said && line%align == 0 && line*h*s.halves == 2*n {
+		return line
+	}
+	return said
 }
 
 // plane copies formats whose first plane is luma.

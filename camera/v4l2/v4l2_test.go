@@ -58,6 +58,7 @@ type device struct {
 	offer   []FourCC
 	size    image.Point // the only size it has
 	padding int         // bytes after each row
+	mute    bool        // the driver does not say that there are any
 	stamps  bool        // frames carry the driver's clock
 	noCount bool        // frames carry no number
 	bad     map[int]bool
@@ -123,6 +124,9 @@ func (d *device) ioctl(fd int, req uintptr, arg unsafe.Pointer) error {
 		}
 		d.format = f.pix.fourcc
 		f.pix.bytesPerLine, f.pix.sizeImage = uint32(d.line()), uint32(d.line()*d.size.Y*2)
+		if d.mute {
+			f.pix.bytesPerLine -= uint32(d.padding)
+		}
 	case sParm:
 		return unix.ENOTTY // many have no rates
 	case reqbufs:
@@ -206,6 +210,11 @@ func (d *device) draw(b []byte) int {
 			}
 		}
 	}
+	for _, f := range formats {
+		if f.fourcc == d.format {
+			return line * d.size.Y * f.halves / 2
+		}
+	}
 	return line * d.size.Y
 }
 
@@ -256,6 +265,60 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// Rows longer than the picture are so in every width and format, whether the
+// driver says so or not.
+func TestPaddedRows(t *testing.T) {
+	for _, format := range []string{"GREY", "YUYV", "UYVY", "NV12", "YU12", "422P"} {
+		for _, w := range []int{320, 448, 576, 704, 960} {
+			for _, mute := range []bool{false, true} {
+				d := newDevice(format)
+				d.size, d.mute = image.Pt(w, 48), mute
+				d.padding = (w+127)/128*128 - w
+				if d.padding == 0 {
+					d.padding = 64
+				}
+				s, err := open(Options{Width: w, Height: 48}, d)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var f camera.Frame
+				if err := s.Next(t.Context(), &f); err != nil {
+					t.Fatal(err)
+				}
+				want := cameratest.Pattern(w, 48, 0)
+				for i, v := range want.Pix {
+					if f.Pix[i] != v {
+						t.Errorf("%s, %d pixels in a row and %d bytes of padding, said %v: pixel %d is %d, want %d", format, w, d.padding, !mute, i, f.Pix[i], v)
+						break
+					}
+				}
+				s.Close()
+			}
+		}
+	}
+}
+
+// A camera that sends nothing but damaged frames is lost, and says why; what it
+// calls itself is not printed as it is.
+func TestNothingButDamage(t *testing.T) {
+	d := newDevice("MJPG")
+	for i := range d.jpegs {
+		d.jpegs[i] = bytes.Replace(d.jpegs[i], []byte{0xff, 0xc0}, []byte{0xff, 0xc9}, 1)
+	}
+	s, err := open(Options{Timeout: 50 * time.Millisecond}, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	err = s.Next(t.Context(), &camera.Frame{})
+	if err == nil || !strings.Contains(err.Error(), "no good frame") || !strings.Contains(err.Error(), "arithmetic-coded") {
+		t.Errorf("%v", err)
+	}
+	if got := text([]byte("Cam\x1b[2J\x00rest")); got != "Cam\ufffd[2J" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestFormatChoice(t *testing.T) {
 	all := []FourCC{fourcc("MJPG"), fourcc("YUYV"), fourcc("GREY")}
 	for _, c := range []struct {
@@ -292,8 +355,8 @@ func TestDamagedFramesAreSkipped(t *testing.T) {
 			t.Errorf("frame %d, want %d", f.Seq, seq)
 		}
 	}
-	if s.Damaged() != 3 {
-		t.Errorf("%d damaged frames, want 3", s.Damaged())
+	if d := s.Dropped(); d.Counts[camera.Damaged] != 1 || d.Counts[camera.Cut] != 2 || d.Total() != 3 {
+		t.Errorf("dropped %v, want 1 damaged and 2 cut", d)
 	}
 }
 

@@ -43,6 +43,9 @@ func settings(cfg *config.Config, src config.Source) error {
 	c := cfg.Camera
 	switch src.Kind {
 	case "rpicam":
+		if c.Width < 128 {
+			return fmt.Errorf("rpicam: a width of %d: at least 128 is wanted", c.Width) // narrower rows are padded, who knows how far
+		}
 		return rpicam.Options{Width: c.Width, Height: c.Height, Rate: c.Rate, Timeout: c.Silence}.Check()
 	case "http":
 		return httpmjpeg.Options{URL: src.Path.Reveal(), Rate: c.Rate, Timeout: c.Silence}.Check()
