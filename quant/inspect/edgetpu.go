@@ -231,8 +231,8 @@ func noBatchPad(g *graph.Graph, o *graph.Op) string {
 
 func pack(g *graph.Graph, o *graph.Op) string {
 	axis := 0
-	if v, ok := o.Options.(graph.RawOptions); ok && len(v.Fields) > 1 && len(v.Fields[1]) == 4 {
-		axis = int(int32(binary.LittleEndian.Uint32(v.Fields[1])))
+	if v, ok := o.Options.(graph.PackOptions); ok {
+		axis = v.Axis
 	}
 	if isBatch(axis, rank(g, o)+1) {
 		return "packs along the batch"
@@ -268,12 +268,8 @@ func plainSlice(g *graph.Graph, o *graph.Op) string {
 	if !ok || slices.ContainsFunc(strides, func(s int) bool { return s != 1 }) {
 		return "has strides other than 1"
 	}
-	if v, ok := o.Options.(graph.RawOptions); ok {
-		for _, mask := range []int{2, 3} { // ellipsis, new axis
-			if mask < len(v.Fields) && slices.ContainsFunc(v.Fields[mask], func(b byte) bool { return b != 0 }) {
-				return "has an ellipsis or a new axis"
-			}
-		}
+	if v, ok := o.Options.(graph.StridedSliceOptions); ok && v.Ellipsis|v.NewAxis != 0 {
+		return "has an ellipsis or a new axis"
 	}
 	return ""
 }

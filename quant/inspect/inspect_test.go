@@ -236,11 +236,11 @@ func TestEdgeTPURules(t *testing.T) {
 			for _, v := range []int32{0, 9, stride} {
 				constant(g, []int{4}, v, v, v, v)
 			}
-			raw := graph.RawOptions{}
-			for _, m := range masks {
-				raw.Fields = append(raw.Fields, []byte{m, 0, 0, 0})
+			var o graph.StridedSliceOptions
+			for i, m := range masks {
+				*[]*int{&o.Begin, &o.End, &o.Ellipsis, &o.NewAxis}[i] = int(m)
 			}
-			g.Ops[0].Options = raw
+			g.Ops[0].Options = o
 		}
 	}
 	out := func(shape ...int) func(*graph.Graph) {
@@ -281,7 +281,7 @@ func TestEdgeTPURules(t *testing.T) {
 		"split":                       {kind("SPLIT"), func(g *graph.Graph) { axes(3)(g); slices.Reverse(g.Ops[0].Inputs) }, ""},
 		"split the batch":             {kind("SPLIT"), func(g *graph.Graph) { axes(0)(g); slices.Reverse(g.Ops[0].Inputs) }, "splits along the batch"},
 		"pack": {kind("PACK"), func(g *graph.Graph) {
-			g.Ops[0].Options = graph.RawOptions{Fields: [][]byte{{2, 0, 0, 0}, {3, 0, 0, 0}}}
+			g.Ops[0].Options = graph.PackOptions{N: 2, Axis: 3}
 		}, ""},
 		"pack the batch":      {kind("PACK"), func(*graph.Graph) {}, "packs along the batch"},
 		"prelu":               {kind("PRELU"), func(g *graph.Graph) { constant(g, []int{4, 1, 2}, 0, 0, 0, 0, 0, 0, 0, 0) }, "alpha"},

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -99,8 +100,11 @@ func TestOperatorsAreWhole(t *testing.T) {
 		if o.Versions == (Versions{}) {
 			t.Errorf("%s takes no type", k)
 		}
-		if (o.Weights != nil) != (o.MACs != nil) || o.Weights != nil && o.Max < 2 {
-			t.Errorf("%s has weights %v of %d inputs, and counts multiply-adds: %v", k, o.Weights, o.Max, o.MACs != nil)
+		if o.Weights != nil && (o.MACs == nil || o.Weights.Bias != o.Max-1) {
+			t.Errorf("%s has weights %+v of %d inputs, and counts multiply-adds: %v", k, o.Weights, o.Max, o.MACs != nil)
+		}
+		if o.Data >= o.Min || slices.Contains(o.ShapeOnly, o.Data) && o.Scale != ScaleNone {
+			t.Errorf("%s computes with input %d", k, o.Data)
 		}
 		if o.Options == nil {
 			continue

@@ -9,8 +9,14 @@ import (
 // The portable engine has a way to compute each of them, and runtime/infer/optest
 // graphs to compare it with TensorFlow Lite on.
 type Operator struct {
-	// Min and Max bound the number of inputs.
-	Min, Max int
+	// Min and Max bound the number of inputs, Outputs that of the outputs: 0
+	// stands for one.
+	Min, Max, Outputs int
+	// Data is the first input that is computed with.
+	Data int
+	// ShapeOnly are inputs that say nothing beyond the output's shape, which a
+	// file has fixed already.
+	ShapeOnly []int
 	// Options is the zero value of the options' type, nil for an operator that
 	// has none; Union is their place in the schema's BuiltinOptions, 0 for an
 	// operator that has not even an empty table there.
@@ -53,15 +59,20 @@ type Scale int
 
 // ScaleOwn is fitted to the output's values. ScaleKept is that of the inputs,
 // which all have the same, because the kernels copy or compare integers.
-// ScaleUnit is fixed to the range from 0 to 1.
+// ScaleUnit is fixed to the range from 0 to 1, ScaleSigned to that from -1 to 1.
+// ScaleNone is that of indices, which are no quantities.
 const (
 	ScaleOwn Scale = iota
 	ScaleKept
 	ScaleUnit
+	ScaleSigned
+	ScaleNone
 )
 
-// Weights says how an operator's weights, input 1, lie; a bias is input 2.
+// Weights says how an operator's weights, input 1, lie.
 type Weights struct {
+	// Bias is the input that is added to the output channels.
+	Bias int
 	// Out is the axis of output channels. Each has a scale of its own where
 	// PerChannel says that the kernels take that.
 	Out        int
@@ -71,31 +82,79 @@ type Weights struct {
 }
 
 var operators = map[Kind]Operator{
-	Add: {Min: 2, Max: 2, Options: ArithOptions{}, Union: 11, Versions: Versions{Float32: 1, Int8: 2, Int16: 3}},
+	Abs:    {Min: 1, Max: 1, Union: 78, Versions: Versions{Float32: 1, Int8: 2}},
+	Add:    {Min: 2, Max: 2, Options: ArithOptions{}, Union: 11, Versions: Versions{Float32: 1, Int8: 2, Int16: 3}},
+	ArgMax: {Min: 2, Max: 2, Options: ArgMaxOptions{}, Union: 40, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleNone},
 	AveragePool2D: {Min: 1, Max: 1, Options: PoolOptions{}, Union: 5, Versions: Versions{Float32: 1, Int8: 2, Int16: 3},
 		Scale: ScaleKept, Homogeneous: true},
-	Concatenation: {Min: 1, Max: 1 << 10, Options: ConcatOptions{}, Union: 10, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	BatchMatMul:   {Min: 2, Max: 2, Options: BatchMatMulOptions{}, Union: 101, Versions: Versions{Float32: 1, Int8: 2}, MACs: macsOfMatMul},
+	BroadcastTo:   {Min: 2, Max: 2, Union: 104, Versions: Versions{Float32: 2, Int8: 2}, Scale: ScaleKept, ShapeOnly: []int{1}},
+	Concatenation: {Min: 1, Max: many, Options: ConcatOptions{}, Union: 10, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
 	Conv2D: {Min: 2, Max: 3, Options: ConvOptions{}, Union: 1, Versions: Versions{Float32: 1, Hybrid: 5, Int8: 3, Int16: 4},
-		Weights: &Weights{Out: 0, PerChannel: true, In: 3}, MACs: macsOfConv},
+		Weights: &Weights{Out: 0, PerChannel: true, In: 3, Bias: 2}, MACs: macsOfConv},
+	DepthToSpace: {Min: 1, Max: 1, Options: BlockOptions{}, Union: 94, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
 	DepthwiseConv2D: {Min: 2, Max: 3, Options: DepthwiseOptions{}, Union: 2, Versions: Versions{Float32: 1, Hybrid: 6, Int8: 3, Int16: 5},
-		Weights: &Weights{Out: 3, PerChannel: true, In: -1}, MACs: macsOfDepthwise},
+		Weights: &Weights{Out: 3, PerChannel: true, In: -1, Bias: 2}, MACs: macsOfDepthwise},
 	Dequantize: {Min: 1, Max: 1, Union: 38, Versions: Versions{Int8: 2, Int16: 3}, Converts: true},
+	Div:        {Min: 2, Max: 2, Options: ArithOptions{}, Union: 29, Versions: Versions{Float32: 1}},
 	Elu:        {Min: 1, Max: 1, Versions: Versions{Float32: 1, Int8: 1}},
+	Exp:        {Min: 1, Max: 1, Union: 33, Versions: Versions{Float32: 1}},
+	ExpandDims: {Min: 2, Max: 2, Union: 52, Versions: Versions{Float32: 1, Int8: 1}, Scale: ScaleKept, ShapeOnly: []int{1}},
 	FullyConnected: {Min: 2, Max: 3, Options: FullyConnectedOptions{}, Union: 8, Versions: Versions{Float32: 1, Hybrid: 3, Int8: 4, Int16: 7},
-		Weights: &Weights{Out: 0, In: 1}, MACs: macsOfDense},
-	HardSwish: {Min: 1, Max: 1, Union: 91, Versions: Versions{Float32: 1, Int8: 1}},
-	Logistic:  {Min: 1, Max: 1, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleUnit},
+		Weights: &Weights{Out: 0, In: 1, Bias: 2}, MACs: macsOfDense},
+	Gather:          {Min: 2, Max: 2, Options: GatherOptions{}, Union: 23, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	HardSwish:       {Min: 1, Max: 1, Union: 91, Versions: Versions{Float32: 1, Int8: 1}},
+	L2Normalization: {Min: 1, Max: 1, Options: L2NormOptions{}, Union: 12, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleSigned},
+	LeakyRelu:       {Min: 1, Max: 1, Options: LeakyReluOptions{}, Union: 75, Versions: Versions{Float32: 1, Int8: 1}, Homogeneous: true},
+	Log:             {Min: 1, Max: 1, Versions: Versions{Float32: 1}},
+	Logistic:        {Min: 1, Max: 1, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleUnit},
 	MaxPool2D: {Min: 1, Max: 1, Options: PoolOptions{}, Union: 5, Versions: Versions{Float32: 1, Int8: 2, Int16: 3},
 		Scale: ScaleKept, Homogeneous: true},
-	Mean:     {Min: 2, Max: 2, Options: ReduceOptions{}, Union: 27, Versions: Versions{Float32: 1, Int8: 2}, Homogeneous: true},
-	Mul:      {Min: 2, Max: 2, Options: ArithOptions{}, Union: 21, Versions: Versions{Float32: 1, Int8: 2, Int16: 4}},
-	Pad:      {Min: 2, Max: 2, Union: 22, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
-	Quantize: {Min: 1, Max: 1, Union: 89, Versions: Versions{Int8: 1, Int16: 2}, Converts: true},
-	Relu:     {Min: 1, Max: 1, Versions: Versions{Float32: 1, Int8: 2}, Homogeneous: true},
-	Relu6:    {Min: 1, Max: 1, Versions: Versions{Float32: 1, Int8: 2}},
-	Reshape:  {Min: 1, Max: 2, Options: ReshapeOptions{}, Union: 17, Versions: Versions{Float32: 1, Int8: 1, Int16: 1}, Scale: ScaleKept},
-	Softmax:  {Min: 1, Max: 1, Options: SoftmaxOptions{}, Union: 9, Versions: Versions{Float32: 1, Int8: 2, Int16: 3}, Scale: ScaleUnit},
+	Maximum:   {Min: 2, Max: 2, Union: 39, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	Mean:      {Min: 2, Max: 2, Options: ReduceOptions{}, Union: 27, Versions: Versions{Float32: 1, Int8: 2}, Homogeneous: true},
+	Minimum:   {Min: 2, Max: 2, Union: 39, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	MirrorPad: {Min: 2, Max: 2, Options: MirrorPadOptions{}, Union: 77, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	Mul:       {Min: 2, Max: 2, Options: ArithOptions{}, Union: 21, Versions: Versions{Float32: 1, Int8: 2, Int16: 4}},
+	Neg:       {Min: 1, Max: 1, Union: 42, Versions: Versions{Float32: 1}},
+	Pack:      {Min: 1, Max: many, Options: PackOptions{}, Union: 59, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	Pad:       {Min: 2, Max: 2, Union: 22, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	PadV2:     {Min: 3, Max: 3, Union: 43, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	Prelu:     {Min: 2, Max: 2, Versions: Versions{Float32: 1, Int8: 1}, Homogeneous: true},
+	Quantize:  {Min: 1, Max: 1, Union: 89, Versions: Versions{Int8: 1, Int16: 2}, Converts: true},
+	ReduceMax: {Min: 2, Max: 2, Options: ReduceOptions{}, Union: 27, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	ReduceMin: {Min: 2, Max: 2, Options: ReduceOptions{}, Union: 27, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	Relu:      {Min: 1, Max: 1, Versions: Versions{Float32: 1, Int8: 2}, Homogeneous: true},
+	ReluN1:    {Min: 1, Max: 1, Versions: Versions{Float32: 1, Int8: 1}},
+	Relu6:     {Min: 1, Max: 1, Versions: Versions{Float32: 1, Int8: 2}},
+	Reshape:   {Min: 1, Max: 2, Options: ReshapeOptions{}, Union: 17, Versions: Versions{Float32: 1, Int8: 1, Int16: 1}, Scale: ScaleKept, ShapeOnly: []int{1}},
+	ResizeBilinear: {Min: 2, Max: 2, Options: ResizeOptions{}, Union: 15, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept,
+		ShapeOnly: []int{1}, Homogeneous: true},
+	ResizeNearest: {Min: 2, Max: 2, Options: ResizeNearestOptions{}, Union: 74, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept,
+		ShapeOnly: []int{1}, Homogeneous: true},
+	Rsqrt:             {Min: 1, Max: 1, Versions: Versions{Float32: 1}},
+	Shape:             {Min: 1, Max: 1, Options: ShapeOptions{}, Union: 55, Versions: Versions{Float32: 1, Int8: 1}, ShapeOnly: []int{0}, Scale: ScaleNone},
+	Slice:             {Min: 3, Max: 3, Union: 48, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	Softmax:           {Min: 1, Max: 1, Options: SoftmaxOptions{}, Union: 9, Versions: Versions{Float32: 1, Int8: 2, Int16: 3}, Scale: ScaleUnit},
+	SpaceToDepth:      {Min: 1, Max: 1, Options: BlockOptions{}, Union: 19, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	Split:             {Min: 2, Max: 2, Outputs: many, Data: 1, Options: SplitOptions{}, Union: 35, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	SplitV:            {Min: 3, Max: 3, Outputs: many, Options: SplitOptions{}, Union: 79, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	Sqrt:              {Min: 1, Max: 1, Versions: Versions{Float32: 1}},
+	Square:            {Min: 1, Max: 1, Union: 66, Versions: Versions{Float32: 1}},
+	SquaredDifference: {Min: 2, Max: 2, Union: 76, Versions: Versions{Float32: 1, Int8: 2}},
+	Squeeze:           {Min: 1, Max: 1, Options: SqueezeOptions{}, Union: 30, Versions: Versions{Float32: 1, Int8: 1}, Scale: ScaleKept},
+	StridedSlice:      {Min: 4, Max: 4, Options: StridedSliceOptions{}, Union: 32, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	Sub:               {Min: 2, Max: 2, Options: ArithOptions{}, Union: 28, Versions: Versions{Float32: 1, Int8: 2}},
+	Sum:               {Min: 2, Max: 2, Options: ReduceOptions{}, Union: 27, Versions: Versions{Float32: 1, Int8: 2}, Homogeneous: true},
+	Tanh:              {Min: 1, Max: 1, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleSigned},
+	Tile:              {Min: 2, Max: 2, Union: 51, Versions: Versions{Float32: 1, Int8: 1}, Scale: ScaleKept},
+	Transpose:         {Min: 2, Max: 2, Union: 26, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	TransposeConv: {Min: 3, Max: 4, Data: 2, Options: TransposeConvOptions{}, Union: 49, Versions: Versions{Float32: 1, Int8: 2}, ShapeOnly: []int{0},
+		Weights: &Weights{Out: 0, PerChannel: true, In: 3, Bias: 3}, MACs: macsOfTransposed},
+	Unpack: {Min: 1, Max: 1, Outputs: many, Options: PackOptions{}, Union: 64, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
 }
+
+// many inputs or outputs are as many as a file may hold.
+const many = 1 << 10
 
 // Known returns what is known of an operator, and whether anything is.
 func Known(k Kind) (Operator, bool) {
@@ -112,14 +171,15 @@ var lookedAt = map[Kind]func(in, weights, out []int) int64{}
 // MACs returns the multiply-adds of an operator, those of convolutions, dense
 // layers and their like.
 func (g *Graph) MACs(o *Op) int64 {
-	count := operators[o.Kind].MACs
+	known := operators[o.Kind]
+	count := known.MACs
 	if count == nil {
 		count = lookedAt[o.Kind]
 	}
-	if count == nil || len(o.Inputs) < 2 || len(o.Outputs) == 0 || o.Inputs[0] < 0 || o.Inputs[1] < 0 {
+	if count == nil || len(o.Inputs) < max(2, known.Data+1) || len(o.Outputs) == 0 || o.Inputs[known.Data] < 0 || o.Inputs[1] < 0 {
 		return 0
 	}
-	return count(g.Tensors[o.Inputs[0]].Shape, g.Tensors[o.Inputs[1]].Shape, g.Tensors[o.Outputs[0]].Shape)
+	return count(g.Tensors[o.Inputs[known.Data]].Shape, g.Tensors[o.Inputs[1]].Shape, g.Tensors[o.Outputs[0]].Shape)
 }
 
 func macsOfConv(_, w, out []int) int64 {
@@ -141,6 +201,21 @@ func macsOfDense(_, w, out []int) int64 {
 		return 0
 	}
 	return product(out) * int64(w[1])
+}
+
+func macsOfTransposed(in, w, _ []int) int64 {
+	if len(w) != 4 {
+		return 0
+	}
+	return product(in) * product(w[:3])
+}
+
+func macsOfMatMul(in, _, out []int) int64 {
+	if len(out) < 2 {
+		return 0
+	}
+	rows := product(out) / max(int64(out[len(out)-1]), 1)
+	return product(out) * (product(in) / max(rows, 1))
 }
 
 func product(shape []int) int64 {

@@ -12,29 +12,72 @@ type Kind int32
 // writes and runs; a file may hold others, which keep their number and can be
 // looked at.
 const (
-	Add             Kind = 0
-	AveragePool2D   Kind = 1
-	Concatenation   Kind = 2
-	Conv2D          Kind = 3
-	DepthwiseConv2D Kind = 4
-	Dequantize      Kind = 6
-	FullyConnected  Kind = 9
-	Logistic        Kind = 14
-	LSTM            Kind = 16
-	MaxPool2D       Kind = 17
-	Mul             Kind = 18
-	Relu            Kind = 19
-	Relu6           Kind = 21
-	Reshape         Kind = 22
-	Softmax         Kind = 25
-	SVDF            Kind = 27
-	Custom          Kind = 32
-	Pad             Kind = 34
-	Mean            Kind = 40
-	SequenceLSTM    Kind = 44 // UNIDIRECTIONAL_SEQUENCE_LSTM
-	Elu             Kind = 111
-	Quantize        Kind = 114
-	HardSwish       Kind = 117
+	Add               Kind = 0
+	AveragePool2D     Kind = 1
+	Concatenation     Kind = 2
+	Conv2D            Kind = 3
+	DepthwiseConv2D   Kind = 4
+	DepthToSpace      Kind = 5
+	Dequantize        Kind = 6
+	FullyConnected    Kind = 9
+	L2Normalization   Kind = 11
+	Logistic          Kind = 14
+	LSTM              Kind = 16
+	MaxPool2D         Kind = 17
+	Mul               Kind = 18
+	Relu              Kind = 19
+	ReluN1            Kind = 20
+	Relu6             Kind = 21
+	Reshape           Kind = 22
+	ResizeBilinear    Kind = 23
+	Softmax           Kind = 25
+	SpaceToDepth      Kind = 26
+	SVDF              Kind = 27
+	Tanh              Kind = 28
+	Custom            Kind = 32
+	Pad               Kind = 34
+	Gather            Kind = 36
+	Transpose         Kind = 39
+	Mean              Kind = 40
+	Sub               Kind = 41
+	Div               Kind = 42
+	Squeeze           Kind = 43
+	SequenceLSTM      Kind = 44
+	StridedSlice      Kind = 45
+	Exp               Kind = 47
+	Split             Kind = 49
+	Cast              Kind = 53
+	Prelu             Kind = 54
+	Maximum           Kind = 55
+	ArgMax            Kind = 56
+	Minimum           Kind = 57
+	Neg               Kind = 59
+	PadV2             Kind = 60
+	Slice             Kind = 65
+	TransposeConv     Kind = 67
+	Tile              Kind = 69
+	ExpandDims        Kind = 70
+	Log               Kind = 73
+	Sum               Kind = 74
+	Sqrt              Kind = 75
+	Rsqrt             Kind = 76
+	Shape             Kind = 77
+	ReduceMax         Kind = 82
+	Pack              Kind = 83
+	Unpack            Kind = 88
+	ReduceMin         Kind = 89
+	Square            Kind = 92
+	ResizeNearest     Kind = 97
+	LeakyRelu         Kind = 98
+	SquaredDifference Kind = 99
+	MirrorPad         Kind = 100
+	Abs               Kind = 101
+	SplitV            Kind = 102
+	Elu               Kind = 111
+	Quantize          Kind = 114
+	HardSwish         Kind = 117
+	BatchMatMul       Kind = 126
+	BroadcastTo       Kind = 130
 )
 
 // Padding of a convolution or pool, numbered as in the schema.
@@ -141,10 +184,10 @@ func (o FullyConnectedOptions) String() string {
 	return words(fused(o.Activation), when(o.KeepDims, "keep dims"), when(o.Shuffled, "shuffled weights"))
 }
 
-// ArithOptions belong to Add and Mul, which has no second field.
+// ArithOptions belong to Add, Sub, Mul and Div; the last two have no second field.
 type ArithOptions struct {
 	Activation Activation `field:"0"`
-	// AnyScale16 frees the scales of an int16 Add from being powers of two.
+	// AnyScale16 frees the scales of an int16 Add or Sub from being powers of two.
 	AnyScale16 bool `field:"1" default:"not"`
 }
 
@@ -174,12 +217,161 @@ func (o ConcatOptions) String() string {
 	return words(fmt.Sprintf("axis %d", o.Axis), fused(o.Activation))
 }
 
-// ReduceOptions belong to Mean.
+// ReduceOptions belong to Mean, Sum, ReduceMax and ReduceMin.
 type ReduceOptions struct {
 	KeepDims bool `field:"0"`
 }
 
 func (o ReduceOptions) String() string { return when(o.KeepDims, "keep dims") }
+
+// TransposeConvOptions belong to TransposeConv: the output's shape, filter OHWI,
+// input NHWC, bias O.
+type TransposeConvOptions struct {
+	Padding    Padding    `field:"0"`
+	StrideW    int        `field:"1"`
+	StrideH    int        `field:"2"`
+	Activation Activation `field:"3"`
+}
+
+func (o TransposeConvOptions) String() string {
+	return words(o.Padding.String(), stride(o.StrideH, o.StrideW), fused(o.Activation))
+}
+
+// ResizeOptions belong to ResizeBilinear, whose two older fields are not used.
+type ResizeOptions struct {
+	// AlignCorners maps the centres of the corners' pixels to each other;
+	// HalfPixel maps the corners themselves.
+	AlignCorners bool `field:"2"`
+	HalfPixel    bool `field:"3"`
+}
+
+func (o ResizeOptions) String() string {
+	return words(when(o.AlignCorners, "align corners"), when(o.HalfPixel, "half pixel"))
+}
+
+// ResizeNearestOptions belong to ResizeNearest; see ResizeOptions.
+type ResizeNearestOptions struct {
+	AlignCorners bool `field:"0"`
+	HalfPixel    bool `field:"1"`
+}
+
+func (o ResizeNearestOptions) String() string { return ResizeOptions(o).String() }
+
+// StridedSliceOptions belong to StridedSlice: masks with a bit for each entry of
+// its begin, end and strides.
+type StridedSliceOptions struct {
+	Begin    int `field:"0"` // the entry of begin does not count: from the first value
+	End      int `field:"1"` // the entry of end does not count: to the last value
+	Ellipsis int `field:"2"` // the entry stands for as many dimensions as are left
+	NewAxis  int `field:"3"` // the entry makes a dimension of 1
+	Shrink   int `field:"4"` // the entry takes one value, and its dimension goes
+	// Offset says that end counts from begin.
+	Offset bool `field:"5"`
+}
+
+func (o StridedSliceOptions) String() string {
+	mask := func(name string, m int) string { return when(m != 0, "%s mask %b", name, m) }
+	return words(mask("begin", o.Begin), mask("end", o.End), mask("ellipsis", o.Ellipsis), mask("new axis", o.NewAxis),
+		mask("shrink", o.Shrink), when(o.Offset, "end counts from begin"))
+}
+
+// SplitOptions belong to Split and SplitV: the number of outputs.
+type SplitOptions struct {
+	N int `field:"0"`
+}
+
+func (o SplitOptions) String() string { return fmt.Sprintf("into %d", o.N) }
+
+// PackOptions belong to Pack and Unpack: the number of tensors along a new axis.
+type PackOptions struct {
+	N    int `field:"0"`
+	Axis int `field:"1"`
+}
+
+func (o PackOptions) String() string { return fmt.Sprintf("axis %d", o.Axis) }
+
+// SqueezeOptions belong to Squeeze: the dimensions that go, or none for all
+// that are 1.
+type SqueezeOptions struct {
+	Dims []int `field:"0"`
+}
+
+func (o SqueezeOptions) String() string { return when(len(o.Dims) > 0, "of %v", o.Dims) }
+
+// GatherOptions belong to Gather.
+type GatherOptions struct {
+	Axis      int `field:"0"`
+	BatchDims int `field:"1"`
+}
+
+func (o GatherOptions) String() string {
+	return words(fmt.Sprintf("axis %d", o.Axis), when(o.BatchDims != 0, "batch dims %d", o.BatchDims))
+}
+
+// ArgMaxOptions belong to ArgMax: Int32 or Int64.
+type ArgMaxOptions struct {
+	Output Type `field:"0"`
+}
+
+func (o ArgMaxOptions) String() string { return "as " + o.Output.String() }
+
+// BlockOptions belong to SpaceToDepth and DepthToSpace: a block's side.
+type BlockOptions struct {
+	Size int `field:"0"`
+}
+
+func (o BlockOptions) String() string { return fmt.Sprintf("block %d", o.Size) }
+
+// LeakyReluOptions belong to LeakyRelu: the slope below 0.
+type LeakyReluOptions struct {
+	Alpha float32 `field:"0"`
+}
+
+func (o LeakyReluOptions) String() string { return fmt.Sprintf("alpha %g", o.Alpha) }
+
+// L2NormOptions belong to L2Normalization.
+type L2NormOptions struct {
+	Activation Activation `field:"0"`
+}
+
+func (o L2NormOptions) String() string { return fused(o.Activation) }
+
+// BatchMatMulOptions belong to BatchMatMul: which of the factors is transposed.
+type BatchMatMulOptions struct {
+	AdjX bool `field:"0"`
+	AdjY bool `field:"1"`
+	// Asymmetric inputs of a dynamic-range operator get a zero point.
+	Asymmetric bool `field:"2"`
+}
+
+func (o BatchMatMulOptions) String() string {
+	return words(when(o.AdjX, "first transposed"), when(o.AdjY, "second transposed"))
+}
+
+// MirrorPadOptions belong to MirrorPad.
+type MirrorPadOptions struct {
+	Mode Mirror `field:"0"`
+}
+
+func (o MirrorPadOptions) String() string { return o.Mode.String() }
+
+// Mirror is numbered as the schema's MirrorPadMode.
+type Mirror int8
+
+// Reflect leaves out the edge, Symmetric repeats it.
+const (
+	Reflect   Mirror = 0
+	Symmetric Mirror = 1
+)
+
+func (m Mirror) String() string { return nameOf(int(m), "mode", "REFLECT", "SYMMETRIC") }
+
+// ShapeOptions belong to Shape: Int32 or Int64.
+type ShapeOptions struct {
+	Output Type `field:"0"`
+}
+
+func (o ShapeOptions) String() string { return "as " + o.Output.String() }
 
 // RawOptions are those of an operator that mien does not know, kept as stored:
 // Type numbers the schema's union, Fields holds each field's bytes, nil for one
@@ -209,6 +401,21 @@ func (SoftmaxOptions) options()        {}
 func (ReshapeOptions) options()        {}
 func (ConcatOptions) options()         {}
 func (ReduceOptions) options()         {}
+func (TransposeConvOptions) options()  {}
+func (ResizeOptions) options()         {}
+func (ResizeNearestOptions) options()  {}
+func (StridedSliceOptions) options()   {}
+func (SplitOptions) options()          {}
+func (PackOptions) options()           {}
+func (SqueezeOptions) options()        {}
+func (GatherOptions) options()         {}
+func (ArgMaxOptions) options()         {}
+func (BlockOptions) options()          {}
+func (LeakyReluOptions) options()      {}
+func (L2NormOptions) options()         {}
+func (BatchMatMulOptions) options()    {}
+func (MirrorPadOptions) options()      {}
+func (ShapeOptions) options()          {}
 
 func (o ConvOptions) fused() Activation           { return o.Activation }
 func (o DepthwiseOptions) fused() Activation      { return o.Activation }
@@ -216,6 +423,8 @@ func (o PoolOptions) fused() Activation           { return o.Activation }
 func (o FullyConnectedOptions) fused() Activation { return o.Activation }
 func (o ArithOptions) fused() Activation          { return o.Activation }
 func (o ConcatOptions) fused() Activation         { return o.Activation }
+func (o TransposeConvOptions) fused() Activation  { return o.Activation }
+func (o L2NormOptions) fused() Activation         { return o.Activation }
 
 // Fused returns the activation that is part of the operator, or None.
 func (o *Op) Fused() Activation {

@@ -24,11 +24,11 @@ const lineElems = 64
 func (n *Network) layOut(p *planner, keep bool) error {
 	live := n.lives(p, keep)
 	slices.SortStableFunc(live, func(a, b *block) int { return cmp.Compare(b.size, a.size) })
-	for _, typ := range []graph.Type{graph.Int8, graph.Float32} {
+	for typ, size := range map[graph.Type]*int{graph.Int8: &n.ints, graph.Float32: &n.floats, graph.Int32: &n.longs} {
 		var placed []*block
 		end := 0
 		for _, b := range live {
-			if p.tensors[b.tensor].Type != typ {
+			if stored(p.tensors[b.tensor].Type) != typ {
 				continue
 			}
 			b.offset = place(placed, b)
@@ -39,18 +39,26 @@ func (n *Network) layOut(p *planner, keep bool) error {
 			slices.SortFunc(placed, func(a, b *block) int { return cmp.Compare(a.offset, b.offset) })
 			n.slots[b.tensor].offset = b.offset
 		}
-		if typ == graph.Int8 {
-			n.ints = end
-		} else {
-			n.floats = end
-		}
+		*size = end
 	}
 	for i := range n.slots {
 		n.slots[i].offset = n.slots[p.alias[i]].offset
 		n.slots[i].int8s = n.slots[p.alias[i]].int8s
 		n.slots[i].float32 = n.slots[p.alias[i]].float32
+		n.slots[i].int32s = n.slots[p.alias[i]].int32s
 	}
 	return nil
+}
+
+// stored returns the type of the arena that holds a tensor's values, or -1.
+func stored(t graph.Type) graph.Type {
+	switch t {
+	case graph.Int8, graph.Float32, graph.Int32:
+		return t
+	case graph.Int64:
+		return graph.Int32
+	}
+	return -1
 }
 
 // lives returns the tensors that need memory, each from the step that writes
@@ -60,7 +68,7 @@ func (n *Network) lives(p *planner, keep bool) []*block {
 	var all []*block
 	touch := func(tensor, step int) {
 		i := p.alias[tensor]
-		if t := p.tensors[i]; t.Const() || t.Type != graph.Int8 && t.Type != graph.Float32 {
+		if t := p.tensors[i]; t.Const() || stored(t.Type) < 0 {
 			return
 		}
 		if byTensor[i] == nil {

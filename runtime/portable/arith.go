@@ -10,7 +10,7 @@ import (
 	"mien/runtime/portable/internal/kernel"
 )
 
-// arith is ADD or MUL of two tensors, either of which may be repeated along
+// arith is ADD, SUB or MUL of two tensors, either of which may be repeated along
 // dimensions in which it is 1.
 type arith struct {
 	node
@@ -119,11 +119,14 @@ func (p *planner) arith(op *graph.Op) error {
 	if o, ok := op.Options.(graph.ArithOptions); ok {
 		act = o.Activation
 	} else if op.Options != nil {
-		return errors.New("its options are not those of ADD or MUL")
+		return errors.New("its options are those of another operator")
 	}
 	x, y, out := p.tensors[op.Inputs[0]], p.tensors[op.Inputs[1]], p.tensors[op.Outputs[0]]
 	if x.Type != out.Type || y.Type != out.Type {
 		return fmt.Errorf("inputs are %v and %v, output %v: want the same", x.Type, y.Type, out.Type)
+	}
+	if op.Kind == graph.Sub && out.Type == graph.Float32 {
+		return p.pair(op)
 	}
 	a := &arith{node: node{reads: op.Inputs[:2:2], out: op.Outputs[0]}, mul: op.Kind == graph.Mul, float: out.Type == graph.Float32}
 	var err error
@@ -148,6 +151,9 @@ func (p *planner) arith(op *graph.Op) error {
 	}
 	if !a.mul {
 		a.sum = newAddInt8([2]affine(q[:2]), q[2], act)
+		if op.Kind == graph.Sub {
+			a.sum.FactorY = -a.sum.FactorY
+		}
 	} else {
 		a.zero = [2]int32{q[0].zero, q[1].zero}
 		factor := float64(q[0].scale) * float64(q[1].scale) / float64(q[2].scale)

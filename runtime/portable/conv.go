@@ -261,6 +261,17 @@ func (p *planner) fullyConnected(op *graph.Op) error {
 	return p.matrix(op, g, 0, o.Activation)
 }
 
+// oldInt8 takes a layer with asymmetric weights, as those of older uint8 files
+// are, through float32.
+func oldInt8(build func(*planner, *graph.Op) error) func(*planner, *graph.Op) error {
+	return func(p *planner, op *graph.Op) error {
+		if w := p.tensors[op.Inputs[1]]; p.tensors[op.Inputs[0]].Type == graph.Int8 && w.Type == graph.Int8 && asymmetric(w) {
+			return p.throughFloat(op, build)
+		}
+		return build(p, op)
+	}
+}
+
 // matrix adds a convolution; axis is the filter's dimension of output channels.
 func (p *planner) matrix(op *graph.Op, g window, axis int, act graph.Activation) error {
 	threads := max(p.Threads, 1)
@@ -377,32 +388,29 @@ func scalesOf(t *graph.Tensor, oc, axis int) ([]float32, error) {
 // filterFloat32 returns filter and bias as float32. A filter stored in int8
 // (dynamic range) is computed with its real values.
 func (p *planner) filterFloat32(op *graph.Op, oc, axis int) (w, bias []float32, err error) {
+	return p.filterFloat32At(op, 1, 2, oc, axis)
+}
+
+// filterFloat32At is filterFloat32 for other places of filter and bias among the
+// inputs.
+func (p *planner) filterFloat32At(op *graph.Op, filter, biasAt, oc, axis int) (w, bias []float32, err error) {
 	if out := p.tensors[op.Outputs[0]]; out.Type != graph.Float32 {
 		return nil, nil, fmt.Errorf("output is %v, want float32", out.Type)
 	}
-	t := p.tensors[op.Inputs[1]]
+	t := p.tensors[op.Inputs[filter]]
 	switch {
 	case !t.Const():
 		return nil, nil, fmt.Errorf("filter %q is not constant", t.Name)
-	case t.Type == graph.Float32:
-		w = float32s(t)
 	case t.Type == graph.Int8:
-		scales, err := scalesOf(t, oc, axis)
-		if err != nil {
+		if _, err := scalesOf(t, oc, axis); err != nil {
 			return nil, nil, err
 		}
-		inner := 1
-		for _, d := range t.Shape[axis+1:] {
-			inner *= d
-		}
-		for i, q := range int8s(t) {
-			w = append(w, scales[i/inner%oc]*float32(q))
-		}
-	default:
-		return nil, nil, fmt.Errorf("filter %q is %v, want float32 or int8", t.Name, t.Type)
+	}
+	if w, err = realsOf(t); err != nil {
+		return nil, nil, err
 	}
 	bias = make([]float32, oc)
-	if b := p.optional(op, 2); b != nil {
+	if b := p.optional(op, biasAt); b != nil {
 		if b.Type != graph.Float32 || !b.Const() || b.Elems() != oc {
 			return nil, nil, fmt.Errorf("bias %q is not %d constant float32", b.Name, oc)
 		}

@@ -1,6 +1,7 @@
 package portable_test
 
 import (
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -41,7 +42,7 @@ func FuzzFile(f *testing.F) {
 // FuzzGraph loads graphs of one operator with some fields changed at random,
 // which reaches further than damaged bytes do.
 func FuzzGraph(f *testing.F) {
-	for i := range uint64(60) {
+	for i := range uint64(4 * len(optest.Kinds())) {
 		f.Add(i, uint8(i), uint8(i%5))
 	}
 	f.Fuzz(func(_ *testing.T, seed uint64, kind, changes uint8) {
@@ -88,7 +89,7 @@ func change(r *rand.Rand, g *graph.Graph) {
 	value := func() int {
 		return []int{-2, -1, 0, 1, 2, 3, 5, 16, 255, 1 << 12, 1 << 24, math.MaxInt32, math.MinInt32}[r.IntN(13)]
 	}
-	switch r.IntN(9) {
+	switch r.IntN(10) {
 	case 0:
 		if len(t.Shape) > 0 {
 			t.Shape[r.IntN(len(t.Shape))] = value()
@@ -98,7 +99,7 @@ func change(r *rand.Rand, g *graph.Graph) {
 	case 2:
 		t.Shape = t.Shape[:len(t.Shape)/2]
 	case 3:
-		t.Type = []graph.Type{graph.Float32, graph.Float16, graph.Int32, graph.UInt8, graph.Int8, graph.String, 77}[r.IntN(7)]
+		t.Type = []graph.Type{graph.Float32, graph.Float16, graph.Int32, graph.UInt8, graph.Int8, graph.Int64, graph.String, 77}[r.IntN(8)]
 	case 4:
 		t.Quant = []*graph.Quant{nil, {}, {Scale: []float32{0}}, {Scale: []float32{1e-30}, Zero: []int64{3}}, {Scale: []float32{1e30}}, {Scale: []float32{1, 2}, Axis: value()}, {Scale: []float32{1}, Zero: []int64{999}}}[r.IntN(7)]
 	case 5:
@@ -116,6 +117,11 @@ func change(r *rand.Rand, g *graph.Graph) {
 		}
 	case 7:
 		op.Kind = optest.Kinds()[r.IntN(len(optest.Kinds()))]
+	case 9:
+		if len(t.Data) >= 4 && t.Type == graph.Int32 {
+			t.Data = slices.Clone(t.Data)
+			binary.LittleEndian.PutUint32(t.Data[r.IntN(len(t.Data)/4)*4:], uint32(value()))
+		}
 	case 8:
 		op.Options = changeOptions(op.Options, value)
 	}
@@ -140,6 +146,25 @@ func changeOptions(o graph.Options, value func() int) graph.Options {
 		return o
 	case graph.SoftmaxOptions:
 		o.Beta = float32(value())
+		return o
+	case graph.TransposeConvOptions:
+		*[]*int{&o.StrideH, &o.StrideW}[value()&1] = value()
+		o.Padding = graph.Padding(value())
+		return o
+	case graph.StridedSliceOptions:
+		*[]*int{&o.Begin, &o.End, &o.Ellipsis, &o.NewAxis, &o.Shrink}[(value()&7)%5] = value()
+		return o
+	case graph.PackOptions:
+		o.Axis = value()
+		return o
+	case graph.GatherOptions:
+		o.Axis, o.BatchDims = value(), value()&1
+		return o
+	case graph.BlockOptions:
+		o.Size = value()
+		return o
+	case graph.BatchMatMulOptions:
+		o.AdjX, o.AdjY = !o.AdjX, value()&1 == 0
 		return o
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"mien/runtime/graph"
 	"mien/runtime/portable/internal/kernel"
@@ -40,6 +41,7 @@ type Network struct {
 	helped  bool  // whether threads share any
 	floats  int   // size of the arena of float32 values
 	ints    int   // size of the arena of int8 values
+	longs   int   // size of the arena of int32 values
 	scratch scratch
 }
 
@@ -50,6 +52,7 @@ type slot struct {
 	offset  int // -1: not stored, because it was fused away
 	int8s   []int8
 	float32 []float32
+	int32s  []int32
 }
 
 // step is one unit of work. Its parts can run at the same time.
@@ -100,16 +103,24 @@ func Load(g *graph.Graph, o Options) (*Network, error) {
 	if o.Threads < 0 || o.Threads > maxThreads {
 		return nil, fmt.Errorf("portable: %d threads (want 1 to %d, or 0 for 1)", o.Threads, maxThreads)
 	}
+	if err := computable(g); err != nil {
+		return nil, fmt.Errorf("portable: %w", err)
+	}
+	g = signed(g)
 	p := &planner{Options: o, set: set, tensors: slices.Clone(g.Tensors)}
 	if err := p.check(g); err != nil {
 		return nil, fmt.Errorf("portable: %w", err)
 	}
+	needed := needed(g)
 	for i, op := range g.Ops {
+		if !needed[i] {
+			continue
+		}
 		if err := p.add(op); err != nil {
 			return nil, fmt.Errorf("portable: operator %d (%s): %w", i, op.Name(), err)
 		}
 	}
-	n := &Network{graph: bare(g), set: set, threads: max(o.Threads, 1), slots: p.slots(), steps: p.steps}
+	n := &Network{graph: bare(g), set: set, threads: max(o.Threads, 1), slots: p.slots(g.Outputs), steps: p.steps}
 	if err := n.layOut(p, o.Keep); err != nil {
 		return nil, fmt.Errorf("portable: %w", err)
 	}
@@ -123,6 +134,48 @@ func Load(g *graph.Graph, o Options) (*Network, error) {
 		n.scratch.grow(s.needs(parts))
 	}
 	return n, nil
+}
+
+// computable says by name which operators of g the engine does not compute.
+func computable(g *graph.Graph) error {
+	var names []string
+	for _, op := range g.Ops {
+		if op == nil {
+			return errors.New("an operator is missing")
+		}
+		if _, ok := builders[op.Kind]; !ok && !slices.Contains(names, op.Name()) {
+			names = append(names, op.Name())
+		}
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("the engine does not compute %s", strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// needed says which operators the outputs depend on. What only says a shape is
+// not needed: shapes are fixed.
+func needed(g *graph.Graph) []bool {
+	wanted := make([]bool, len(g.Tensors))
+	for _, i := range g.Outputs {
+		wanted[i] = true
+	}
+	out := make([]bool, len(g.Ops))
+	for k, op := range slices.Backward(g.Ops) {
+		for _, i := range op.Outputs {
+			out[k] = out[k] || wanted[i]
+		}
+		if !out[k] {
+			continue
+		}
+		known, _ := graph.Known(op.Kind)
+		for slot, i := range op.Inputs {
+			if i >= 0 && !slices.Contains(known.ShapeOnly, slot) {
+				wanted[i] = true
+			}
+		}
+	}
+	return out
 }
 
 // bare returns g without operators and constants' data, so that a network holds
@@ -252,13 +305,9 @@ func checkTensor(t *graph.Tensor) error {
 
 // add turns one operator into a step, a pass of an earlier step, or a constant.
 func (p *planner) add(op *graph.Op) error {
-	build, ok := builders[op.Kind]
 	known, _ := graph.Known(op.Kind)
-	if !ok {
-		return errors.New("the portable engine does not run this operator")
-	}
-	if len(op.Outputs) != 1 {
-		return fmt.Errorf("%d outputs, want 1", len(op.Outputs))
+	if most := max(known.Outputs, 1); len(op.Outputs) < 1 || len(op.Outputs) > most {
+		return fmt.Errorf("%d outputs, want 1 to %d", len(op.Outputs), most)
 	}
 	if len(op.Inputs) < known.Min || len(op.Inputs) > known.Max {
 		return fmt.Errorf("%d inputs, want %d to %d", len(op.Inputs), known.Min, known.Max)
@@ -274,7 +323,7 @@ func (p *planner) add(op *graph.Op) error {
 			return fmt.Errorf("input %d is empty", i)
 		}
 	}
-	return build(p, op)
+	return builders[op.Kind](p, op)
 }
 
 // push adds a step that writes a tensor.
@@ -305,13 +354,16 @@ func (p *planner) pass(in, out int, c chain) error {
 
 // slots returns where the constants are that steps read as they run, or all of
 // them with Keep; everything else is placed by layOut.
-func (p *planner) slots() []slot {
+func (p *planner) slots(outputs []int) []slot {
 	s := make([]slot, len(p.tensors))
 	read := make([]bool, len(p.tensors))
 	for _, step := range p.steps {
 		for _, i := range step.base().reads {
 			read[p.alias[i]] = true
 		}
+	}
+	for _, i := range outputs { // some may be constants by now
+		read[p.alias[i]] = true
 	}
 	for i, t := range p.tensors {
 		s[i] = slot{size: t.Elems(), offset: -1}
@@ -323,6 +375,8 @@ func (p *planner) slots() []slot {
 			s[i].int8s = int8s(t)
 		case graph.Float32:
 			s[i].float32 = float32s(t)
+		case graph.Int32, graph.Int64:
+			s[i].int32s = int32s(t)
 		}
 	}
 	return s
@@ -365,7 +419,16 @@ func int8s(t *graph.Tensor) []int8 {
 	return out
 }
 
+// int32s returns the values of an int32 or int64 constant.
 func int32s(t *graph.Tensor) []int32 {
+	if t.Type == graph.Int64 {
+		out := make([]int32, len(t.Data)/8)
+		for i := range out {
+			v := int64(binary.LittleEndian.Uint64(t.Data[8*i:]))
+			out[i] = int32(min(max(v, math.MinInt32), math.MaxInt32))
+		}
+		return out
+	}
 	out := make([]int32, len(t.Data)/4)
 	for i := range out {
 		out[i] = int32(binary.LittleEndian.Uint32(t.Data[4*i:]))

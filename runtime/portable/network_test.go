@@ -191,7 +191,7 @@ func TestErrorsSayWhat(t *testing.T) {
 		damage func(g *graph.Graph)
 		want   string
 	}{
-		{"unknown operator", func(g *graph.Graph) { g.Ops[0].Kind = 99 }, "does not run this operator"},
+		{"unknown operator", func(g *graph.Graph) { g.Ops[0].Kind = 16 }, "does not compute LSTM"},
 		{"no scale", func(g *graph.Graph) { g.Tensors[0].Quant = nil }, `"in" is int8 but has not one scale`},
 		{"short filter", func(g *graph.Graph) { g.Tensors[1].Data = g.Tensors[1].Data[1:] }, `tensor 1 "weights"`},
 		{"wrong output", func(g *graph.Graph) { g.Tensors[3].Shape[1] += 7 }, "operator 0 (CONV_2D): output"},
@@ -254,4 +254,17 @@ func arithGraph(kind graph.Kind, shape []int, values []float32) *graph.Graph {
 		}
 	}
 	return g
+}
+
+// No operator allocates while it runs.
+func TestOperatorsAllocateNothing(t *testing.T) {
+	for _, k := range optest.Kinds() {
+		for _, typ := range []graph.Type{graph.Float32, graph.Int8} {
+			g := optest.Random(rand.New(rand.NewPCG(7, uint64(k))), k, typ)
+			s := session(t, g, portable.Options{})
+			if n := testing.AllocsPerRun(3, s.Run); n > 0 {
+				t.Errorf("%v in %v: %v allocations", k, typ, n)
+			}
+		}
+	}
 }

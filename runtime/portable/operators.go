@@ -1,7 +1,6 @@
 package portable
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,30 +8,72 @@ import (
 	"slices"
 
 	"mien/runtime/graph"
-	"mien/runtime/portable/internal/kernel"
 )
 
-// builders make a step of each operator that the engine computes.
+// builders make a step of each operator that the engine computes. Those in
+// float32 alone take int8 through it; values are moved in any type.
 var builders = map[graph.Kind]func(*planner, *graph.Op) error{
-	graph.Add:             (*planner).arith,
-	graph.AveragePool2D:   (*planner).pool2D,
-	graph.Concatenation:   (*planner).concatenation,
-	graph.Conv2D:          (*planner).conv2D,
-	graph.DepthwiseConv2D: (*planner).depthwiseConv2D,
-	graph.Dequantize:      (*planner).dequantize,
-	graph.Elu:             (*planner).unary,
-	graph.FullyConnected:  (*planner).fullyConnected,
-	graph.HardSwish:       (*planner).unary,
-	graph.Logistic:        (*planner).unary,
-	graph.MaxPool2D:       (*planner).pool2D,
-	graph.Mean:            (*planner).mean,
-	graph.Mul:             (*planner).arith,
-	graph.Pad:             (*planner).pad,
-	graph.Quantize:        (*planner).quantize,
-	graph.Relu:            (*planner).unary,
-	graph.Relu6:           (*planner).unary,
-	graph.Reshape:         (*planner).reshape,
-	graph.Softmax:         (*planner).softmax,
+	graph.Abs:               (*planner).unary,
+	graph.Add:               (*planner).arith,
+	graph.ArgMax:            (*planner).argMax,
+	graph.AveragePool2D:     (*planner).pool2D,
+	graph.BatchMatMul:       inFloat((*planner).batchMatMul),
+	graph.BroadcastTo:       (*planner).broadcastTo,
+	graph.Concatenation:     (*planner).concatenation,
+	graph.Conv2D:            oldInt8((*planner).conv2D),
+	graph.DepthToSpace:      (*planner).blocks,
+	graph.DepthwiseConv2D:   oldInt8((*planner).depthwiseConv2D),
+	graph.Dequantize:        (*planner).dequantize,
+	graph.Div:               inFloat((*planner).pair),
+	graph.Elu:               (*planner).unary,
+	graph.Exp:               (*planner).unary,
+	graph.ExpandDims:        (*planner).reshape,
+	graph.FullyConnected:    oldInt8((*planner).fullyConnected),
+	graph.Gather:            (*planner).gather,
+	graph.HardSwish:         (*planner).unary,
+	graph.L2Normalization:   inFloat((*planner).l2Normalization),
+	graph.LeakyRelu:         (*planner).leakyRelu,
+	graph.Log:               (*planner).unary,
+	graph.Logistic:          (*planner).unary,
+	graph.MaxPool2D:         (*planner).pool2D,
+	graph.Maximum:           inFloat((*planner).pair),
+	graph.Mean:              (*planner).reduce,
+	graph.Minimum:           inFloat((*planner).pair),
+	graph.MirrorPad:         (*planner).mirrorPad,
+	graph.Mul:               (*planner).arith,
+	graph.Neg:               (*planner).unary,
+	graph.Pack:              (*planner).packTensors,
+	graph.Pad:               (*planner).pad,
+	graph.PadV2:             (*planner).pad,
+	graph.Prelu:             (*planner).prelu,
+	graph.Quantize:          (*planner).quantize,
+	graph.ReduceMax:         (*planner).reduce,
+	graph.ReduceMin:         (*planner).reduce,
+	graph.Relu:              (*planner).unary,
+	graph.ReluN1:            (*planner).unary,
+	graph.Relu6:             (*planner).unary,
+	graph.Reshape:           (*planner).reshape,
+	graph.ResizeBilinear:    (*planner).resizeBilinear,
+	graph.ResizeNearest:     (*planner).resizeNearest,
+	graph.Rsqrt:             (*planner).unary,
+	graph.Shape:             (*planner).shapeOf,
+	graph.Slice:             (*planner).slice,
+	graph.Softmax:           (*planner).softmax,
+	graph.SpaceToDepth:      (*planner).blocks,
+	graph.Split:             (*planner).split,
+	graph.SplitV:            (*planner).split,
+	graph.Sqrt:              (*planner).unary,
+	graph.Square:            (*planner).unary,
+	graph.SquaredDifference: inFloat((*planner).pair),
+	graph.Squeeze:           (*planner).reshape,
+	graph.StridedSlice:      (*planner).stridedSlice,
+	graph.Sub:               (*planner).arith,
+	graph.Sum:               (*planner).reduce,
+	graph.Tanh:              (*planner).unary,
+	graph.Tile:              (*planner).tile,
+	graph.Transpose:         (*planner).transpose,
+	graph.TransposeConv:     inFloat((*planner).transposeConv),
+	graph.Unpack:            (*planner).unpack,
 }
 
 // Kinds returns the operators that the engine computes, in the schema's order.
@@ -48,22 +89,45 @@ type function struct {
 
 // functions are the operators that compute each value by itself.
 var functions = map[graph.Kind]function{
+	graph.Abs:       ofReal(func(v float32) float32 { return max(v, -v) }),
 	graph.Elu:       {float: eluFloat32{}, real: eluReal},
+	graph.Exp:       ofReal(func(v float32) float32 { return float32(math.Exp(float64(v))) }),
 	graph.HardSwish: {float: unaryFloat32(hardSwishReal), int8: hardSwish},
-	graph.Logistic:  {float: unaryFloat32(logistic), real: logistic},
+	graph.Log:       ofReal(func(v float32) float32 { return float32(math.Log(float64(v))) }),
+	graph.Logistic:  ofReal(logistic),
+	graph.Neg:       ofReal(func(v float32) float32 { return -v }),
 	graph.Relu:      {float: clampFloat32{0, float32(math.Inf(1))}, int8: clamped(graph.ReluAct)},
+	graph.ReluN1:    {float: clampFloat32{-1, 1}, int8: clamped(graph.ReluN1To1)},
 	graph.Relu6:     {float: clampFloat32{0, 6}, int8: clamped(graph.Relu6Act)},
+	graph.Rsqrt:     ofReal(func(v float32) float32 { return float32(1 / math.Sqrt(float64(v))) }),
+	graph.Sqrt:      ofReal(func(v float32) float32 { return float32(math.Sqrt(float64(v))) }),
+	graph.Square:    ofReal(func(v float32) float32 { return v * v }),
+	graph.Tanh:      ofReal(func(v float32) float32 { return float32(math.Tanh(float64(v))) }),
 }
+
+func ofReal(f func(float32) float32) function { return function{float: unaryFloat32(f), real: f} }
 
 // unary takes the functions of one value.
 func (p *planner) unary(op *graph.Op) error {
+	f, ok := functions[op.Kind]
+	if !ok {
+		return errors.New("it has no function of one value")
+	}
+	return p.function(op, f)
+}
+
+func (p *planner) leakyRelu(op *graph.Op) error {
+	o, ok := op.Options.(graph.LeakyReluOptions)
+	if !ok {
+		return errors.New("it has no options")
+	}
+	return p.function(op, ofReal(func(v float32) float32 { return pairs[graph.Prelu](v, o.Alpha) }))
+}
+
+func (p *planner) function(op *graph.Op, f function) error {
 	in, out := p.tensors[op.Inputs[0]], p.tensors[op.Outputs[0]]
 	if in.Type != out.Type {
 		return fmt.Errorf("input is %v, output %v: want the same", in.Type, out.Type)
-	}
-	f, ok := functions[op.Kind]
-	if !ok {
-		return errors.New("it has no function")
 	}
 	var c chain
 	switch in.Type {
@@ -147,13 +211,12 @@ func (p *planner) dequantize(op *graph.Op) error {
 	if out.Type != graph.Float32 || !slices.Equal(in.Shape, out.Shape) {
 		return fmt.Errorf("output is %v %v, want float32 %v", out.Type, out.Shape, in.Shape)
 	}
-	if in.Const() && in.Type == graph.Float16 {
-		t := *out
-		t.Data = make([]byte, 0, 2*len(in.Data))
-		for i := 0; i < len(in.Data); i += 2 {
-			t.Data = binary.LittleEndian.AppendUint32(t.Data, math.Float32bits(graph.Half(binary.LittleEndian.Uint16(in.Data[i:]))))
+	if in.Const() {
+		v, err := realsOf(in)
+		if err != nil {
+			return err
 		}
-		p.tensors[op.Outputs[0]] = &t
+		p.fold(op.Outputs[0], floatBytes(v))
 		return nil
 	}
 	q, err := quantOf(in)
@@ -254,118 +317,5 @@ func (s *softmax) rowInt8(out, in []int8) {
 	inverse := 1 / (sum * s.q.scale)
 	for i, v := range in {
 		out[i] = clamp8(math.Round(float64(s.exp[top-int32(v)]*inverse)) + float64(s.q.zero))
-	}
-}
-
-// mean is the average over some dimensions.
-type mean struct {
-	node
-	dims, steps [4]int // of the input, and how each moves the output
-	n           int    // values to one mean
-	size        int
-	float       bool
-	in, q       affine
-	m, l, r     int32
-}
-
-func (p *planner) mean(op *graph.Op) error {
-	in, out, axes := p.tensors[op.Inputs[0]], p.tensors[op.Outputs[0]], p.tensors[op.Inputs[1]]
-	if !axes.Const() || axes.Type != graph.Int32 {
-		return errors.New("its axes are not constant int32")
-	}
-	if len(in.Shape) > 4 || in.Type != out.Type {
-		return fmt.Errorf("mean of %v %v as %v (at most four dimensions are run)", in.Type, in.Shape, out.Type)
-	}
-	s := &mean{
-		node: node{reads: op.Inputs[:1:1], out: op.Outputs[0]},
-		dims: four(in.Shape), size: out.Elems(), n: 1, float: in.Type == graph.Float32,
-	}
-	var reduced [4]bool
-	for _, a := range int32s(axes) {
-		if a < 0 {
-			a += int32(len(in.Shape))
-		}
-		if a < 0 || int(a) >= len(in.Shape) {
-			return fmt.Errorf("axis %d of %v", a, in.Shape)
-		}
-		reduced[4-len(in.Shape)+int(a)] = true
-	}
-	step := 1
-	for d := 3; d >= 0; d-- {
-		if reduced[d] {
-			s.n *= s.dims[d]
-			continue
-		}
-		s.steps[d] = step
-		step *= s.dims[d]
-	}
-	if step != s.size {
-		return fmt.Errorf("mean over axes %v of %v is not %v", int32s(axes), in.Shape, out.Shape)
-	}
-	if !s.float {
-		var err error
-		if s.in, err = quantOf(in); err != nil {
-			return err
-		}
-		if s.q, err = quantOf(out); err != nil {
-			return err
-		}
-		s.m, s.l, s.r = quantizeMultiplier(float64(s.in.scale) / (float64(s.n) * float64(s.q.scale)))
-	}
-	p.push(s)
-	return nil
-}
-
-func (s *mean) needs(int) scratch {
-	if s.float {
-		return scratch{accF: s.size}
-	}
-	return scratch{acc: s.size}
-}
-
-func (s *mean) run(w *worker, _, _ int) {
-	if s.float {
-		acc := w.accF[:s.size]
-		accumulate(s, acc, w.f32(s.reads[0]), sumFloat32)
-		out := w.f32(s.out)
-		for i, v := range acc {
-			out[i] = v / float32(s.n)
-		}
-		s.then.float32(w, out, 0)
-		return
-	}
-	acc := w.acc[:s.size]
-	accumulate(s, acc, w.i8(s.reads[0]), w.set.SumInt8)
-	out := w.i8(s.out)
-	for i, v := range acc {
-		out[i] = int8(min(max(kernel.Multiply(v-int32(s.n)*s.in.zero, s.m, s.l, s.r)+s.q.zero, -128), 127))
-	}
-	s.then.int8(w, out, 0)
-}
-
-func sumFloat32(acc, src []float32) {
-	for i := range acc {
-		acc[i] += src[i]
-	}
-}
-
-// accumulate adds the values of src up into the means that they belong to; row
-// does so with a row of values that belong to as many means.
-func accumulate[A int32 | float32, T int8 | float32](s *mean, acc []A, src []T, row func(acc []A, src []T)) {
-	clear(acc)
-	for a := range s.dims[0] {
-		for b := range s.dims[1] {
-			for c := range s.dims[2] {
-				at := a*s.steps[0] + b*s.steps[1] + c*s.steps[2]
-				if s.steps[3] == 1 {
-					row(acc[at:][:s.dims[3]], src)
-				} else {
-					for _, v := range src[:s.dims[3]] {
-						acc[at] += A(v)
-					}
-				}
-				src = src[s.dims[3]:]
-			}
-		}
 	}
 }

@@ -13,6 +13,7 @@ type Session struct {
 	net     *Network
 	floats  []float32
 	ints    []int8
+	longs   []int32
 	workers []*worker // the first is the caller's own goroutine
 	team    team
 }
@@ -48,7 +49,7 @@ type worker struct {
 
 // NewSession returns a session with zeroed memory.
 func (n *Network) NewSession() *Session {
-	s := &Session{net: n, floats: make([]float32, n.floats+slack), ints: make([]int8, n.ints+slack)}
+	s := &Session{net: n, floats: make([]float32, n.floats+slack), ints: make([]int8, n.ints+slack), longs: make([]int32, n.longs)}
 	c := n.scratch
 	for k := range n.threads {
 		w := &worker{
@@ -110,12 +111,28 @@ func (s *Session) Float32(tensor int) []float32 {
 	return s.f32(tensor)
 }
 
+// Int32 is Int8 for indices: an int32 tensor, or an int64 one, whose values are
+// kept in 32 bits.
+func (s *Session) Int32(tensor int) []int32 {
+	n := &s.net.slots[tensor]
+	if t := s.net.graph.Tensors[tensor].Type; t != graph.Int32 && t != graph.Int64 || n.int32s == nil && n.offset < 0 {
+		return nil
+	}
+	return s.i32(tensor)
+}
+
 // Real appends the real values of a tensor to dst, whatever its type: an int8
 // tensor's come from its scale and zero point.
 func (s *Session) Real(dst []float32, tensor int) ([]float32, error) {
 	t := s.net.graph.Tensors[tensor]
 	if v := s.Float32(tensor); v != nil {
 		return append(dst, v...), nil
+	}
+	if v := s.Int32(tensor); v != nil {
+		for _, x := range v {
+			dst = append(dst, float32(x))
+		}
+		return dst, nil
 	}
 	v := s.Int8(tensor)
 	if v == nil {
@@ -145,4 +162,12 @@ func (s *Session) f32(tensor int) []float32 {
 		return n.float32
 	}
 	return s.floats[n.offset:][:n.size]
+}
+
+func (s *Session) i32(tensor int) []int32 {
+	n := &s.net.slots[tensor]
+	if n.int32s != nil {
+		return n.int32s
+	}
+	return s.longs[n.offset:][:n.size]
 }

@@ -19,18 +19,23 @@ func (p *planner) reshape(op *graph.Op) error {
 			return err
 		}
 	}
+	if in.Const() {
+		p.fold(op.Outputs[0], in.Data)
+		return nil
+	}
 	p.alias[op.Outputs[0]] = p.alias[op.Inputs[0]]
 	return nil
 }
 
-// block is a rectangle of values copied to another place, row by row: PAD and
-// CONCATENATION are made of such copies.
+// paste copies tensors to places of a larger one, row by row: PAD,
+// CONCATENATION and PACK are made of such copies.
 type paste struct {
 	node
 	pieces []piece
-	fill   int8 // of what no piece covers, in int8; 0 in float32
-	filled bool
-	float  bool
+	typ    graph.Type
+	filled bool // some of the output no piece covers
+	fill   int8 // with this
+	fillF  float32
 }
 
 // piece copies runs of a tensor. Run r of [0, n) starts at r*run in the source
@@ -44,35 +49,50 @@ type piece struct {
 	table  *[256]int8 // for a source of another quantisation
 }
 
+func (s *paste) cost() int {
+	n := 0
+	for i := range s.pieces {
+		n += s.pieces[i].run * s.pieces[i].dims[0] * s.pieces[i].dims[1] * s.pieces[i].dims[2]
+	}
+	return n
+}
+
 func (s *paste) run(w *worker, _, _ int) {
-	if s.float {
+	switch s.typ {
+	case graph.Float32:
 		out := w.f32(s.out)
 		if s.filled {
-			clear(out)
+			for i := range out {
+				out[i] = s.fillF
+			}
 		}
 		for i := range s.pieces {
 			pasteRuns(&s.pieces[i], out, w.f32(s.pieces[i].tensor))
 		}
 		s.then.float32(w, out, 0)
-		return
-	}
-	out := w.i8(s.out)
-	if s.filled {
-		for i := range out {
-			out[i] = s.fill
+	case graph.Int8:
+		out := w.i8(s.out)
+		if s.filled {
+			for i := range out {
+				out[i] = s.fill
+			}
+		}
+		for i := range s.pieces {
+			c := &s.pieces[i]
+			pasteRuns(c, out, w.i8(c.tensor))
+			if c.table != nil {
+				c.translate(out)
+			}
+		}
+		s.then.int8(w, out, 0)
+	default:
+		for i := range s.pieces {
+			pasteRuns(&s.pieces[i], w.i32(s.out), w.i32(s.pieces[i].tensor))
 		}
 	}
-	for i := range s.pieces {
-		c := &s.pieces[i]
-		pasteRuns(c, out, w.i8(c.tensor))
-		if c.table != nil {
-			c.translate(out)
-		}
-	}
-	s.then.int8(w, out, 0)
 }
 
-func pasteRuns[T int8 | float32](c *piece, out, src []T) {
+func pasteRuns[T any](c *piece, out, src []T) {
 	for a := range c.dims[0] {
 		for b := range c.dims[1] {
 			for d := range c.dims[2] {
@@ -115,16 +135,30 @@ func (p *planner) pad(op *graph.Op) error {
 	if rank == 0 || rank > 4 || len(out.Shape) != rank || in.Type != out.Type {
 		return fmt.Errorf("%v %v cannot be padded to %v %v", in.Type, in.Shape, out.Type, out.Shape)
 	}
-	if !amounts.Const() || amounts.Type != graph.Int32 || amounts.Elems() != 2*rank {
+	if !isIndices(amounts) || amounts.Elems() != 2*rank {
 		return errors.New("its paddings are not constant int32, two for each dimension")
 	}
-	s := &paste{node: node{reads: op.Inputs[:1:1], out: op.Outputs[0]}, float: in.Type == graph.Float32, filled: true}
-	if !s.float {
+	s := &paste{node: node{reads: op.Inputs[:1:1], out: op.Outputs[0]}, typ: in.Type, filled: true}
+	switch in.Type {
+	case graph.Float32:
+	case graph.Int8:
 		if _, _, err := p.sameQuant(in, out, graph.None); err != nil {
 			return err
 		}
 		q, _ := quantOf(out)
 		s.fill = int8(q.zero)
+	default:
+		return fmt.Errorf("input is %v (float32 and int8 are run)", in.Type)
+	}
+	if v := p.optional(op, 2); v != nil { // PADV2's value
+		if !v.Const() || v.Elems() != 1 || v.Type != in.Type {
+			return fmt.Errorf("it pads with %v %v, which is not a constant %v", v.Type, v.Shape, in.Type)
+		}
+		if in.Type == graph.Float32 {
+			s.fillF = float32s(v)[0]
+		} else {
+			s.fill = int8(v.Data[0])
+		}
 	}
 	var corner [4]int
 	for d, v := range int32s(amounts) {
@@ -147,31 +181,67 @@ func (p *planner) concatenation(op *graph.Op) error {
 	if !ok {
 		return errors.New("it has no options")
 	}
+	if o.Activation != graph.None {
+		return fmt.Errorf("its fused activation is %v, which is not run", o.Activation)
+	}
 	out := p.tensors[op.Outputs[0]]
-	rank := len(out.Shape)
-	axis := o.Axis
+	axis, err := axisOf(o.Axis, len(out.Shape))
+	if err != nil {
+		return err
+	}
+	return p.join(op, axis, func(in *graph.Tensor) (int, bool) {
+		want := slices.Clone(out.Shape)
+		if len(in.Shape) == len(want) {
+			want[axis] = in.Shape[axis]
+		}
+		return want[axis], slices.Equal(in.Shape, want)
+	})
+}
+
+// packTensors joins tensors along a new axis.
+func (p *planner) packTensors(op *graph.Op) error {
+	o, ok := op.Options.(graph.PackOptions)
+	if !ok {
+		return errors.New("it has no options")
+	}
+	out := p.tensors[op.Outputs[0]]
+	axis, err := axisOf(o.Axis, len(out.Shape))
+	if err != nil {
+		return err
+	}
+	rest := slices.Delete(slices.Clone(out.Shape), axis, axis+1)
+	return p.join(op, axis, func(in *graph.Tensor) (int, bool) { return 1, slices.Equal(in.Shape, rest) })
+}
+
+// axisOf returns an axis that may count from the end.
+func axisOf(axis, rank int) (int, error) {
+	if axis < -rank || axis >= rank {
+		return 0, fmt.Errorf("axis %d of %d dimensions", axis, rank)
+	}
 	if axis < 0 {
 		axis += rank
 	}
-	if o.Activation != graph.None || rank > 4 || axis < 0 || axis >= rank {
-		return fmt.Errorf("activation %d, axis %d of %v (want none, and at most four dimensions)", o.Activation, o.Axis, out.Shape)
-	}
-	s := &paste{node: node{reads: op.Inputs, out: op.Outputs[0]}, float: out.Type == graph.Float32}
-	var corner [4]int
+	return axis, nil
+}
+
+// join puts the inputs side by side along an axis of the output; fits says how
+// much of it an input takes and whether it can be there.
+func (p *planner) join(op *graph.Op, axis int, fits func(*graph.Tensor) (int, bool)) error {
+	out := p.tensors[op.Outputs[0]]
+	outer, inner := elems(out.Shape[:axis]), elems(out.Shape[axis+1:])
+	s := &paste{node: node{reads: op.Inputs, out: op.Outputs[0]}, typ: stored(out.Type)}
+	at, constant := 0, true
 	for _, i := range op.Inputs {
 		if i < 0 {
 			return errors.New("an input is absent")
 		}
 		in := p.tensors[i]
-		want := slices.Clone(out.Shape)
-		if len(in.Shape) == rank {
-			want[axis] = in.Shape[axis]
-		}
-		if !slices.Equal(in.Shape, want) || in.Type != out.Type {
+		n, ok := fits(in)
+		if !ok || in.Type != out.Type || s.typ < 0 {
 			return fmt.Errorf("%v %v does not fit into %v %v along axis %d", in.Type, in.Shape, out.Type, out.Shape, axis)
 		}
-		c := newPiece(i, four(in.Shape), four(out.Shape), corner)
-		if !s.float {
+		c := piece{tensor: i, run: n * inner, dims: [3]int{1, 1, outer}, steps: [3]int{0, 0, out.Shape[axis] * inner}, start: at * inner}
+		if out.Type == graph.Int8 {
 			a, err := quantOf(in)
 			if err != nil {
 				return err
@@ -185,11 +255,38 @@ func (p *planner) concatenation(op *graph.Op) error {
 			}
 		}
 		s.pieces = append(s.pieces, c)
-		corner[4-rank+axis] += in.Shape[axis]
+		at += n
+		constant = constant && in.Const() && c.table == nil
 	}
-	if corner[4-rank+axis] != out.Shape[axis] {
-		return fmt.Errorf("the inputs have %d along axis %d, the output %v", corner[4-rank+axis], axis, out.Shape)
+	if at != out.Shape[axis] {
+		return fmt.Errorf("the inputs have %d along axis %d, the output %v", at, axis, out.Shape)
+	}
+	if constant {
+		data := make([]byte, out.Elems()*out.Type.Size())
+		for _, c := range s.pieces {
+			c = c.times(out.Type.Size())
+			pasteRuns(&c, data, p.tensors[c.tensor].Data)
+		}
+		p.fold(op.Outputs[0], data)
+		return nil
 	}
 	p.push(s)
 	return nil
+}
+
+// times returns the piece for values of n elements each.
+func (c piece) times(n int) piece {
+	c.run, c.start = c.run*n, c.start*n
+	for d := range c.steps {
+		c.steps[d] *= n
+	}
+	return c
+}
+
+func elems(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
 }

@@ -52,14 +52,44 @@ func every() *graph.Graph {
 		add(&graph.Op{Kind: k})
 	}
 	add(&graph.Op{Kind: graph.Custom, Custom: "mine", CustomData: []byte{1, 2, 3}, Mutates: []bool{true}, Intermediates: []int{0}})
-	// StridedSlice, Squeeze, VarHandle, Random and one above 127: numbers,
-	// a vector, strings, wide numbers.
-	add(&graph.Op{Kind: 45, Options: graph.RawOptions{Type: 32, Fields: [][]byte{{1, 0, 0, 0}, nil, nil, nil, {9, 0, 0, 0}, {1}}}})
-	add(&graph.Op{Kind: 43, Options: graph.RawOptions{Type: 30, Fields: [][]byte{{1, 0, 0, 0, 2, 0, 0, 0}}}})
+	for _, k := range graph.Kinds() {
+		add(&graph.Op{Kind: k, Options: filled(k)})
+	}
+	// FakeQuant, ConcatEmbeddings, VarHandle, Random and one above 127: numbers,
+	// vectors, strings, wide numbers.
+	add(&graph.Op{Kind: 80, Options: graph.RawOptions{Type: 58, Fields: [][]byte{{1, 0, 0, 0}, nil, {9, 0, 0, 0}, {1}}}})
+	add(&graph.Op{Kind: 29, Options: graph.RawOptions{Type: 3, Fields: [][]byte{{1, 0, 0, 0}, {1, 0, 0, 0, 2, 0, 0, 0}, nil}}})
 	add(&graph.Op{Kind: 142, Options: graph.RawOptions{Type: 111, Fields: [][]byte{[]byte("box"), {}}}})
 	add(&graph.Op{Kind: 148, Options: graph.RawOptions{Type: 114, Fields: [][]byte{{1, 2, 3, 4, 5, 6, 7, 8}, nil}}})
 	g.Outputs = []int{at}
 	return g
+}
+
+// filled returns an operator's options with a value of its own in each field.
+func filled(k graph.Kind) graph.Options {
+	known, _ := graph.Known(k)
+	if known.Options == nil {
+		return nil
+	}
+	fields, _ := layout(known.Union)
+	v := reflect.New(reflect.TypeOf(known.Options)).Elem()
+	for i := range v.NumField() {
+		f := v.Field(i)
+		switch f.Kind() {
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Int, reflect.Int8:
+			f.SetInt(int64(3 + i))
+		case reflect.Float32:
+			f.SetFloat(0.25)
+		case reflect.Slice:
+			f.Set(reflect.ValueOf([]int{-1, 7}))
+		}
+		if id, _ := strconv.Atoi(v.Type().Field(i).Tag.Get("field")); id >= len(fields) {
+			f.SetZero() // the operator's schema lacks it
+		}
+	}
+	return v.Interface().(graph.Options)
 }
 
 func TestRoundTrip(t *testing.T) {

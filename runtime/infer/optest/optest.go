@@ -15,25 +15,67 @@ import (
 
 // makers make a graph of each operator.
 var makers = map[graph.Kind]func(*builder, graph.Kind){
-	graph.Add:             (*builder).arith,
-	graph.AveragePool2D:   (*builder).pool,
-	graph.Concatenation:   (*builder).concatenation,
-	graph.Conv2D:          (*builder).conv,
-	graph.DepthwiseConv2D: (*builder).depthwise,
-	graph.Dequantize:      (*builder).dequantize,
-	graph.Elu:             (*builder).unary,
-	graph.FullyConnected:  (*builder).fullyConnected,
-	graph.HardSwish:       (*builder).unary,
-	graph.Logistic:        (*builder).unary,
-	graph.MaxPool2D:       (*builder).pool,
-	graph.Mean:            (*builder).mean,
-	graph.Mul:             (*builder).arith,
-	graph.Pad:             (*builder).pad,
-	graph.Quantize:        (*builder).quantize,
-	graph.Relu:            (*builder).unary,
-	graph.Relu6:           (*builder).unary,
-	graph.Reshape:         (*builder).reshape,
-	graph.Softmax:         (*builder).softmax,
+	graph.Abs:               (*builder).unary,
+	graph.Add:               (*builder).arith,
+	graph.ArgMax:            (*builder).argMax,
+	graph.AveragePool2D:     (*builder).pool,
+	graph.BatchMatMul:       (*builder).batchMatMul,
+	graph.BroadcastTo:       (*builder).broadcastTo,
+	graph.Concatenation:     (*builder).concatenation,
+	graph.Conv2D:            (*builder).conv,
+	graph.DepthToSpace:      (*builder).depthToSpace,
+	graph.DepthwiseConv2D:   (*builder).depthwise,
+	graph.Dequantize:        (*builder).dequantize,
+	graph.Div:               (*builder).divide,
+	graph.Elu:               (*builder).unary,
+	graph.Exp:               (*builder).unary,
+	graph.ExpandDims:        (*builder).expandDims,
+	graph.FullyConnected:    (*builder).fullyConnected,
+	graph.Gather:            (*builder).gather,
+	graph.HardSwish:         (*builder).unary,
+	graph.L2Normalization:   (*builder).l2Normalization,
+	graph.LeakyRelu:         (*builder).leakyRelu,
+	graph.Log:               (*builder).positive,
+	graph.Logistic:          (*builder).unary,
+	graph.MaxPool2D:         (*builder).pool,
+	graph.Maximum:           (*builder).same,
+	graph.Mean:              (*builder).reduce,
+	graph.Minimum:           (*builder).same,
+	graph.MirrorPad:         (*builder).mirrorPad,
+	graph.Mul:               (*builder).arith,
+	graph.Neg:               (*builder).unary,
+	graph.Pack:              (*builder).pack,
+	graph.Pad:               (*builder).pad,
+	graph.PadV2:             (*builder).pad,
+	graph.Prelu:             (*builder).prelu,
+	graph.Quantize:          (*builder).quantize,
+	graph.ReduceMax:         (*builder).reduce,
+	graph.ReduceMin:         (*builder).reduce,
+	graph.Relu:              (*builder).unary,
+	graph.ReluN1:            (*builder).unary,
+	graph.Relu6:             (*builder).unary,
+	graph.Reshape:           (*builder).reshape,
+	graph.ResizeBilinear:    (*builder).resize,
+	graph.ResizeNearest:     (*builder).resize,
+	graph.Rsqrt:             (*builder).positive,
+	graph.Shape:             (*builder).shapeOf,
+	graph.Slice:             (*builder).slice,
+	graph.Softmax:           (*builder).softmax,
+	graph.SpaceToDepth:      (*builder).spaceToDepth,
+	graph.Split:             (*builder).split,
+	graph.SplitV:            (*builder).split,
+	graph.Sqrt:              (*builder).positive,
+	graph.Square:            (*builder).unary,
+	graph.SquaredDifference: (*builder).squaredDifference,
+	graph.Squeeze:           (*builder).squeeze,
+	graph.StridedSlice:      (*builder).stridedSlice,
+	graph.Sub:               (*builder).arith,
+	graph.Sum:               (*builder).reduce,
+	graph.Tanh:              (*builder).unary,
+	graph.Tile:              (*builder).tile,
+	graph.Transpose:         (*builder).transpose,
+	graph.TransposeConv:     (*builder).transposeConv,
+	graph.Unpack:            (*builder).unpack,
 }
 
 // Kinds are the operators that Random makes, in the schema's order.
@@ -45,6 +87,35 @@ func Random(r *rand.Rand, k graph.Kind, t graph.Type) *graph.Graph {
 	b := &builder{Rand: r, typ: t, g: &graph.Graph{Name: k.String()}}
 	makers[k](b, k)
 	return b.g
+}
+
+// Older returns an int8 graph the way files of before 2019 have it: in uint8,
+// and with weights around a zero point that is not 0.
+func Older(r *rand.Rand, g *graph.Graph) *graph.Graph {
+	c := g.Clone()
+	for i, t := range c.Tensors {
+		if t.Type != graph.Int8 {
+			continue
+		}
+		t.Type = graph.UInt8
+		zero := int64(128) + t.Quant.Zero[0]
+		if t.Data != nil {
+			if i == c.Ops[0].Inputs[1] {
+				zero = int64(100 + r.IntN(56))
+			}
+			t.Data = slices.Clone(t.Data)
+			for k := range t.Data {
+				t.Data[k] ^= 0x80
+			}
+		}
+		t.Quant = &graph.Quant{Scale: t.Quant.Scale[:1], Zero: []int64{zero}}
+	}
+	if op := c.Ops[0]; len(op.Inputs) > 2 && c.Tensors[op.Inputs[2]].Type == graph.Int32 && c.Tensors[op.Inputs[2]].Quant != nil {
+		in, w := c.Tensors[op.Inputs[0]].Quant.Scale[0], c.Tensors[op.Inputs[1]].Quant.Scale[0]
+		c.Tensors[op.Inputs[2]].Quant = &graph.Quant{Scale: []float32{in * w}, Zero: []int64{0}}
+	}
+	c.Ops[0].Version = 1
+	return c
 }
 
 // FillInt8 fills an int8 input with values of the whole range.
@@ -111,10 +182,35 @@ func (b *builder) floats(name string, v []float32, shape ...int) int {
 
 // op finishes the graph: its inputs are the computed tensors among in.
 func (b *builder) op(k graph.Kind, o graph.Options, out int, in ...int) {
+	b.ops(k, o, []int{out}, in...)
+}
+
+// newer are operators that some options or inputs need a later version of.
+var newer = map[graph.Kind]func(o graph.Options, in []int) int{
+	graph.ResizeBilinear: func(o graph.Options, _ []int) int { return after(o.(graph.ResizeOptions).HalfPixel) },
+	graph.ResizeNearest: func(o graph.Options, _ []int) int {
+		n := o.(graph.ResizeNearestOptions)
+		return after(n.HalfPixel || n.AlignCorners)
+	},
+	graph.TransposeConv: func(_ graph.Options, in []int) int { return after(len(in) > 3) },
+}
+
+func after(new bool) int {
+	if new {
+		return 3
+	}
+	return 1
+}
+
+// ops is op for several outputs.
+func (b *builder) ops(k graph.Kind, o graph.Options, outs []int, in ...int) {
 	known, _ := graph.Known(k)
 	version := max(known.Versions.Of(b.typ), 1)
-	b.g.Ops = []*graph.Op{{Kind: k, Version: version, Inputs: in, Outputs: []int{out}, Options: o}}
-	b.g.Outputs = []int{out}
+	if need, ok := newer[k]; ok {
+		version = max(version, need(o, in))
+	}
+	b.g.Ops = []*graph.Op{{Kind: k, Version: version, Inputs: in, Outputs: outs, Options: o}}
+	b.g.Outputs = outs
 	for _, i := range in {
 		if !b.g.Tensors[i].Const() && !slices.Contains(b.g.Inputs, i) {
 			b.g.Inputs = append(b.g.Inputs, i)
@@ -271,17 +367,35 @@ func (b *builder) arith(k graph.Kind) {
 	b.op(k, graph.ArithOptions{Activation: b.activation()}, out, x, y)
 }
 
-func (b *builder) mean(k graph.Kind) {
+func (b *builder) reduce(k graph.Kind) {
 	s := b.shape()
-	in := b.value("in", b.quant(3), s...)
-	axes := b.int32s("axes", 1, 2)
-	keep := b.IntN(2) == 0
-	shape := []int{1, s[3]}
-	if keep {
-		shape = []int{1, 1, 1, s[3]}
+	q := b.quant(3)
+	in := b.value("in", q, s...)
+	axes := [][]int32{{1, 2}, {1}, {-1}, {2, 3}}[b.IntN(4)]
+	if k == graph.Mean && b.typ == graph.Int8 {
+		axes = []int32{1, 2} // those for which the library has an exact kernel
 	}
-	out := b.value("out", b.quant(1), shape...)
-	b.op(k, graph.ReduceOptions{KeepDims: keep}, out, in, axes)
+	keep := b.IntN(2) == 0
+	n := 1
+	var shape []int
+	for d, size := range s {
+		switch {
+		case !slices.Contains(axes, int32(d)) && !slices.Contains(axes, int32(d-4)):
+			shape = append(shape, size)
+			continue
+		case keep:
+			shape = append(shape, 1)
+		}
+		n *= size
+	}
+	to := b.quant(1)
+	known, _ := graph.Known(k)
+	if known.Scale == graph.ScaleKept {
+		to = q
+	} else if k == graph.Sum { // the library's wraps around outside of its range
+		to = &graph.Quant{Scale: []float32{q.Scale[0] * float32(n) * float32(1+b.Float64()/2)}, Zero: q.Zero}
+	}
+	b.op(k, graph.ReduceOptions{KeepDims: keep}, b.value("out", to, shape...), in, b.int32s("axes", axes...))
 }
 
 func (b *builder) pad(k graph.Kind) {
@@ -295,7 +409,15 @@ func (b *builder) pad(k graph.Kind) {
 	}
 	amounts := b.int32s("paddings", v...)
 	b.g.Tensors[amounts].Shape = []int{4, 2}
-	b.op(k, nil, b.value("out", q, out...), in, amounts)
+	if k == graph.Pad {
+		b.op(k, nil, b.value("out", q, out...), in, amounts)
+		return
+	}
+	value := b.floats("value", []float32{float32(b.NormFloat64())}, 1)
+	if b.typ == graph.Int8 {
+		b.g.Tensors[value] = &graph.Tensor{Name: "value", Type: graph.Int8, Shape: []int{1}, Quant: q, Data: []byte{byte(b.IntN(256))}}
+	}
+	b.op(k, nil, b.value("out", q, out...), in, amounts, value)
 }
 
 func (b *builder) reshape(k graph.Kind) {
@@ -331,8 +453,11 @@ func (b *builder) unary(k graph.Kind) {
 	s := b.shape()
 	in := b.value("in", b.quant(6), s...)
 	q := b.quant(4)
-	if k == graph.Logistic {
+	switch known, _ := graph.Known(k); known.Scale {
+	case graph.ScaleUnit:
 		q = &graph.Quant{Scale: []float32{1.0 / 256}, Zero: []int64{-128}}
+	case graph.ScaleSigned:
+		q = &graph.Quant{Scale: []float32{1.0 / 128}, Zero: []int64{0}}
 	}
 	b.op(k, nil, b.value("out", q, s...), in)
 }
