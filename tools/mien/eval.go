@@ -16,6 +16,7 @@ import (
 	"mien/train"
 	"mien/train/checkpoint"
 	"mien/train/data"
+	"mien/train/review"
 )
 
 type evalCmd struct {
@@ -25,6 +26,7 @@ type evalCmd struct {
 	splitFlags `embed:""`
 	Limit      int    `help:"At most that many images of each published split."`
 	Engine     string `help:"Engine for a .tflite: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`
+	Mistakes   string `help:"Write a table of all wrong answers there, and for each head a sheet of the worst, with what they rest on; labels that are likely wrong themselves are framed." placeholder:"DIR"`
 	JSON       bool   `help:"Print JSON." name:"json"`
 	Threads    int    `help:"Threads; 0 means one for each CPU."`
 }
@@ -44,10 +46,12 @@ type evalReport struct {
 }
 
 func (c *evalCmd) Run(e env) error {
-	measure, card, err := c.open(e)
+	of, err := c.open(e)
 	if err != nil {
 		return err
 	}
+	defer of.close()
+	card := of.card
 	o, err := c.options(card.Recipe, card.Heads, c.Limit)
 	if err != nil {
 		return err
@@ -61,7 +65,7 @@ func (c *evalCmd) Run(e env) error {
 		return err
 	}
 	b := newBar(e.stderr, "measuring", "images", len(samples))
-	engine, m, err := measure(samples, b.set)
+	engine, m, err := of.measure(samples, b.set)
 	b.end()
 	if err != nil {
 		return err
@@ -77,6 +81,11 @@ func (c *evalCmd) Run(e env) error {
 		r.Groups[h.Name] = train.Groups(card.Heads, samples, m.Said, m.Said, i)
 		if t := temperatureOf(card, h.Name); t != 1 {
 			r.Scaled[h.Name] = x.ScaledECE(t)
+		}
+	}
+	if c.Mistakes != "" {
+		if err := writeMistakes(e, c.Mistakes, card.Heads, samples, m, of.ask); err != nil {
+			return err
 		}
 	}
 	if c.JSON {
@@ -103,25 +112,31 @@ func together(sets []*data.Set, split string) ([]data.Sample, string, error) {
 	return all, name, nil
 }
 
-type measureFunc func([]data.Sample, func(int)) (engine string, m *train.Metrics, err error)
+// measured is a model or a checkpoint that is measured.
+type measured struct {
+	measure func([]data.Sample, func(done int)) (engine string, m *train.Metrics, err error)
+	ask     review.Ask
+	card    model.Card
+	close   func()
+}
 
 // open reads the model and its card, so that a bad one is told before the
 // images are read. The card's heads are those that it answers, and that it was
 // taught; of a checkpoint it has those and the recipe alone.
-func (c *evalCmd) open(e env) (measureFunc, model.Card, error) {
+func (c *evalCmd) open(e env) (*measured, error) {
 	if filepath.Ext(c.Model) == ".safetensors" {
 		file, err := checkpoint.Read(c.Model)
 		if err != nil {
-			return nil, model.Card{}, err
+			return nil, err
 		}
 		net, err := train.Open(c.Model, 32, threads(c.Threads))
 		if err != nil {
-			return nil, model.Card{}, err
+			return nil, err
 		}
 		card := model.Card{Recipe: file.Meta[train.MetaRecipe]}
 		untaught, err := train.Untaught(file)
 		if err != nil {
-			return nil, card, err
+			return nil, err
 		}
 		for _, h := range net.Arch.Heads {
 			if !slices.Contains(untaught, h.Name) {
@@ -131,26 +146,25 @@ func (c *evalCmd) open(e env) (measureFunc, model.Card, error) {
 		if len(untaught) > 0 {
 			fmt.Fprintf(e.stderr, "nothing has taught %s: not measured\n", strings.Join(untaught, ", "))
 		}
-		return func(s []data.Sample, progress func(int)) (string, *train.Metrics, error) {
+		return &measured{func(s []data.Sample, progress func(int)) (string, *train.Metrics, error) {
 			m, err := train.EvalNet(e.ctx, net, card.Heads, s, progress)
 			return "train/nn", m, err
-		}, card, nil
+		}, askNet(net, card.Heads), card, func() {}}, nil
 	}
 	b, err := os.ReadFile(c.Model)
 	if err != nil {
-		return nil, model.Card{}, err
+		return nil, err
 	}
 	mod, err := openEngine(c.Engine, b, threads(c.Threads))
 	if err != nil {
-		return nil, model.Card{}, fmt.Errorf("%s: %w", c.Model, err)
+		return nil, fmt.Errorf("%s: %w", c.Model, err)
 	}
 	card := mod.Spec().Card
 	card.Heads = mod.Spec().Heads
-	return func(s []data.Sample, progress func(int)) (string, *train.Metrics, error) {
-		defer mod.Close()
+	return &measured{func(s []data.Sample, progress func(int)) (string, *train.Metrics, error) {
 		m, err := train.EvalModel(e.ctx, mod, card.Heads, s, progress)
 		return mod.Engine(), m, err
-	}, card, nil
+	}, askModel(mod), card, func() { mod.Close() }}, nil
 }
 
 func (r evalReport) print(w io.Writer, heads []model.Head) error {

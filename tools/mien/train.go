@@ -88,6 +88,7 @@ func (c *trainCmd) report(e env, recipe train.Recipe, sets []*data.Set, res *tra
 		return err
 	}
 	r := report.Run{Recipe: recipe, Log: res.Log, BestEpoch: res.BestEpoch, From: res.From, Drops: res.Drops}
+	r.Ask = askNet(net, recipe.Heads)
 	if r.Untaught, err = train.Untaught(file); err != nil {
 		return err
 	}

@@ -141,7 +141,12 @@ func TestOwnHead(t *testing.T) {
 	data := "folders:" + dir
 	mustMien(t, "train", "--head", "smile=yes,no", "--recipe", "edge", "--data", data, "--out", out, "--set", "batch=8", "--set", "validation=0.3", "--epochs", "2")
 	best := filepath.Join(out, "best.safetensors")
-	evalOf(t, best, data, "all", map[string]int{"smile": 60}, "--split", "all")
+	evalOf(t, best, data, "all", map[string]int{"smile": 60}, "--split", "all", "--mistakes", filepath.Join(out, "wrong"))
+	for _, name := range []string{"answers.png", "no-face.png", "wrong/mistakes.csv"} {
+		if b, err := os.ReadFile(filepath.Join(out, name)); err != nil || len(b) < 40 {
+			t.Errorf("%s: %d bytes, %v", name, len(b), err)
+		}
+	}
 	refused(t, []string{"trained with seed 1"}, "eval", "--model", best, "--data", data, "--seed", "2")
 	refused(t, []string{"trained with 0.3"}, "eval", "--model", best, "--data", data, "--validation", "0.1")
 	refused(t, []string{"once"}, "eval", "--model", best, "--data", data, "--data", data)

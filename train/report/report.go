@@ -5,13 +5,16 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"image/png"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"mien/runtime/atomicfile"
 	"mien/runtime/model"
 	"mien/train"
 	"mien/train/data"
+	"mien/train/review"
 )
 
 // Files that Write makes beside confusion-<head>.png.
@@ -20,6 +23,15 @@ const (
 	ReportFile = "report.md"
 )
 
+// Pictures that Write makes where it can ask the network.
+const (
+	AnswersFile = "answers.png"
+	NoFaceFile  = "no-face.png"
+)
+
+// pictured is how many faces a picture shows.
+const pictured = 16
+
 // Run is a finished training run.
 type Run struct {
 	Recipe    train.Recipe
@@ -27,6 +39,7 @@ type Run struct {
 	BestEpoch int
 	From      string // checkpoint that the first weights are of; "" for fresh ones
 	Measured  []Measured
+	Ask       review.Ask   // the best weights; nil draws no answers
 	Untaught  []string     // heads that no image has taught: nothing is said of their answers
 	Drops     []train.Drop // heads that From had learned and this run left alone
 }
@@ -54,12 +67,64 @@ func Write(dir string, r Run) error {
 			return err
 		}
 	}
+	if err := r.pictures(dir); err != nil {
+		return err
+	}
 	var b bytes.Buffer
 	r.markdown(&b)
 	return write(dir, ReportFile, func(w io.Writer) error {
 		_, err := w.Write(b.Bytes())
 		return err
 	})
+}
+
+// pictures draws what the network answers about some faces, as in Figure 5 of
+// the paper, with what the first head's answers rest on; and pictures in which
+// no face was found, as its Figure 3 shows eyes that were not.
+func (r *Run) pictures(dir string) error {
+	heads, some := r.some()
+	if r.Ask == nil || len(some) == 0 || len(heads) == 0 {
+		return nil
+	}
+	cells, err := review.AnswerCells(r.Recipe.Heads, heads, some, r.Ask)
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if err := write(dir, AnswersFile, func(w io.Writer) error { return png.Encode(w, review.Sheet(cells)) }); err != nil {
+		return err
+	}
+	var missed []review.Cell
+	for _, x := range r.Measured {
+		for i := range x.Samples {
+			if s := &x.Samples[i]; s.Marks&data.NoFace != 0 && len(missed) < pictured {
+				missed = append(missed, review.Cell{Face: s.Face, Lines: []string{x.Data + " " + x.Split}})
+			}
+		}
+	}
+	if len(missed) == 0 {
+		return nil
+	}
+	return write(dir, NoFaceFile, func(w io.Writer) error { return png.Encode(w, review.Sheet(missed)) })
+}
+
+// some returns the places of the taught heads, and faces from everything that
+// was measured, evenly.
+func (r *Run) some() (heads []int, some []data.Sample) {
+	for i, h := range r.Recipe.Heads {
+		if !slices.Contains(r.Untaught, h.Name) {
+			heads = append(heads, i)
+		}
+	}
+	var all []data.Sample
+	for _, x := range r.Measured {
+		if x.Split != data.Val || len(r.Measured) == 1 {
+			all = append(all, x.Samples...)
+		}
+	}
+	for i := range min(pictured, len(all)) {
+		some = append(some, all[i*len(all)/min(pictured, len(all))])
+	}
+	return heads, some
 }
 
 // Curves puts the curves alone into dir, for a run that is still going on.

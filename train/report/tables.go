@@ -38,6 +38,9 @@ func (r *Run) markdown(w io.Writer) {
 	if len(r.Log) > 0 {
 		fmt.Fprintf(w, "![accuracy and loss of every head](%s)\n\n", CurvesFile)
 	}
+	if heads, some := r.some(); r.Ask != nil && len(some) > 0 && len(heads) > 0 {
+		fmt.Fprintf(w, "![answers about some faces](%s)\n\nRight of each face: red where the answer of %s rests on it, blue where it speaks against. In brackets: the label, where the answer is wrong.\n\n", AnswersFile, r.Recipe.Heads[heads[0]].Name)
+	}
 	r.tables(w)
 	for _, h := range r.Recipe.Heads {
 		r.head(w, h)
