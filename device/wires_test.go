@@ -280,7 +280,3 @@ func TestExitTriesAgain(t *testing.T) {
 		}
 	})
 }
-
-func contextOf(t *testing.T) (context.Context, context.CancelFunc) {
-	return context.WithCancel(t.Context())
-}

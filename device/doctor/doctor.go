@@ -62,6 +62,7 @@ type Patient struct {
 	OLED   func(address int) error                      // asks whether a display answers
 	LEDs   func() error                                 // sets the port up as the strip needs it
 	Page   func() error                                 // listens where the page does
+	Dog    func() error                                 // opens the hardware watchdog, and disarms it
 	Broker func() (publish.Trial, error)                // logs in and tries what is published
 	Model  func() (Trial, error)                        // one run
 	Free   func(path string) (bytes uint64, err error)  // of a file system
@@ -628,18 +629,6 @@ func (e *exam) heat() {
 	default:
 		e.ok("heat", "%.0f degrees Celsius", v.Celsius)
 	}
-}
-
-func (e *exam) watchdog() {
-	w := e.Config.Health.Watchdog
-	if w == "none" {
-		return
-	}
-	if !e.exists(w) {
-		e.bad(Fail, "watchdog", w+" does not exist", "a hung board would not be restarted", "sudo modprobe bcm2835_wdt, or set health.watchdog: none")
-		return
-	}
-	e.ok("watchdog", "%s", w)
 }
 
 func or(s, otherwise string) string {

@@ -273,16 +273,19 @@ func TestIllnesses(t *testing.T) {
 			without("run/systemd/timesync/synchronized")(p)
 			having("run/systemd/timesync/x", "")(p)
 		}, "clock", Warn, "timedatectl"},
-		"full disk":    {func(p *Patient) { p.Free = func(string) (uint64, error) { return 1 << 20, nil } }, "disk", Fail, "apt-get clean"},
-		"low power":    {having("sys/devices/platform/soc/soc:firmware/get_throttled", "1\n"), "power", Fail, "power supply"},
-		"capped":       {having("sys/devices/platform/soc/soc:firmware/get_throttled", "4\n"), "power", Warn, "fan"},
-		"low before":   {having("sys/devices/platform/soc/soc:firmware/get_throttled", "10000\n"), "power", Warn, "power supply"},
-		"hot":          {having("sys/class/thermal/thermal_zone0/temp", "91000\n"), "heat", Warn, "fan"},
-		"no watchdog":  {without("dev/watchdog"), "watchdog", Fail, "modprobe"},
-		"old kernel":   {having("proc/sys/kernel/osrelease", "4.14.98-imx"), "kernel", Warn, "pull-down"},
-		"older kernel": {having("proc/sys/kernel/osrelease", "4.4.0"), "kernel", Fail, "newer system"},
-		"odd kernel":   {without("proc/sys/kernel/osrelease"), "kernel", Warn, "uname"},
-		"unknown":      {func(p *Patient) { p.Known = false }, "board", Warn, "camera.source"},
+		"full disk":       {func(p *Patient) { p.Free = func(string) (uint64, error) { return 1 << 20, nil } }, "disk", Fail, "apt-get clean"},
+		"low power":       {having("sys/devices/platform/soc/soc:firmware/get_throttled", "1\n"), "power", Fail, "power supply"},
+		"capped":          {having("sys/devices/platform/soc/soc:firmware/get_throttled", "4\n"), "power", Warn, "fan"},
+		"low before":      {having("sys/devices/platform/soc/soc:firmware/get_throttled", "10000\n"), "power", Warn, "power supply"},
+		"hot":             {having("sys/class/thermal/thermal_zone0/temp", "91000\n"), "heat", Warn, "fan"},
+		"no watchdog":     {without("dev/watchdog"), "watchdog", Fail, "modprobe"},
+		"held watchdog":   {having("sys/class/watchdog/watchdog0/state", "active\n"), "watchdog", Fail, "RuntimeWatchdogSec"},
+		"closed watchdog": {func(p *Patient) { p.Dog = func() error { return fs.ErrPermission } }, "watchdog", Fail, "60-mien.rules"},
+		"busy watchdog":   {func(p *Patient) { p.Dog = func() error { return errors.New("busy") } }, "watchdog", Fail, "fuser"},
+		"old kernel":      {having("proc/sys/kernel/osrelease", "4.14.98-imx"), "kernel", Warn, "pull-down"},
+		"older kernel":    {having("proc/sys/kernel/osrelease", "4.4.0"), "kernel", Fail, "newer system"},
+		"odd kernel":      {without("proc/sys/kernel/osrelease"), "kernel", Warn, "uname"},
+		"unknown":         {func(p *Patient) { p.Known = false }, "board", Warn, "camera.source"},
 	} {
 		for _, b := range all(t) {
 			p := patient(t, b)
@@ -390,6 +393,28 @@ func TestOtherSystems(t *testing.T) {
 		}
 		if w, ok := want[f.Part]; ok && !strings.Contains(f.Mend, w) {
 			t.Errorf("%+v, want %q", f, w)
+		}
+	}
+}
+
+// A watchdog that cannot be stopped is never opened to look, nor one that
+// miend feeds.
+func TestWatchdogIsNotArmed(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"for good": {"sys/class/watchdog/watchdog0/nowayout": "1\n"},
+		"fed":      {"sys/class/watchdog/watchdog0/state": "active\n"},
+	} {
+		p := patient(t, all(t)[0])
+		root := maps.Clone(p.Root.(fstest.MapFS))
+		for file, is := range files {
+			root[file] = &fstest.MapFile{Data: []byte(is)}
+		}
+		p.Root = root
+		p.Runs, p.Dog = name == "fed", func() error { t.Errorf("%s: it was opened", name); return nil }
+		for _, f := range examine(p) {
+			if f.Part == "watchdog" && f.State != OK {
+				t.Errorf("%s: %+v", name, f)
+			}
 		}
 	}
 }

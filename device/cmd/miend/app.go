@@ -176,14 +176,11 @@ func (a *app) cannot() device.State {
 // rest of cfg does not fit the model.
 func (a *app) settle(cfg *config.Config) error {
 	spec, why := a.engine().Spec(), a.cannot()
-	heads, _, err := device.EnabledHeads(spec, cfg.Heads)
-	switch {
-	case why.State == signal.NoModel:
-		heads = spec.Heads
-	case err != nil:
+	heads := spec.Heads
+	if _, _, err := device.EnabledHeads(spec, cfg.Heads); err != nil && why.State != signal.NoModel {
 		a.log.Error("nothing can be read; the rest goes on", "error", err)
-		heads, why = spec.Heads, device.State{State: signal.NoHead, Reason: err.Error()}
-	default:
+		why = device.State{State: signal.NoHead, Reason: err.Error()}
+	} else if why.State != signal.NoModel {
 		if heads, err = fitting(cfg, spec); err != nil {
 			return err
 		}
@@ -277,11 +274,10 @@ func line(root fs.FS, name string) string {
 // is wired, so that each rests at its safe level.
 func (a *app) machine(cfg *config.Config) (*signal.Machine, error) {
 	spec := a.engine().Spec()
-	heads, _, err := device.EnabledHeads(spec, cfg.Heads)
-	if a.cannot().State == signal.NoModel || err != nil {
+	if _, _, err := device.EnabledHeads(spec, cfg.Heads); err != nil || a.cannot().State == signal.NoModel {
 		return signal.New(spec.Heads, cfg.SignalOptions(spec.Heads))
 	}
-	heads, err = fitting(cfg, spec)
+	heads, err := fitting(cfg, spec)
 	if err != nil {
 		return nil, err
 	}

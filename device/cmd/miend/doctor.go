@@ -92,6 +92,7 @@ func examinee(ctx context.Context, f *config.File, path string) (doctor.Patient,
 		OLED:   func(address int) error { return tryI2C(cfg.OLED.Bus, address) },
 		LEDs:   func() error { return trySPI(&cfg) },
 		Page:   func() error { return tryPage(&cfg) },
+		Dog:    func() error { return tryWatchdog(cfg.Health.Watchdog) },
 		Broker: func() (publish.Trial, error) {
 			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 			defer cancel()
@@ -259,4 +260,14 @@ func report(w io.Writer, found []doctor.Finding, asJSON bool) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// tryWatchdog opens a hardware watchdog, which arms it, and disarms it at once.
+func tryWatchdog(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte("V"))
+	return errors.Join(err, f.Close())
 }
