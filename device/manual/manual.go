@@ -13,10 +13,11 @@ import (
 
 // About is what the command line itself does not know.
 type About struct {
-	Section string      // of the manual, for instance "8"
-	Version string      // of the program
-	Files   [][2]string // paths and what they are
-	SeeAlso []string    // other pages, for instance "systemctl(1)"
+	Section  string      // of the manual, for instance "8"
+	Version  string      // of the program
+	Examples [][2]string // what for, and the lines to type
+	Files    [][2]string // paths and what they are
+	SeeAlso  []string    // other pages, for instance "systemctl(1)"
 }
 
 // Page writes the manual page of app in man(7)'s format.
@@ -47,6 +48,19 @@ func Page(w io.Writer, app *kong.Application, a About) error {
 	p.line(".SH OPTIONS")
 	p.line("These go with every command.")
 	p.flags(app.Flags)
+	if len(a.Examples) > 0 {
+		p.line(".SH EXAMPLES")
+	}
+	for _, x := range a.Examples {
+		p.line(".PP")
+		p.line("%s", escape(x[0]))
+		p.line(".PP")
+		p.line(".RS 4\n.nf")
+		for line := range strings.Lines(x[1]) {
+			p.line("%s", escape(strings.TrimSuffix(line, "\n")))
+		}
+		p.line(".fi\n.RE")
+	}
 	if len(a.Files) > 0 {
 		p.line(".SH FILES")
 		for _, f := range a.Files {
@@ -54,7 +68,7 @@ func Page(w io.Writer, app *kong.Application, a About) error {
 		}
 	}
 	p.line(".SH EXIT STATUS")
-	p.line("0 when all went well, 1 when something failed; the standard error says what.")
+	p.line("0 when all went well; 1 when something failed, 2 when the command line is wrong: the standard error says what; 130 when Ctrl\\-C ended work that was not done.")
 	if len(a.SeeAlso) > 0 {
 		p.line(".SH SEE ALSO")
 		p.line("%s", escape(strings.Join(a.SeeAlso, ", ")))
@@ -124,20 +138,30 @@ func lower(s string) string {
 func Bash(w io.Writer, app *kong.Application) error {
 	p := page{bufio.NewWriter(w)}
 	name := strings.NewReplacer("-", "_").Replace(app.Name)
-	var commands []string
-	for _, n := range app.Leaves(true) {
-		commands = append(commands, strings.Fields(n.Path())[0])
-	}
 	p.line("# bash completion for %s, made from its own command line", app.Name)
 	p.line("_%s() {", name)
 	p.line("    local word=${COMP_WORDS[COMP_CWORD]} flags=%s", shell(flagNames(app.Flags)))
 	p.line("    case ${COMP_WORDS[1]} in")
-	for _, n := range app.Leaves(true) {
-		p.line("    %s) flags+=%s ;;", strings.Fields(n.Path())[0], shell(" "+flagNames(n.Flags)))
+	for _, n := range app.Children {
+		if n.Hidden {
+			continue
+		}
+		p.line("    %s)", n.Name)
+		if len(n.Children) > 0 {
+			p.line("        if [ \"$COMP_CWORD\" = 2 ]; then")
+			p.line("            COMPREPLY=($(compgen -W %s -- \"$word\"))", shell(names(n.Children)))
+			p.line("            return")
+			p.line("        fi")
+		}
+		flags := flagNames(n.Flags)
+		for _, below := range n.Children {
+			flags += " " + flagNames(below.Flags)
+		}
+		p.line("        flags+=%s ;;", shell(" "+flags))
 	}
 	p.line("    *)")
-	p.line("        if [ \"$COMP_CWORD\" = 1 ]; then")
-	p.line("            COMPREPLY=($(compgen -W %s -- \"$word\"))", shell(strings.Join(commands, " ")))
+	p.line("        if [ \"$COMP_CWORD\" = 1 ] && [[ $word != -* ]]; then")
+	p.line("            COMPREPLY=($(compgen -W %s -- \"$word\"))", shell(names(app.Children)))
 	p.line("            return")
 	p.line("        fi ;;")
 	p.line("    esac")
@@ -148,6 +172,17 @@ func Bash(w io.Writer, app *kong.Application) error {
 	p.line("}")
 	p.line("complete -o filenames -F _%s %s", name, app.Name)
 	return p.w.Flush()
+}
+
+// names are those of commands that are not hidden.
+func names(nodes []*kong.Node) string {
+	var out []string
+	for _, n := range nodes {
+		if !n.Hidden {
+			out = append(out, n.Name)
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 func flagNames(flags []*kong.Flag) string {

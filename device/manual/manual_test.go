@@ -19,7 +19,12 @@ type line struct {
 		Image  string  `arg:"" help:"Picture: a-b\\c."`
 	} `cmd:"" help:"Read one picture."`
 	Check struct{} `cmd:"" help:"Check the configuration."`
-	Gone  struct{} `cmd:"" hidden:"" help:"Not to be seen."`
+	Set   struct {
+		List struct {
+			All bool `help:"All of them."`
+		} `cmd:"" help:"List a set."`
+	} `cmd:"" help:"Sets."`
+	Gone struct{} `cmd:"" hidden:"" help:"Not to be seen."`
 }
 
 func model(t *testing.T) *kong.Application {
@@ -34,12 +39,12 @@ func model(t *testing.T) *kong.Application {
 // man itself reads the page and finds nothing to complain about.
 func TestPage(t *testing.T) {
 	var page bytes.Buffer
-	if err := Page(&page, model(t), About{Section: "8", Version: "1.2", Files: [][2]string{{"/etc/x.yaml", "The configuration."}}, SeeAlso: []string{"systemctl(1)"}}); err != nil {
+	if err := Page(&page, model(t), About{Section: "8", Version: "1.2", Examples: [][2]string{{"Do it.", "some-prog read --min 1 a.jpg\n.dot"}}, Files: [][2]string{{"/etc/x.yaml", "The configuration."}}, SeeAlso: []string{"systemctl(1)"}}); err != nil {
 		t.Fatal(err)
 	}
 	text := read(t, &page)
 	for _, want := range []string{"some-prog - reads faces from a camera", `Least confidence, it's "0.5" by default.`, `Picture: a-b\c.`,
-		".quiet starts with a dot.", "--min=0.5", "Check the configuration.", "/etc/x.yaml", "systemctl(1)"} {
+		".quiet starts with a dot.", "--min=0.5", "Check the configuration.", "Do it.", "some-prog read --min 1 a.jpg", ".dot", "/etc/x.yaml", "systemctl(1)"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q:\n%s", want, text)
 		}
@@ -102,7 +107,10 @@ func TestBash(t *testing.T) {
 		t.Fatal(err)
 	}
 	for words, want := range map[string]string{
-		"some-prog ''":              "check read",
+		"some-prog ''":              "check read set",
+		"some-prog --":              "--help --quiet",
+		"some-prog set ''":          "list",
+		"some-prog set list --":     "--all --help --quiet",
 		"some-prog re":              "read",
 		"some-prog read --":         "--help --min --quiet",
 		"some-prog check --":        "--help --quiet",

@@ -24,20 +24,20 @@ import (
 )
 
 type cameraTestCmd struct {
-	Data    string    `help:"Data set as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:""`
+	Data    string    `help:"Data set as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:"" check:"data"`
 	Model   string    `help:"Model; without one only finding and levelling are measured." placeholder:"F.tflite"`
-	Split   string    `help:"train, val, test, private or all." default:"test"`
+	Split   string    `help:"train, val, test, private or all." default:"test" check:"split"`
 	Frames  int       `help:"How many frames to compose, each with one face." default:"1000"`
 	Seed    uint64    `help:"Seed of the frames; also of the split into train and val." default:"1"`
-	MinSide float64   `help:"Least side of a crop in the frame, pixels." default:"60"`
-	MaxSide float64   `help:"Largest side of a crop in the frame, pixels." default:"300"`
-	MaxTilt float64   `help:"Tilt to either side, degrees." default:"25"`
-	Angles  []float64 `help:"Tilts that the detector looks for besides upright, degrees." placeholder:"A,..."`
+	MinSide float64   `help:"Least side of a crop in the frame, pixels." default:"60" least:"20"`
+	MaxSide float64   `help:"Largest side of a crop in the frame, pixels." default:"300" most:"480"`
+	MaxTilt float64   `help:"Tilt to either side, degrees." default:"25" least:"0" most:"90"`
+	Angles  []float64 `help:"Tilts that the detector looks for besides upright, degrees." placeholder:"A,..." least:"-180" most:"180"`
 	Empty   string    `help:"Folder of pictures without faces, to count false faces in." placeholder:"DIR"`
 	Write   string    `help:"Write the frames there as PNG, with truth.jsonl." placeholder:"DIR"`
 	Engine  string    `help:"Engine: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`
 	JSON    bool      `help:"Print JSON." name:"json"`
-	Threads int       `help:"Threads; 0 means one for each CPU."`
+	Threads int       `help:"Threads; 0 means one for each CPU." least:"0"`
 }
 
 // Frames are composed in the size that cameras are opened with.

@@ -72,7 +72,7 @@ func TestCameraTestRefusals(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	dir := portraits(t, 1)
 	for _, c := range []struct{ arg, want string }{
-		{"--frames=0", "at least one"}, {"--min-side=400 --max-side=300", "sides of 20"}, {"--max-side=900", "sides of 20"},
+		{"--frames=0", "more than 0"}, {"--min-side=400 --max-side=300", "sides of 20"}, {"--max-side=900", "480 or less"},
 		{"--angles=100", "angle 100"}, {"--model=/nonexistent.tflite", "nonexistent"}, {"--split=val", "val"},
 		{"--empty=/nonexistent --frames=1", "nonexistent"},
 	} {

@@ -20,13 +20,13 @@ import (
 
 type cardCmd struct {
 	Model      string   `arg:"" name:"f.tflite" help:"Model to measure."`
-	Data       []string `help:"Data sets that it was trained on, as KIND:DIR (${kinds}): the temperatures are found on their val split, the figures are of their test split." placeholder:"KIND:DIR" required:"" sep:"none"`
+	Data       []string `help:"Data sets that it was trained on, as KIND:DIR (${kinds}): the temperatures are found on their val split, the figures are of their test split." placeholder:"KIND:DIR" required:"" sep:"none" check:"data"`
 	Checkpoint string   `help:"The checkpoint that it was made from, for the figures in float; without it those of the card are kept." placeholder:"F.safetensors"`
 	Out        string   `help:"Write the model there with its card filled in, and the card as Markdown beside it." placeholder:"F.tflite"`
 	Reproduce  string   `help:"The commands that make this file, for the card." placeholder:"TEXT"`
 	Check      bool     `help:"Fail when a figure in the card is not what is measured now."`
 	Engine     string   `help:"Engine: portable answers alike on every machine; tflite or auto." default:"portable" enum:"auto,tflite,portable"`
-	Threads    int      `help:"Threads; 0 means one for each CPU."`
+	Threads    int      `help:"Threads; 0 means one for each CPU." least:"0"`
 }
 
 func (c *cardCmd) Run(e env) error {

@@ -21,8 +21,8 @@ type compareCmd struct {
 	quantFlags `embed:""`
 	Only       []string `help:"Parts of the table: modes, calibrators, recoveries. By default all." placeholder:"PART" enum:"modes,calibrators,recoveries"`
 	Calibrator []string `help:"Calibrators with which the recoveries are tried. By default the three that are nearest to float alone." placeholder:"NAME" enum:"minmax,average,percentile,mse,entropy"`
-	WeightBits int      `help:"Bits that integer weights use, as in mien quantize." default:"8" placeholder:"N"`
-	Tune       int      `help:"Steps of training for integers, as in mien quantize; 0 leaves it out." default:"0" placeholder:"STEPS"`
+	WeightBits int      `help:"Bits that integer weights use, as in mien quantize." default:"8" placeholder:"N" least:"2" most:"8"`
+	Tune       int      `help:"Steps of training for integers, as in mien quantize; 0 leaves it out." default:"0" placeholder:"STEPS" least:"0"`
 }
 
 // variant is a row: a recipe, and how many steps of training for it.

@@ -21,7 +21,7 @@ import (
 // splitFlags say which training images are val, where nothing else does.
 type splitFlags struct {
 	Seed       *uint64  `help:"Seed of the split into train and val. By default that of the run that made the model, or 1."`
-	Validation *float64 `help:"Part of the training images that is val. By default that of the run that made the model, or 0.1."`
+	Validation *float64 `help:"Part of the training images that is val. By default that of the run that made the model, or 0.1." least:"0" most:"0.9"`
 }
 
 // options are those of the run that a recipe is of: models are told from one
@@ -56,7 +56,7 @@ type dataCmd struct {
 }
 
 type dataCheckCmd struct {
-	Specs      []string `arg:"" name:"kind:dir" help:"Data sets as KIND:DIR (${kinds}); of several, what they share is counted too."`
+	Specs      []string `arg:"" name:"kind:dir" help:"Data sets as KIND:DIR (${kinds}); of several, what they share is counted too." check:"data"`
 	Sheet      string   `help:"Write a contact sheet there, a PNG; KIND stands for the kind." placeholder:"F.png" default:"contact-KIND.png"`
 	splitFlags `embed:""`
 	Limit      int      `help:"At most that many images of each published split."`

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -12,9 +11,9 @@ import (
 
 type deployCmd struct {
 	Host    string        `arg:"" help:"The board, as ssh takes it: NAME or USER@NAME."`
-	Board   string        `placeholder:"BOARD" default:"rpi4" help:"Which board it is (${default}); its package is looked for in build/BOARD."`
+	Board   string        `placeholder:"BOARD" default:"rpi4" check:"board" help:"Which board it is (${default}); its package is looked for in build/BOARD."`
 	Package string        `placeholder:"FILE.deb" help:"Another package."`
-	Watch   time.Duration `default:"10s" help:"How long the firmware has to stay up (${default})."`
+	Watch   time.Duration `default:"10s" help:"How long the firmware has to stay up (${default})." least:"1s"`
 }
 
 // Run puts the firmware on a board.
@@ -32,9 +31,6 @@ func (c deployCmd) Run(e env) error {
 			return fmt.Errorf("deploy: %d packages in build/%s, want one (make deb BOARD=%s)", len(found), c.Board, c.Board)
 		}
 		pkg = found[0]
-	}
-	if c.Watch < time.Second {
-		return errors.New("deploy: --watch has to be a second or more")
 	}
 	err := deploy.Run(e.ctx, deploy.Options{Host: c.Host, Package: pkg, Watch: int(c.Watch / time.Second), Out: e.stdout})
 	if err == nil {

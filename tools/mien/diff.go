@@ -16,10 +16,10 @@ import (
 type diffCmd struct {
 	A       string `arg:"" help:"The model that is right." placeholder:"A.tflite"`
 	B       string `arg:"" help:"The model to compare with it." placeholder:"B.tflite"`
-	Faces   string `help:"Faces to run: KIND:DIR (${kinds}) or faces:DIR, a folder of crops. By default eight made-up pictures." placeholder:"KIND:DIR"`
+	Faces   string `help:"Faces to run: KIND:DIR (${kinds}) or faces:DIR, a folder of crops. By default eight made-up pictures." placeholder:"KIND:DIR" check:"faces"`
 	N       int    `help:"How many faces." default:"50"`
 	JSON    bool   `help:"Print JSON." name:"json"`
-	Threads int    `help:"Threads; 0 means one for each CPU."`
+	Threads int    `help:"Threads; 0 means one for each CPU." least:"0"`
 }
 
 // tensorDiff is what --json prints of a tensor.

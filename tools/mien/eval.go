@@ -21,14 +21,14 @@ import (
 
 type evalCmd struct {
 	Model      string   `help:"Model or checkpoint." placeholder:"F.tflite|F.safetensors" required:""`
-	Data       []string `help:"Data set as KIND:DIR (${kinds}); repeat for several, which are measured together." placeholder:"KIND:DIR" required:"" sep:"none"`
-	Split      string   `help:"train, val, test, private or all. By default the test split, or all images of a set that has none."`
+	Data       []string `help:"Data set as KIND:DIR (${kinds}); repeat for several, which are measured together." placeholder:"KIND:DIR" required:"" sep:"none" check:"data"`
+	Split      string   `help:"train, val, test, private or all. By default the test split, or all images of a set that has none." check:"split"`
 	splitFlags `embed:""`
 	Limit      int    `help:"At most that many images of each published split."`
 	Engine     string `help:"Engine for a .tflite: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`
 	Mistakes   string `help:"Write a table of all wrong answers there, and for each head a sheet of the worst, with what they rest on; labels that are likely wrong themselves are framed." placeholder:"DIR"`
 	JSON       bool   `help:"Print JSON." name:"json"`
-	Threads    int    `help:"Threads; 0 means one for each CPU."`
+	Threads    int    `help:"Threads; 0 means one for each CPU." least:"0"`
 }
 
 // evalReport is what --json prints.

@@ -5,31 +5,27 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"os/signal"
+	"io"
 	"syscall"
 
+	"mien/device/cmdline"
 	"mien/train"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "mien:", err)
-		os.Exit(exitCode(err))
-	}
+	cmdline.Main("mien", mien, syscall.SIGHUP) // a run saves when its terminal goes away
 }
 
 // exitDiverged is the exit status of a training run whose numbers are not
 // finite: the settings are to blame, and nothing else that could be mended.
 const exitDiverged = 3
 
-func exitCode(err error) int {
+// mien is run with that status.
+func mien(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	err := run(ctx, args, stdout, stderr)
 	var diverged *train.Diverged
 	if errors.As(err, &diverged) {
-		return exitDiverged
+		return &cmdline.Exit{Status: exitDiverged, Err: err}
 	}
-	return 1
+	return err
 }

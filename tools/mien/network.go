@@ -27,14 +27,14 @@ import (
 // network, faces to calibrate with and faces to measure on.
 type quantFlags struct {
 	Checkpoint string   `help:"Checkpoint of the trainer." placeholder:"F.safetensors" required:""`
-	Heads      []string `help:"Heads that the file shall have; nothing of the others is in it. By default all." placeholder:"emotion,age"`
-	Calibrate  []string `help:"Faces to calibrate with: KIND:DIR (${kinds}), whose training split is used, or faces:DIR, a folder of crops." placeholder:"KIND:DIR"`
+	Heads      []string `help:"Heads that the file shall have; nothing of the others is in it. By default all." placeholder:"emotion,age" check:"head"`
+	Calibrate  []string `help:"Faces to calibrate with: KIND:DIR (${kinds}), whose training split is used, or faces:DIR, a folder of crops." placeholder:"KIND:DIR" check:"faces" sep:"none"`
 	Faces      int      `help:"How many of them." default:"500"`
-	Eval       []string `help:"Data sets to measure on: their test split. By default those of --calibrate." placeholder:"KIND:DIR"`
-	Measure    int      `help:"Faces of each to measure on; 0 measures nothing, --measure=-1 all." default:"500"`
+	Eval       []string `help:"Data sets to measure on: their test split. By default those of --calibrate." placeholder:"KIND:DIR" check:"data" sep:"none"`
+	Measure    int      `help:"Faces of each to measure on; 0 measures nothing, --measure=-1 all." default:"500" least:"-1"`
 	Engine     string   `help:"Engine to measure in: tflite, portable or auto." default:"auto" enum:"auto,tflite,portable"`
 	splitFlags `embed:""`
-	Threads    int `help:"Threads; 0 means one for each CPU."`
+	Threads    int `help:"Threads; 0 means one for each CPU." least:"0"`
 }
 
 // network is a checkpoint and the network that it is of.

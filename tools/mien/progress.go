@@ -3,12 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
-	"github.com/vbauerster/mpb/v8/cwriter"
 	"github.com/vbauerster/mpb/v8/decor"
+
+	"mien/device/cmdline"
 )
 
 // bar shows how far a long job is: a bar on a terminal, otherwise a line now
@@ -34,11 +34,6 @@ func newBar(w io.Writer, title, unit string, total int) *bar {
 	return &bar{w: w, title: title, unit: unit, total: total, first: -1, begun: now, printed: now}
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && cwriter.IsTerminal(int(f.Fd()))
-}
-
 // set says how much is done.
 func (b *bar) set(done int) {
 	if b.first < 0 {
@@ -49,7 +44,7 @@ func (b *bar) set(done int) {
 	if now.Sub(b.begun) < 2*time.Second {
 		return
 	}
-	if isTerminal(b.w) {
+	if cmdline.Terminal(b.w) {
 		b.show()
 		b.bar.SetCurrent(int64(done))
 		return

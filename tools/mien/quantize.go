@@ -24,10 +24,10 @@ type quantizeCmd struct {
 	Plan       string `help:"Carry out this plan (JSON or YAML) instead of making one." placeholder:"F.plan.json" type:"existingfile"`
 
 	recipeFlags `embed:""`
-	Tune        int `help:"Before it is quantised, train on for that many steps of 32 faces, with everything rounded as in int8, to answer what the float network does. The new checkpoint goes beside the output, as F.safetensors." placeholder:"STEPS"`
+	Tune        int `help:"Before it is quantised, train on for that many steps of 32 faces, with everything rounded as in int8, to answer what the float network does. The new checkpoint goes beside the output, as F.safetensors." placeholder:"STEPS" least:"0"`
 
 	Report  string   `help:"Write report.md, report.json and plots into this folder." placeholder:"DIR"`
-	MaxDrop *float64 `help:"Exit with an error when a head loses more than that many points of accuracy on the faces measured; the words beside it say whether the 95% interval of the loss includes the limit." placeholder:"0.5"`
+	MaxDrop *float64 `help:"Exit with an error when a head loses more than that many points of accuracy on the faces measured; the words beside it say whether the 95% interval of the loss includes the limit." placeholder:"0.5" least:"-100" most:"100"`
 
 	Trained []string `help:"For the model card: data sets that it was trained on, and how many images." placeholder:"KIND:N"`
 }

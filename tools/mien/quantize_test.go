@@ -148,7 +148,7 @@ func TestMaxDrop(t *testing.T) {
 	if err != nil || !strings.Contains(out, "of 4 faces; accuracy") {
 		t.Errorf("%v: %q", err, out)
 	}
-	if _, err := runTool(t, append(args, "--max-drop=-101")...); err == nil || !strings.Contains(err.Error(), "emotion lost") {
+	if _, err := runTool(t, append(args, "--max-drop=-100")...); err == nil || !strings.Contains(err.Error(), "emotion lost") {
 		t.Errorf("%v", err)
 	}
 }

@@ -14,11 +14,11 @@ type recipeFlags struct {
 	IO   string `help:"Input and output: int8 or float. By default int8 for --mode int8, else float." default:"" enum:",int8,float"`
 
 	Calibrator string  `help:"How ranges are chosen: minmax, average, percentile, mse or entropy. By default mse." default:"" enum:",minmax,average,percentile,mse,entropy"`
-	Percentile float64 `help:"Part of the values inside the range, for --calibrator percentile. By default 99.99." placeholder:"P"`
+	Percentile float64 `help:"Part of the values inside the range, for --calibrator percentile. By default 99.99." placeholder:"P" most:"100"`
 
 	FloatLayers []string `help:"Layers to compute in float32 (patterns)." placeholder:"NAME"`
 	Int16Layers []string `name:"int16-layers" help:"Layers to compute with int16 activations (patterns)." placeholder:"NAME"`
-	WeightBits  int      `help:"Bits that integer weights use, 2 to 8. Fewer make nothing faster: they show how much a network has to spare." default:"8" placeholder:"N"`
+	WeightBits  int      `help:"Bits that integer weights use, 2 to 8. Fewer make nothing faster: they show how much a network has to spare." default:"8" placeholder:"N" least:"2" most:"8"`
 	Equalise    *bool    `help:"Cross-layer equalisation." negatable:""`
 	Adaround    *bool    `help:"Choose each weight's rounding by what its layer computes. By default for int8 and int16x8." negatable:""`
 	CorrectBias *bool    `help:"Take mean errors out through the biases. By default for int8 without --int16-layers." negatable:""`

@@ -4,12 +4,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
+	"mien/boards"
+	"mien/device/cmdline"
+	"mien/runtime/model"
 	"mien/train"
 	"mien/train/data"
+	"mien/train/sweep"
 )
 
 // commands is the command line of mien: one field, one file, for each command.
@@ -27,6 +32,7 @@ type commands struct {
 	Export      exportCmd      `cmd:"" help:"Write a checkpoint as an ONNX file."`
 	Inspect     inspectCmd     `cmd:"" help:"Say what is in a .tflite file or a checkpoint."`
 	Diff        diffCmd        `cmd:"" help:"Compare two models tensor by tensor on the same faces."`
+	Manual      manualCmd      `cmd:"" hidden:"" help:"Write the manual page."`
 	Deploy      deployCmd      `cmd:"" help:"Put the firmware on a board over ssh; it is rolled back when it is not healthy."`
 }
 
@@ -42,22 +48,62 @@ type env struct {
 // run is main without the process: it parses args and runs the command.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && renamed[args[0]] != "" {
-		return fmt.Errorf("mien %s is called mien %s now", args[0], renamed[args[0]])
+		return cmdline.Wrong("mien %s is called mien %s now", args[0], renamed[args[0]])
 	}
-	var c commands
-	parser, err := kong.New(&c,
-		kong.Name("mien"),
-		kong.Description("Train, quantise and prove face models, and put them on a board."),
-		kong.Writers(stdout, stderr),
-		kong.UsageOnError(),
-		kong.Vars{"kinds": strings.Join(data.Kinds(), ", "), "recipes": strings.Join(train.RecipeNames(), ", ")},
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	if err != nil {
-		return err
+	return program().Run(args, stdout, stderr, env{ctx, stdout, stderr})
+}
+
+// stamped is the version that make sets.
+var stamped string
+
+func program() cmdline.Program {
+	return cmdline.Program{
+		Name:        "mien",
+		Description: "Train, quantise and prove face models, and put them on a board.",
+		Version:     stamped,
+		Commands:    &commands{},
+		Vars:        kong.Vars{"kinds": strings.Join(data.Kinds(), ", "), "recipes": strings.Join(train.RecipeNames(), ", ")},
+		Checks: map[string]func(string) error{
+			"board": func(s string) error {
+				_, err := boards.ByName(s)
+				return err
+			},
+			"data": checkData,
+			"faces": func(s string) error {
+				if dir, ok := strings.CutPrefix(s, "faces:"); ok && dir != "" {
+					return nil
+				}
+				return checkData(s)
+			},
+			"head": func(s string) error {
+				_, err := model.HeadByName(s)
+				return err
+			},
+			"recipe": func(s string) error {
+				_, err := train.LoadRecipe(s, nil)
+				return err
+			},
+			"set": func(s string) error {
+				if key, value, _ := strings.Cut(s, "="); key == "" || value == "" {
+					return fmt.Errorf("%q is not KEY=VALUE", s)
+				}
+				return nil // what a key takes depends on the others
+			},
+			"split": func(s string) error {
+				if splits := []string{data.Train, data.Val, data.Test, data.Private, data.All}; !slices.Contains(splits, s) {
+					return fmt.Errorf("no split %q: want %s", s, strings.Join(splits, ", "))
+				}
+				return nil
+			},
+			"try": func(s string) error {
+				_, err := sweep.ParseAxis(s)
+				return err
+			},
+		},
 	}
-	cmd, err := parser.Parse(args)
-	if err != nil {
-		return err
-	}
-	return cmd.Run(env{ctx, stdout, stderr})
+}
+
+func checkData(s string) error {
+	_, _, err := data.ParseSpec(s)
+	return err
 }

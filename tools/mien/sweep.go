@@ -17,18 +17,18 @@ import (
 )
 
 type sweepCmd struct {
-	Recipe  string   `help:"Recipe that the trials vary: ${recipes}, or a .yaml file." default:"paper"`
-	Try     []string `help:"Recipe key and values to try: key=a,b,c or key=low..high; repeat for several." placeholder:"KEY=VALUES" required:"" sep:"none"`
-	Set     []string `help:"Override a recipe key in all trials." placeholder:"KEY=VALUE" sep:"none"`
-	Data    []string `help:"Data set as KIND:DIR; repeat for several (${kinds})." placeholder:"KIND:DIR" required:"" sep:"none"`
+	Recipe  string   `help:"Recipe that the trials vary: ${recipes}, or a .yaml file." default:"paper" check:"recipe"`
+	Try     []string `help:"Recipe key and values to try: key=a,b,c or key=low..high; repeat for several." placeholder:"KEY=VALUES" required:"" sep:"none" check:"try"`
+	Set     []string `help:"Override a recipe key in all trials." placeholder:"KEY=VALUE" sep:"none" check:"set"`
+	Data    []string `help:"Data set as KIND:DIR; repeat for several (${kinds})." placeholder:"KIND:DIR" required:"" sep:"none" check:"data"`
 	Out     string   `help:"Folder of the sweep; given again, the sweep goes on." placeholder:"DIR" required:""`
 	Trials  int      `help:"Number of trials." default:"9"`
 	First   int      `help:"Epochs of the first round." default:"1"`
-	Keep    int      `help:"One trial in that many goes on, for that many times the epochs." default:"3"`
+	Keep    int      `help:"One trial in that many goes on, for that many times the epochs." default:"3" least:"2"`
 	Epochs  int      `help:"Epochs of the last round." default:"9"`
 	Limit   int      `help:"At most that many images of each data set and published split."`
 	Seed    uint64   `help:"Seed of the settings drawn." default:"1"`
-	Threads int      `help:"Threads; 0 means one for each CPU."`
+	Threads int      `help:"Threads; 0 means one for each CPU." least:"0"`
 }
 
 func (c *sweepCmd) Run(e env) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,11 +12,7 @@ import (
 // TestMain lets the test binary be mien, for commands that start mien again.
 func TestMain(m *testing.M) {
 	if os.Getenv("MIEN_TEST_MAIN") != "" {
-		if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
-			fmt.Fprintln(os.Stderr, "mien:", err)
-			os.Exit(exitCode(err))
-		}
-		os.Exit(0)
+		main()
 	}
 	os.Exit(m.Run())
 }

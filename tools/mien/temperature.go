@@ -17,14 +17,14 @@ import (
 
 type temperatureCmd struct {
 	Model      string   `arg:"" name:"f.tflite" help:"Model whose confidences shall mean what they say."`
-	Data       []string `help:"Data sets as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:""`
-	Split      string   `help:"Split to find the temperatures on; the test split is measured besides, where there is one." default:"val"`
+	Data       []string `help:"Data sets as KIND:DIR (${kinds})." placeholder:"KIND:DIR" required:"" check:"data" sep:"none"`
+	Split      string   `help:"Split to find the temperatures on; the test split is measured besides, where there is one." default:"val" check:"split"`
 	Out        string   `help:"File to write, with the temperatures in its card. By default nothing is written." placeholder:"F.tflite"`
 	splitFlags `embed:""`
 	Limit      int    `help:"At most that many images of each published split."`
 	Engine     string `help:"Engine: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`
 	JSON       bool   `help:"Print JSON." name:"json"`
-	Threads    int    `help:"Threads; 0 means one for each CPU."`
+	Threads    int    `help:"Threads; 0 means one for each CPU." least:"0"`
 }
 
 // temperature is what was found of one head. ECE is the expected calibration

@@ -19,8 +19,8 @@ import (
 )
 
 type trainCmd struct {
-	Recipe    string        `help:"Recipe: ${recipes}, or a .yaml file. With --resume: the run's own." placeholder:"NAME"`
-	Data      []string      `help:"Data set as KIND:DIR; repeat for several (${kinds})." placeholder:"KIND:DIR" required:"" sep:"none"`
+	Recipe    string        `help:"Recipe: ${recipes}, or a .yaml file. With --resume: the run's own." placeholder:"NAME" check:"recipe"`
+	Data      []string      `help:"Data set as KIND:DIR; repeat for several (${kinds})." placeholder:"KIND:DIR" required:"" sep:"none" check:"data"`
 	Out       string        `help:"Folder for checkpoints, log and report." placeholder:"DIR" required:""`
 	Epochs    int           `help:"At most that many epochs; overrides the recipe."`
 	Limit     int           `help:"At most that many images of each data set and published split."`
@@ -29,8 +29,8 @@ type trainCmd struct {
 	Teacher   []string      `help:"Checkpoint whose answers are learned beside the labels (recipe key distill); repeat for several." placeholder:"F.safetensors" sep:"none"`
 	Head      []string      `help:"Ask this instead of the recipe's heads, as NAME=LABEL,LABEL; repeat for several." placeholder:"NAME=LABEL,..." sep:"none"`
 	Strict    bool          `help:"A picture that cannot be read is an error; otherwise it is counted and left out."`
-	Set       []string      `help:"Override a recipe key, as schedule.factor=0.5." placeholder:"KEY=VALUE" sep:"none"`
-	Threads   int           `help:"Threads; 0 means one for each CPU."`
+	Set       []string      `help:"Override a recipe key, as schedule.factor=0.5." placeholder:"KEY=VALUE" sep:"none" check:"set"`
+	Threads   int           `help:"Threads; 0 means one for each CPU." least:"0"`
 	StopAfter int           `help:"Stop after that many epochs in all; the schedule stays the recipe's."`
 	SaveEvery time.Duration `help:"Time between saves within an epoch." default:"5m"`
 }

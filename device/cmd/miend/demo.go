@@ -14,6 +14,7 @@ import (
 
 	"mien/camera"
 	"mien/device"
+	"mien/device/cmdline"
 	"mien/device/config"
 	"mien/device/display"
 	"mien/device/pins"
@@ -49,7 +50,7 @@ func (c demoCmd) Run(e env) error {
 	if err := d.open(filepath.Join(c.Out, "readings.jsonl")); err != nil {
 		return err
 	}
-	t := newTicker(e.stdout, isTerminal(e.stdout))
+	t := newTicker(e.stdout, cmdline.Colour(e.stdout))
 	a, err := newApp(cfg, slog.New(slog.DiscardHandler), appOptions{
 		open: func(context.Context) (camera.Source, error) { return demoScene(), nil },
 		once: true, to: device.Observers{t, d}, sim: &pins.Sim{}, look: d.look})

@@ -21,6 +21,7 @@ import (
 
 	"mien/boards"
 	"mien/camera"
+	"mien/device/cmdline"
 	"mien/device/config"
 	"mien/device/display"
 	"mien/device/doctor"
@@ -249,7 +250,7 @@ func report(w io.Writer, found []doctor.Finding, asJSON bool) error {
 		out.SetIndent("", "  ")
 		return out.Encode(found)
 	}
-	t := ticker{colour: isTerminal(w)}
+	t := ticker{colour: cmdline.Colour(w)}
 	marks := map[doctor.State]string{doctor.OK: t.paint(green, "ok  "), doctor.Warn: t.paint(yellow, "warn"), doctor.Fail: t.paint("31", "FAIL")}
 	var b strings.Builder
 	for _, f := range found {

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/alecthomas/kong"
-
 	"mien/camera/replay/portrait"
 	"mien/runtime/model"
 )
@@ -39,8 +37,7 @@ var nonsense = map[string]struct {
 // Nothing wrong is taken quietly: every flag and argument refuses what cannot
 // be meant, and no value at all.
 func TestEveryFlagRefusesNonsense(t *testing.T) {
-	var c commands
-	k, err := kong.New(&c)
+	app, err := program().Model()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +77,7 @@ func TestEveryFlagRefusesNonsense(t *testing.T) {
 			}
 		}
 	}
-	for _, cmd := range k.Model.Children {
+	for _, cmd := range app.Children {
 		for _, f := range cmd.Flags {
 			if !f.IsBool() {
 				try(cmd.Name+" --"+f.Name, "--"+f.Name)

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"github.com/alecthomas/kong"
-
 	"mien/device/config"
 	"mien/device/manual"
 )
@@ -13,15 +11,28 @@ type manualCmd struct {
 	Config bool `xor:"kind" help:"The page of the configuration file instead."`
 }
 
+// examples are of the manual page.
+var examples = [][2]string{
+	{"See what miend does, without a camera and without a board.", "miend demo --out /tmp/demo"},
+	{"Say what is wrong with this board, then whether its configuration is right, and take that over.",
+		"miend doctor\nmiend check /etc/mien/mien.yaml\nsystemctl reload miend"},
+	{"Read one picture.", "miend probe picture.jpg --annotated seen.png"},
+	{"Go back to the model before the last update.", "miend update --rollback"},
+}
+
 // Run writes miend's manual pages.
-func (c manualCmd) Run(e env, k *kong.Context) error {
+func (c manualCmd) Run(e env) error {
+	m, err := program().Model()
+	if err != nil {
+		return err
+	}
 	if c.Bash {
-		return manual.Bash(e.stdout, k.Model)
+		return manual.Bash(e.stdout, m)
 	}
 	if c.Config {
 		return manual.File(e.stdout, "mien.yaml", "configuration of miend", "miend "+version, string(config.Sample), "miend(8)")
 	}
-	return manual.Page(e.stdout, k.Model, manual.About{Section: "8", Version: version,
+	return manual.Page(e.stdout, m, manual.About{Section: "8", Version: version, Examples: examples,
 		Files: [][2]string{
 			{configPath, "The configuration. It says itself what each key means; every key is optional."},
 			{"/var/lib/mien", "What miend keeps: models in two slots, messages that wait for the broker."},

@@ -6,15 +6,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 
-	"github.com/alecthomas/kong"
-
+	"mien/device/cmdline"
 	"mien/device/config"
 )
 
-// version is set by the build.
-var version = "unknown"
+// stamped is set by make, version what the program says of itself.
+var (
+	stamped string
+	version = cmdline.Version(stamped)
+)
 
 // commands is the command line of miend: one field, one file, for each
 // command.
@@ -37,53 +38,16 @@ type env struct {
 
 // run is main without the process: it parses args and runs the command.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	var c commands
-	exited := false
-	parser, err := kong.New(&c,
-		kong.Name("miend"),
-		kong.Description("Reads faces from a camera and drives the lines of a pin header."),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(int) { exited = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	if err != nil {
-		return err
-	}
-	cmd, err := parser.Parse(args)
-	if exited { // help was asked for, and given
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("%w (miend --help shows what there is)", err)
-	}
-	if err := notEmpty(cmd); err != nil {
-		return err
-	}
-	return cmd.Run(env{ctx, stdout, stderr})
+	return program().Run(args, stdout, stderr, env{ctx, stdout, stderr})
 }
 
-// notEmpty refuses flags and arguments that were given without a value, such
-// as --model "$MODEL" of a script whose variable is not set: no value would
-// mean the default.
-func notEmpty(cmd *kong.Context) error {
-	for _, p := range cmd.Path {
-		v, name := (*kong.Value)(nil), ""
-		switch {
-		case p.Flag != nil:
-			v, name = p.Flag.Value, "--"+p.Flag.Name
-		case p.Positional != nil:
-			v, name = p.Positional, p.Positional.Summary()
-		default:
-			continue
-		}
-		words, ok := v.Target.Interface().([]string)
-		if word, one := v.Target.Interface().(string); one {
-			words, ok = []string{word}, true
-		}
-		if ok && (len(words) == 0 || slices.Contains(words, "")) {
-			return fmt.Errorf("%s: is empty (miend --help shows what there is)", name)
-		}
+func program() cmdline.Program {
+	return cmdline.Program{
+		Name:        "miend",
+		Description: "Reads faces from a camera and drives the lines of a pin header.",
+		Version:     stamped,
+		Commands:    &commands{},
 	}
-	return nil
 }
 
 // configPath is where the configuration is unless told otherwise.

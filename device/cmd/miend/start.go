@@ -9,6 +9,7 @@ import (
 
 	"mien/boards"
 	"mien/camera"
+	"mien/device/cmdline"
 	"mien/device/config"
 	"mien/runtime/secret"
 )
@@ -33,8 +34,8 @@ func (c runCmd) Run(e env) error {
 	if c.Replay != "" {
 		cfg.Camera.Source, o.once = secret.NewURL("replay:"+c.Replay), true
 	}
-	if !c.Quiet && isTerminal(e.stdout) {
-		o.to = newTicker(e.stdout, true)
+	if !c.Quiet && cmdline.Terminal(e.stdout) {
+		o.to = newTicker(e.stdout, cmdline.Colour(e.stdout))
 	}
 	a, err := newApp(cfg, log, o)
 	if err != nil {

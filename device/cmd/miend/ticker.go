@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -108,14 +107,4 @@ func (t *ticker) face(answers, words *strings.Builder, f *device.FaceReading) {
 		fmt.Fprintf(words, "%s %s  ", t.paint(bold, fmt.Sprintf("%-8s", h.Label)), t.paint(grey, fmt.Sprintf("%3.0f%%", 100*h.Confidence)))
 	}
 	words.WriteString(t.paint(grey, f.Flaw()))
-}
-
-// isTerminal reports whether w is a terminal.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "" && os.Getenv("TERM") != "dumb"
 }

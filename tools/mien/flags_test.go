@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+
+	"mien/device/cmdline"
+)
+
+// needed is what each command has to be given, as arguments that are right.
+var needed = map[string][]string{
+	"sweep":       {"--data=utkface:d", "--out=d", "--try=lr=1,2"},
+	"train":       {"--data=utkface:d", "--out=d"},
+	"data check":  {"utkface:d"},
+	"eval":        {"--model=m", "--data=utkface:d"},
+	"camera-test": {"--data=utkface:d"},
+	"quantize":    {"--checkpoint=c", "--out=o"},
+	"compare":     {"--checkpoint=c"},
+	"temperature": {"m", "--data=utkface:d"},
+	"card":        {"m", "--data=utkface:d"},
+	"inspect":     {"m"},
+	"diff":        {"a", "b"},
+	"deploy":      {"h"},
+}
+
+// No flag takes what means nothing: an empty text, a number below its range or
+// none at all, a name that there is not. All of it is said before anything runs.
+func TestNoFlagTakesNonsense(t *testing.T) {
+	m, err := program().Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, n := range m.Leaves(true) {
+		name := strings.TrimSpace(strings.TrimPrefix(n.Path(), "mien"))
+		right, ok := needed[name]
+		if !ok {
+			t.Errorf("mien %s: say in needed what it has to be given", name)
+			continue
+		}
+		for _, f := range n.Flags {
+			for _, bad := range nonsense(f.Value) {
+				tried++
+				args := append(strings.Fields(name), slices.DeleteFunc(slices.Clone(right), func(a string) bool { return strings.HasPrefix(a, "--"+f.Name+"=") })...)
+				refusedUsage(t, append(args, "--"+f.Name+"="+bad), "--"+f.Name)
+			}
+		}
+		for i, a := range right {
+			if !strings.HasPrefix(a, "--") {
+				args := append(strings.Fields(name), right...)
+				args[len(args)-len(right)+i] = ""
+				refusedUsage(t, args, "<")
+			}
+		}
+	}
+	if tried < 150 {
+		t.Errorf("only %d values tried", tried)
+	}
+}
+
+// nonsense are values that a flag must not take.
+func nonsense(v *kong.Value) []string {
+	kind := v.Target.Kind()
+	if kind == reflect.Pointer || kind == reflect.Slice {
+		kind = v.Target.Type().Elem().Kind()
+	}
+	switch kind {
+	case reflect.Bool:
+		return []string{"perhaps"}
+	case reflect.String:
+		if v.Enum != "" || v.Tag.Get("check") != "" {
+			return []string{"", "cake"}
+		}
+		return []string{""}
+	case reflect.Float64:
+		return []string{"", "-1e9", "1e999", "NaN", "cake"}
+	}
+	if v.Tag.Has("least") {
+		return []string{"", "-1000000h", "-1000000", "cake"}
+	}
+	return []string{"", "-1", "0s", "0", "cake"}
+}
+
+func refusedUsage(t *testing.T, args []string, says string) {
+	t.Helper()
+	if slices.ContainsFunc(args, func(a string) bool { return a == "--seed=0" }) {
+		return // a seed is any number
+	}
+	var out, said bytes.Buffer
+	err := run(context.Background(), args, &out, &said)
+	var usage *cmdline.UsageError
+	if !errors.As(err, &usage) || !strings.Contains(err.Error(), says) {
+		t.Errorf("mien %q: %v; want a complaint about %s before anything runs", args, err, says)
+	}
+	if !strings.Contains(said.String(), "Usage: mien") {
+		t.Errorf("mien %q: no short help: %s", args, said.String())
+	}
+}
+
+// The manual's examples are lines that mien takes.
+func TestExamples(t *testing.T) {
+	for _, x := range examples {
+		for line := range strings.Lines(x[1]) {
+			words := strings.Fields(line)
+			m, err := program().Model()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if words[0] != "mien" || !slices.ContainsFunc(m.Leaves(true), func(n *kong.Node) bool { return n.Name == words[1] }) {
+				t.Errorf("%s", line)
+				continue
+			}
+			// Without its last flag's value it is wrong for that alone.
+			var out bytes.Buffer
+			err = run(context.Background(), append(words[1:], "--no-such-flag"), &out, &out)
+			if err == nil || !strings.Contains(err.Error(), "no-such-flag") {
+				t.Errorf("%s: %v", line, err)
+			}
+		}
+	}
+}
+
+// Both programs say their version, and nothing more.
+func TestVersion(t *testing.T) {
+	if out := mustMien(t, "--version"); !strings.HasPrefix(out, "mien ") || strings.Count(out, "\n") != 1 {
+		t.Errorf("%q", out)
+	}
+}
