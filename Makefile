@@ -10,7 +10,9 @@ SHELL := bash
 
 export GOFLAGS := -tags=tflite -buildvcs=false
 export CGO_ENABLED := 1
-export CGO_CFLAGS := -O2 -g -I$(CURDIR)/build/tflite/include
+# Quoted for folders with spaces, and without debugging notes, which would say
+# in which folder a program was built.
+export CGO_CFLAGS := -O2 "-I$(CURDIR)/build/tflite/include"
 
 # The TensorFlow Lite library is to be had for these systems, through npm, and
 # linked by gcc. Elsewhere the programs are built in Go alone and the portable
@@ -18,13 +20,15 @@ export CGO_CFLAGS := -O2 -g -I$(CURDIR)/build/tflite/include
 LIBRARY := $(and $(filter Linux/x86_64 Linux/aarch64,$(shell uname -sm | tr ' ' /)),$(shell command -v gcc),$(shell command -v npm))
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -X main.version=$(VERSION)
+# Without Go's build identifier, which depends on the folder too.
+LDFLAGS := -buildid= -X main.stamped=$(VERSION)
+TAGS := tflite,placed
 
 # The compiler for arm64 and the headers that it only recommends.
 ARM64_GCC := aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/include/stdlib.h:libc6-dev-arm64-cross
 
 # How this machine runs arm64 programs.
-ARM64_QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$(CURDIR)/build/tflite/linux_arm64
+ARM64_QEMU := qemu-aarch64 -L /usr/aarch64-linux-gnu -E "LD_LIBRARY_PATH=$(CURDIR)/build/tflite/linux_arm64"
 
 .PHONY: help
 help: ## list the targets
@@ -36,9 +40,13 @@ help: ## list the targets
 .PHONY: setup
 setup: build/tflite ## fetch what the build needs into build/ (the TensorFlow Lite library)
 
+.PHONY: go
+go:
+	@tools/setup/go.sh
+
 # The script checks hashes and does nothing when all is well, so it always runs.
 .PHONY: build/tflite
-build/tflite:
+build/tflite: go
 	@tools/setup/need.sh npm:npm gcc:gcc
 	@tools/setup/tflite.sh
 
@@ -50,8 +58,8 @@ setup-test: setup
 	    modinfo:kmod mke2fs:e2fsprogs jq:jq lintian:lintian systemd-analyze:systemd man:man-db
 	@tools/setup/onnx.sh
 
-build/bin/staticcheck:
-	GOBIN=$(CURDIR)/build/bin GOFLAGS= CGO_ENABLED=0 go install honnef.co/go/tools/cmd/staticcheck@v0.7.0
+build/bin/staticcheck: | go
+	GOBIN="$(CURDIR)/build/bin" GOFLAGS= CGO_ENABLED=0 go install honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
 # --- programs -------------------------------------------------------------
 
@@ -60,20 +68,32 @@ all: bin/mien bin/miend ## build both programs
 
 .PHONY: bin/mien
 bin/mien: $(if $(LIBRARY),setup,without-library) ## the workstation tool: train, quantise, prove, deploy
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/mien ./tools/mien
+	go build -tags '$(TAGS)' -trimpath -ldflags '$(LDFLAGS)' -o bin/mien ./tools/mien
 
 .PHONY: bin/miend
 bin/miend: $(if $(LIBRARY),setup,without-library) ## the firmware, for this workstation
-	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/miend ./device/cmd/miend
+	go build -tags '$(TAGS)' -trimpath -ldflags '$(LDFLAGS)' -o bin/miend ./device/cmd/miend
 
 ifndef LIBRARY
 bin/mien bin/miend: export GOFLAGS := -buildvcs=false
 bin/mien bin/miend: export CGO_ENABLED := 0
+bin/mien bin/miend: TAGS :=
 endif
 
 .PHONY: without-library
-without-library:
+without-library: go
 	@echo "without the TensorFlow Lite library (that takes Linux on amd64 or arm64, gcc and npm): the portable engine, Go alone, runs the models"
+
+# Where make install puts things; DESTDIR is for those who make packages.
+PREFIX ?= /usr/local
+
+.PHONY: install
+install: bin/mien ## put mien, its manual page and its completion under PREFIX (/usr/local)
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/mien" "$(DESTDIR)$(PREFIX)/share/man/man1" "$(DESTDIR)$(PREFIX)/share/bash-completion/completions"
+	install bin/mien "$(DESTDIR)$(PREFIX)/bin/mien"
+	@[ -z "$(LIBRARY)" ] || install -m 644 build/tflite/linux_$$(go env GOARCH)/libtensorflowlite_c.so "$(DESTDIR)$(PREFIX)/lib/mien/"
+	bin/mien manual | gzip -9n >"$(DESTDIR)$(PREFIX)/share/man/man1/mien.1.gz"
+	bin/mien manual --bash >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/mien"
 
 # The glibc floor is that of the oldest system that a board has: see zig.sh.
 .PHONY: firmware
@@ -124,8 +144,16 @@ check-models: bin/mien ## measure the shipped models anew, on FER2013=DIR UTKFAC
 # --- tests ----------------------------------------------------------------
 
 .PHONY: test
-test: setup-test lint test-go test-pure test-lean test-noasm test-kernels cross test-arm64 e2e ## every test there is; sets itself up
+test: setup-test lint test-go test-pure test-lean test-noasm test-kernels cross test-arm64 e2e test-clones ## every test there is; sets itself up
 	@echo "make test: all passed"
+
+.PHONY: check
+check: go ## format, vet, import rules and the fast tests: a minute, without any set-up
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	    [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted" >&2; exit 1; }
+	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go vet ./...
+	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test -short ./...
+	@echo "make check: all passed"
 
 .PHONY: lint
 lint: setup build/bin/staticcheck ## gofmt, vet, staticcheck, generated files
@@ -158,7 +186,7 @@ LEAN := go make bash git uname tr
 test-lean: ## make demo where there is neither gcc nor npm
 	@rm -rf build/lean && mkdir -p build/lean
 	@for c in $(LEAN); do ln -s "$$(command -v $$c)" build/lean/; done
-	PATH=$(CURDIR)/build/lean MAKEFLAGS= make demo >build/demo-lean.txt || { cat build/demo-lean.txt >&2; exit 1; }
+	PATH="$(CURDIR)/build/lean" MAKEFLAGS= make demo >build/demo-lean.txt || { cat build/demo-lean.txt >&2; exit 1; }
 	grep '^without the TensorFlow Lite library' build/demo-lean.txt
 	grep '^portable .* [0-9]* thread' build/demo-lean.txt
 	grep 'readings in .* s, [1-9][0-9]* with a face' build/demo-lean.txt
@@ -191,6 +219,11 @@ e2e: setup ## boot an emulated Raspberry Pi and check the firmware's pins from o
 	$(MAKE) --no-print-directory deb BOARD=rpi3
 	go vet -tags e2e ./boards/e2e
 	go test -count=1 -tags e2e -timeout 30m ./boards/e2e
+
+.PHONY: test-clones
+test-clones: setup ## build two clones, one in a folder with a space: programs and package are the same bytes
+	@tools/setup/need.sh jq:jq git:git
+	tools/setup/clones.sh
 
 .PHONY: bench
 bench: bench-engines bench-face bench-train bench-load ## every figure with its peer beside it

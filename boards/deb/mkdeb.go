@@ -13,7 +13,9 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"debug/elf"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,7 +36,18 @@ func main() {
 	}
 }
 
-const maintainer = "The mien authors <mien@example.invalid>"
+// maintainer is who Debian's own variables name, else who made the commit.
+func maintainer() (string, error) {
+	name, mail := os.Getenv("DEBFULLNAME"), os.Getenv("DEBEMAIL")
+	if name != "" && mail != "" {
+		return name + " <" + mail + ">", nil
+	}
+	who, err := exec.Command("git", "log", "-1", "--format=%an <%ae>").Output()
+	if err != nil {
+		return "", fmt.Errorf("git log: %w (or set DEBFULLNAME and DEBEMAIL)", err)
+	}
+	return strings.TrimSpace(string(who)), nil
+}
 
 // board is what the package needs of boards/BOARD.json.
 type board struct {
@@ -59,14 +72,21 @@ func run(args []string) error {
 	if err := json.Unmarshal(data, &b); err != nil {
 		return err
 	}
-	contents, err := gather(name, version, when)
+	who, err := maintainer()
+	if err != nil {
+		return err
+	}
+	libc, err := glibc("build/"+name+"/miend", "build/"+name+"/libtensorflowlite_c.so")
+	if err != nil {
+		return err
+	}
+	contents, err := gather(name, version, who, when)
 	if err != nil {
 		return err
 	}
 	info := &nfpm.Info{
 		Name: "mien", Arch: b.Arch, Platform: "linux", Version: version, VersionSchema: "none",
-		Section: "electronics", Priority: "optional", Maintainer: maintainer, MTime: when,
-		Homepage: "https://example.invalid/mien",
+		Section: "electronics", Priority: "optional", Maintainer: who, MTime: when,
 		Description: "Reads faces from a camera and drives a pin header\n" +
 			"miend finds faces in a camera's frames, reads emotion, age and gender from\n" +
 			"them with a quantised neural network, and signals the answers on GPIO lines\n" +
@@ -75,8 +95,7 @@ func run(args []string) error {
 			".\n" +
 			"This package is built for: " + b.Title + ".",
 		Overridables: nfpm.Overridables{
-			// What the binaries ask for; a test reads it off their symbols.
-			Depends:    []string{"libc6 (>= 2.28)", "libgcc-s1 | libgcc1", "libstdc++6 (>= 6)", "init-system-helpers (>= 1.54)", "systemd", "udev"},
+			Depends:    []string{"libc6 (>= " + libc + ")", "libgcc-s1 | libgcc1", "libstdc++6 (>= 6)", "init-system-helpers (>= 1.54)", "systemd", "udev"},
 			Recommends: []string{"gpiod"},
 			Contents:   contents,
 			Scripts: nfpm.Scripts{PostInstall: "boards/deb/postinst", PreRemove: "boards/deb/prerm",
@@ -99,9 +118,36 @@ func run(args []string) error {
 	return os.WriteFile(out, deb.Bytes(), 0o644)
 }
 
+// glibc returns the oldest version that has all that the files ask for, from
+// 2.28 on, which the compiler of the boards aims at.
+func glibc(paths ...string) (string, error) {
+	minor := 28
+	for _, path := range paths {
+		f, err := elf.Open(path)
+		if err != nil {
+			return "", err
+		}
+		symbols, err := f.ImportedSymbols()
+		if err := errors.Join(err, f.Close()); err != nil {
+			return "", fmt.Errorf("%s: %w", path, err)
+		}
+		for _, s := range symbols {
+			if v, ok := strings.CutPrefix(s.Version, "GLIBC_2."); ok {
+				v, _, _ = strings.Cut(v, ".")
+				n, err := strconv.Atoi(v)
+				if err != nil {
+					return "", fmt.Errorf("%s: %s asks for %s", path, s.Name, s.Version)
+				}
+				minor = max(minor, n)
+			}
+		}
+	}
+	return fmt.Sprintf("2.%d", minor), nil
+}
+
 // gather lists the files of the package; those that are made go to
 // build/BOARD/deb first.
-func gather(board, version string, when time.Time) (files.Contents, error) {
+func gather(board, version, who string, when time.Time) (files.Contents, error) {
 	made := filepath.Join("build", board, "deb")
 	if err := os.MkdirAll(made, 0o755); err != nil {
 		return nil, err
@@ -115,7 +161,7 @@ func gather(board, version string, when time.Time) (files.Contents, error) {
 		pages[i] = page
 	}
 	changelog := fmt.Sprintf("mien (%s) unstable; urgency=medium\n\n  * Built from this commit; the project's history says what changed.\n\n -- %s  %s\n",
-		version, maintainer, when.Format(time.RFC1123Z))
+		version, who, when.Format(time.RFC1123Z))
 	for name, data := range map[string][]byte{
 		"miend.8.gz":     zip(pages[0]),
 		"mien.yaml.5.gz": zip(pages[1]),
@@ -136,8 +182,8 @@ func gather(board, version string, when time.Time) (files.Contents, error) {
 	add("build/"+board+"/libtensorflowlite_c.so", "/usr/lib/mien/libtensorflowlite_c.so", "", 0o644)
 	add("../lib/mien/miend", "/usr/bin/miend", files.TypeSymlink, 0)
 	add("device/config/mien.yaml", "/etc/mien/mien.yaml", files.TypeConfigNoReplace, 0o644)
-	add("boards/deb/miend.service", "/lib/systemd/system/miend.service", "", 0o644)
-	add("boards/deb/60-mien.rules", "/lib/udev/rules.d/60-mien.rules", "", 0o644)
+	add("boards/deb/miend.service", "/usr/lib/systemd/system/miend.service", "", 0o644)
+	add("boards/deb/60-mien.rules", "/usr/lib/udev/rules.d/60-mien.rules", "", 0o644)
 	add("boards/deb/mien.sysusers", "/usr/lib/sysusers.d/mien.conf", "", 0o644)
 	add("boards/deb/lintian-overrides", "/usr/share/lintian/overrides/mien", "", 0o644)
 	add(made+"/miend.8.gz", "/usr/share/man/man8/miend.8.gz", "", 0o644)

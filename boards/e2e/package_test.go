@@ -37,7 +37,7 @@ func TestPackage(t *testing.T) {
 	}
 	for _, want := range []string{"-rwxr-xr-x root/root ./usr/lib/mien/miend", "./usr/bin/miend -> ../lib/mien/miend",
 		"-rw-r--r-- root/root ./usr/lib/mien/libtensorflowlite_c.so", "./usr/share/mien/models/edge-int8.tflite",
-		"./etc/mien/mien.yaml", "./lib/systemd/system/miend.service", "./lib/udev/rules.d/60-mien.rules", "./usr/lib/sysusers.d/mien.conf",
+		"./etc/mien/mien.yaml", "./usr/lib/systemd/system/miend.service", "./usr/lib/udev/rules.d/60-mien.rules", "./usr/lib/sysusers.d/mien.conf",
 		"./usr/share/man/man8/miend.8.gz", "./usr/share/man/man5/mien.yaml.5.gz", "./usr/share/bash-completion/completions/miend"} {
 		mode, path, _ := strings.Cut(want, " root/root ")
 		if path == "" {

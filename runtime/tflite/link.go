@@ -2,8 +2,7 @@
 
 package tflite
 
-// The program finds the library beside itself, as on a board, or in
-// build/tflite when it lies in bin/.
+// A program finds the library beside itself, as on a board.
 
 /*
 #cgo amd64 LDFLAGS: -L${SRCDIR}/../../build/tflite/linux_amd64 -Wl,-rpath,$ORIGIN

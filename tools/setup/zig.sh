@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 
 case $(uname -m) in
 x86_64) host=x64 hash=37c09efd717ae2fc83423f6c2b6c494a0e8daa7daebf4fdc27271b4b8c3e8ce3 ;;
-*) echo "zig.sh: firmware is built on amd64; on $(uname -m) there is no pinned compiler" >&2; exit 1 ;;
+*) echo "zig.sh: the compiler for arm64 boards is to be had for amd64; on $(uname -m) build on such a board itself" >&2; exit 1 ;;
 esac
 lib_hash=e9fe416cf0d2e8303c08de32dc934af0cd13d22f255b65127bceb722cc3dcbcc
 dest=build/zig
