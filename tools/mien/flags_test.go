@@ -25,6 +25,8 @@ var needed = map[string][]string{
 	"compare":     {"--checkpoint=c"},
 	"temperature": {"m", "--data=utkface:d"},
 	"card":        {"m", "--data=utkface:d"},
+	"import":      {"c", "--arch=paper", "--out=o"},
+	"export":      {"c", "--out=o"},
 	"inspect":     {"m"},
 	"diff":        {"a", "b"},
 	"deploy":      {"h"},

@@ -11,7 +11,6 @@ import (
 
 	"mien/boards"
 	"mien/device/cmdline"
-	"mien/runtime/model"
 	"mien/train"
 	"mien/train/data"
 	"mien/train/sweep"
@@ -74,10 +73,6 @@ func program() cmdline.Program {
 					return nil
 				}
 				return checkData(s)
-			},
-			"head": func(s string) error {
-				_, err := model.HeadByName(s)
-				return err
 			},
 			"recipe": func(s string) error {
 				_, err := train.LoadRecipe(s, nil)
