@@ -299,6 +299,8 @@ func (h *hub) send(m message) {
 	h.out.id++
 	m.id = h.out.id
 	switch m.kind {
+	case "info":
+		h.out.info = m
 	case "reading":
 		h.out.reading = m
 	case "status":

@@ -173,6 +173,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return fmt.Errorf("status: %w", err)
 }
 
+// Tell replaces Options.Info: what stays the same has changed after all. Who
+// watches is told.
+func (s *Server) Tell(info Info) { s.hub.send(s.hub.encode("info", &info)) }
+
 // Reading implements device.Observer. Of many in a row watchers see Rate a
 // second; it allocates nothing in steady use.
 func (s *Server) Reading(r *device.Reading) { s.hub.take(r) }

@@ -51,9 +51,15 @@ type trouble struct {
 	times   int       // since it was told
 }
 
+// answer marks a line that answers what somebody has just asked for, a reload
+// for instance: it is told each time.
+func answer(ctx context.Context) context.Context { return context.WithValue(ctx, answering{}, true) }
+
+type answering struct{}
+
 // Handle implements slog.Handler.
 func (s *sparing) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelWarn {
+	if r.Level >= slog.LevelWarn && ctx.Value(answering{}) == nil {
 		times, tell := s.count(same(&r), r.Time)
 		if !tell {
 			return nil

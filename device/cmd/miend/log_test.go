@@ -79,9 +79,10 @@ func TestTroubleThatRepeats(t *testing.T) {
 		log.Warn("mqtt", "error", errors.New("refused"))
 		for range 3 {
 			log.Info("consent", "given", true)
+			log.ErrorContext(answer(t.Context()), "refused", "line", 3)
 		}
-		if n := strings.Count(out.String(), "\n") - before; n != 6 {
-			t.Errorf("%d of 6 other lines", n)
+		if n := strings.Count(out.String(), "\n") - before; n != 9 {
+			t.Errorf("%d of 9 other lines", n)
 		}
 		time.Sleep(lastSilence + time.Minute)
 		log.Warn("camera lost", "why", "no frame for 3s; trying again in 1s")

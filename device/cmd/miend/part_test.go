@@ -182,6 +182,7 @@ func TestKeep(t *testing.T) {
 			}, nil
 		})
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		want := []time.Duration{time.Second, 3 * time.Second, 7 * time.Second, 15 * time.Second, 31 * time.Second, 63 * time.Second}
 		if fmt.Sprint(opened) != fmt.Sprint(want) || closed != 3 {
 			t.Errorf("opened after %v, run %d times", opened, closed)

@@ -152,7 +152,7 @@ func (a *app) reloads(ctx context.Context) {
 			err = a.reload(f.Config)
 		}
 		if err != nil {
-			a.log.Error("the changed configuration is refused, the one before stays", "error", err)
+			a.log.ErrorContext(answer(ctx), "the changed configuration is refused, the one before stays", "error", err)
 		}
 	}
 }
@@ -183,7 +183,7 @@ func (a *app) reload(cfg config.Config) error {
 		how[k.Reload] = true
 	}
 	if len(later) > 0 {
-		a.log.Warn("these keys take effect after a restart (systemctl restart miend)", "keys", config.Names(later))
+		a.log.WarnContext(answer(context.Background()), "these keys take effect after a restart (systemctl restart miend)", "keys", config.Names(later))
 	}
 	if len(taken) == 0 {
 		a.log.Info("nothing has changed that can be taken over now")
@@ -198,6 +198,9 @@ func (a *app) reload(cfg config.Config) error {
 	a.sup.Unable(a.cannot())
 	if a.page != nil {
 		a.page.SetPreview(cfg.Status.Preview)
+		if how[config.Heads] {
+			a.page.Tell(a.statusOptions(&cfg).Info)
+		}
 	}
 	a.log.Info("configuration taken over", "keys", config.Names(taken), "enabled", audit(&cfg))
 	return nil
