@@ -141,8 +141,11 @@ func (a *applier) name() {
 // activation makes a tensor in one type.
 func (a *applier) activation(i int, typ graph.Type) (int, error) {
 	t := a.src.Tensors[i]
+	if t.Type != graph.Float32 {
+		typ = t.Type // indices stay as they are
+	}
 	n := &graph.Tensor{Name: t.Name, Type: typ, Shape: t.Shape}
-	if typ != graph.Float32 {
+	if typ != graph.Float32 && typ != t.Type {
 		q, err := a.quant(t, typ)
 		if err != nil {
 			return 0, err
@@ -186,6 +189,9 @@ func limits(t graph.Type) (lo, hi int64) {
 
 // read returns an activation in the type wanted, and converts it once.
 func (a *applier) read(i int, typ graph.Type) (int, error) {
+	if t := a.src.Tensors[i].Type; t != graph.Float32 {
+		typ = t
+	}
 	if at, ok := a.reps[rep{i, typ}]; ok {
 		return at, nil
 	}
@@ -248,15 +254,18 @@ func (a *applier) operator(o *graph.Op) error {
 		}
 		op.Inputs = append(op.Inputs, at)
 	}
-	out, err := a.activation(o.Outputs[0], typ)
-	if err != nil {
-		return err
+	for _, i := range o.Outputs {
+		out, err := a.activation(i, typ)
+		if err != nil {
+			return err
+		}
+		if a.primary[i] = typ; a.src.Tensors[i].Type != graph.Float32 {
+			a.primary[i] = a.src.Tensors[i].Type
+		} else if typ != graph.Float32 && keepsScale(o) {
+			a.dst.Tensors[out].Quant = a.dst.Tensors[op.Inputs[operatorOf(o).Data]].Quant
+		}
+		op.Outputs = append(op.Outputs, out)
 	}
-	a.primary[o.Outputs[0]] = typ
-	if typ != graph.Float32 && keepsScale(o) {
-		a.dst.Tensors[out].Quant = a.dst.Tensors[op.Inputs[0]].Quant
-	}
-	op.Outputs = []int{out}
 	op.Version = version(o, typ, hybrid)
 	if o.Kind == graph.Add && typ == graph.Int16 {
 		op.Options = graph.ArithOptions{Activation: o.Fused(), AnyScale16: true}

@@ -21,10 +21,10 @@ func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, samples Samples, 
 	var todo []*graph.Op
 	for _, op := range g.Ops {
 		name := g.Tensors[op.Outputs[0]].Name
-		if !weighted(op) || len(op.Inputs) < 3 || op.Inputs[2] < 0 {
+		if biasOf(op) < 0 {
 			continue
 		}
-		tp := p.Tensor(g.Tensors[op.Inputs[2]].Name)
+		tp := p.Tensor(g.Tensors[biasOf(op)].Name)
 		if tp == nil || tp.Role != Bias || tp.Type != graph.Int32.String() {
 			continue
 		}
@@ -55,7 +55,7 @@ func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, samples Samples, 
 		if err != nil {
 			return err
 		}
-		tp := p.Tensor(g.Tensors[op.Inputs[2]].Name)
+		tp := p.Tensor(g.Tensors[biasOf(op)].Name)
 		tp.Shift = make([]float32, len(got[0]))
 		for c := range tp.Shift {
 			tp.Shift[c] = float32(want[i][c] - got[0][c])

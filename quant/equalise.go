@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -60,6 +61,8 @@ func partner(g *graph.Graph, from *graph.Op) *graph.Op {
 			return nil
 		}
 		switch known := operatorOf(next); {
+		case known.Homogeneous && mixesChannels(g, next):
+			return nil
 		case known.Homogeneous && homogeneous(next.Fused()):
 			at = next.Outputs[0]
 		case known.Weights == nil || !g.Tensors[next.Inputs[1]].Const():
@@ -73,6 +76,21 @@ func partner(g *graph.Graph, from *graph.Op) *graph.Op {
 			return nil
 		}
 	}
+}
+
+// mixesChannels says whether a mean or sum goes over the last dimension.
+func mixesChannels(g *graph.Graph, o *graph.Op) bool {
+	if _, reduces := o.Options.(graph.ReduceOptions); !reduces {
+		return false
+	}
+	last := len(g.Tensors[o.Inputs[0]].Shape) - 1
+	axes := g.Tensors[o.Inputs[1]]
+	for i := 0; i+4 <= len(axes.Data); i += 4 {
+		if a := int(int32(binary.LittleEndian.Uint32(axes.Data[i:]))); a == last || a == -1 {
+			return true
+		}
+	}
+	return !axes.Const()
 }
 
 func homogeneous(a graph.Activation) bool { return a == graph.None || a == graph.ReluAct }
@@ -172,12 +190,12 @@ func rescale(g *graph.Graph, from, to *graph.Op, f []float32) {
 		w[i] /= f[c]
 	}
 	g.Tensors[from.Inputs[1]].Data = floatBytes(w)
-	if len(from.Inputs) > 2 && from.Inputs[2] >= 0 {
-		b := floats(g.Tensors[from.Inputs[2]].Data)
+	if at := biasOf(from); at >= 0 {
+		b := floats(g.Tensors[at].Data)
 		for i := range b {
 			b[i] /= f[i]
 		}
-		g.Tensors[from.Inputs[2]].Data = floatBytes(b)
+		g.Tensors[at].Data = floatBytes(b)
 	}
 	w = floats(g.Tensors[to.Inputs[1]].Data)
 	for i := range w {

@@ -32,14 +32,6 @@ func affineOf(lo, hi float64, t graph.Type) (scale float32, zero int64) {
 	return scale, int64(min(max(z, -128), 127))
 }
 
-// unitScale is the fixed output scale of SOFTMAX and LOGISTIC.
-func unitScale(t graph.Type) (scale float32, zero int64) {
-	if t == graph.Int16 {
-		return 1. / 32768, 0
-	}
-	return 1. / 256, -128
-}
-
 func floats(b []byte) []float32 {
 	v := make([]float32, len(b)/4)
 	for i := range v {

@@ -177,7 +177,7 @@ func plainFloat(g *graph.Graph) error {
 		seen[t.Name] = true
 	}
 	for _, o := range g.Ops {
-		if len(o.Outputs) != 1 {
+		if known, ok := graph.Known(o.Kind); len(o.Outputs) < 1 || ok && len(o.Outputs) > max(known.Outputs, 1) {
 			return fmt.Errorf("quant: operator %s has %d outputs", o.Name(), len(o.Outputs))
 		}
 	}
@@ -199,7 +199,9 @@ func (p *planner) layers() error {
 	for _, o := range p.g.Ops {
 		name := p.g.Tensors[o.Outputs[0]].Name
 		t := p.layerType(o, name)
-		p.kinds[o.Outputs[0]] = t
+		for _, i := range o.Outputs {
+			p.kinds[i] = t
+		}
 		p.plan.Layers = append(p.plan.Layers, LayerPlan{name, o.Name(), t.String()})
 		for _, pattern := range slices.Concat(p.r.Float, p.r.Int16) {
 			if matches([]string{pattern}, name) {
@@ -242,9 +244,10 @@ func (p *planner) note(format string, args ...any) {
 // layer's type. A tensor of a float layer gets int8 parameters too: integer
 // layers may read it.
 func (p *planner) activations() error {
+	p.setApart()
 	clip := map[int][2]float64{}
 	for i, t := range p.g.Tensors {
-		if t.Const() {
+		if t.Const() || t.Type != graph.Float32 {
 			continue
 		}
 		s := p.stats.Tensors[t.Name]
@@ -271,7 +274,7 @@ func (p *planner) activations() error {
 	p.elu(clip)
 	p.tie(clip)
 	for i, t := range p.g.Tensors {
-		if t.Const() {
+		if t.Const() || t.Type != graph.Float32 {
 			continue
 		}
 		role := Activation
@@ -281,9 +284,8 @@ func (p *planner) activations() error {
 		typ := p.typeOf(i)
 		tp := TensorPlan{Name: t.Name, Role: role, Type: typ.String(), Clip: clip[i], Floor: p.floor[i]}
 		scale, zero := affineOf(clip[i][0], clip[i][1], typ)
-		if k := p.producer(i); k != nil && operatorOf(k).Scale == graph.ScaleUnit {
-			tp.Clip = [2]float64{0, 1} // the kernels demand it
-			scale, zero = unitScale(typ)
+		if s, z, range_, fixed := fixedScale(p.fixedRule(i), typ); fixed {
+			scale, zero, tp.Clip = s, z, range_ // the kernels demand it
 		}
 		tp.Scale, tp.Zero = []float32{scale}, zero
 		p.plan.Tensors = append(p.plan.Tensors, tp)
@@ -330,7 +332,7 @@ func (p *planner) elu(clip map[int][2]float64) {
 
 func (p *planner) producer(tensor int) *graph.Op {
 	for _, o := range p.g.Ops {
-		if o.Outputs[0] == tensor {
+		if slices.Contains(o.Outputs, tensor) {
 			return o
 		}
 	}
@@ -347,46 +349,6 @@ func (p *planner) typeOf(i int) graph.Type {
 		return graph.Int16
 	}
 	return graph.Int8
-}
-
-// operatorOf returns what is known of an operator, the zero value for one that
-// nobody knows: it stays in float32.
-func operatorOf(o *graph.Op) graph.Operator {
-	known, _ := graph.Known(o.Kind)
-	return known
-}
-
-func keepsScale(o *graph.Op) bool { return operatorOf(o).Scale == graph.ScaleKept }
-
-func weighted(o *graph.Op) bool { return operatorOf(o).Weights != nil }
-
-// tie gives the tensors around copying operators one range: the widest.
-func (p *planner) tie(clip map[int][2]float64) {
-	for range p.g.Ops { // until it has reached the end of the longest chain
-		for _, o := range p.g.Ops {
-			if !keepsScale(o) {
-				continue
-			}
-			all := o.Outputs
-			for _, i := range o.Inputs {
-				if _, ok := clip[i]; ok {
-					all = append(all[:len(all):len(all)], i)
-				}
-			}
-			if len(all) == 2 {
-				// One input: the copy cannot need more than there is.
-				clip[all[0]] = clip[all[1]]
-				continue
-			}
-			wide := clip[all[0]]
-			for _, i := range all {
-				wide = [2]float64{min(wide[0], clip[i][0]), max(wide[1], clip[i][1])}
-			}
-			for _, i := range all {
-				clip[i] = wide
-			}
-		}
-	}
 }
 
 // constants plans weights and biases.
@@ -415,7 +377,7 @@ const dynamicMin = 1024
 func (p *planner) constant(o *graph.Op, slot int) (TensorPlan, error) {
 	t := p.g.Tensors[o.Inputs[slot]]
 	role := Weight
-	if slot == 2 && weighted(o) {
+	if w := operatorOf(o).Weights; w != nil && slot == w.Bias {
 		role = Bias
 	}
 	tp := TensorPlan{Name: t.Name, Role: role, Type: graph.Float32.String()}
@@ -455,14 +417,19 @@ func (p *planner) constant(o *graph.Op, slot int) (TensorPlan, error) {
 		return tp, nil
 	case weighted(o):
 		var bias []float32
-		if len(o.Inputs) > 2 && o.Inputs[2] >= 0 {
-			bias = floats(p.g.Tensors[o.Inputs[2]].Data)
+		if b := biasOf(o); b >= 0 {
+			bias = floats(p.g.Tensors[b].Data)
 		}
 		in, err := p.inputScale(o, layer)
 		if err != nil {
 			return tp, err
 		}
 		p.weights(&tp, o, v, bias, in)
+		return tp, nil
+	}
+	if keepsScale(o) { // what is joined, compared or padded with has the others' scale
+		out := p.plan.Tensor(p.g.Tensors[o.Outputs[0]].Name)
+		tp.Type, tp.Scale, tp.Zero = layer.String(), out.Scale, out.Zero
 		return tp, nil
 	}
 	// The constant side of an addition or multiplication.
@@ -478,7 +445,7 @@ func (p *planner) constant(o *graph.Op, slot int) (TensorPlan, error) {
 // inputScale is the scale of what an operator reads, in the type in which it
 // reads it.
 func (p *planner) inputScale(o *graph.Op, layer graph.Type) (float32, error) {
-	in := p.plan.Tensor(p.g.Tensors[o.Inputs[0]].Name)
+	in := p.plan.Tensor(p.g.Tensors[o.Inputs[operatorOf(o).Data]].Name)
 	if in == nil || len(in.Scale) != 1 {
 		return 0, errors.New("its layer's input has no scale")
 	}
