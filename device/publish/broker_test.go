@@ -5,7 +5,7 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
+	crand "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -40,7 +40,8 @@ type broker struct {
 
 const user, password = "mien", "correct horse"
 
-func newBroker(t testing.TB) *broker {
+// newBroker starts one; more are lines of its configuration.
+func newBroker(t testing.TB, more ...string) *broker {
 	t.Helper()
 	path := "/usr/sbin/mosquitto"
 	if _, err := os.Stat(path); err != nil {
@@ -49,11 +50,15 @@ func newBroker(t testing.TB) *broker {
 	b := &broker{TB: t, dir: t.TempDir(), port: freePort(t)}
 	b.ca = filepath.Join(b.dir, "cert.pem")
 	b.certificate()
-	if out, err := exec.Command("mosquitto_passwd", "-b", "-c", filepath.Join(b.dir, "passwords"), user, password).CombinedOutput(); err != nil {
-		t.Fatalf("mosquitto_passwd: %v: %s", err, out)
+	b.write("passwords", "")
+	for _, who := range []string{user, "ears"} {
+		if out, err := exec.Command("mosquitto_passwd", "-b", filepath.Join(b.dir, "passwords"), who, password).CombinedOutput(); err != nil {
+			t.Fatalf("mosquitto_passwd: %v: %s", err, out)
+		}
 	}
 	config := fmt.Sprintf("listener %d 127.0.0.1\ncertfile %s\nkeyfile %s\nallow_anonymous false\npassword_file %s\npersistence false\n",
 		b.port, b.ca, filepath.Join(b.dir, "key.pem"), filepath.Join(b.dir, "passwords"))
+	config += strings.Join(append(more, ""), "\n")
 	if os.Geteuid() == 0 {
 		config += "user root\n" // the test's folder is not for others to read
 	}
@@ -71,13 +76,13 @@ func (b *broker) write(name, text string) {
 
 // certificate makes a certificate for 127.0.0.1 that signs itself.
 func (b *broker) certificate() {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
 	if err != nil {
 		b.Fatal(err)
 	}
 	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "broker"}, NotBefore: time.Now().Add(-time.Hour),
 		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(crand.Reader, c, c, &key.PublicKey, key)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -105,6 +110,44 @@ func (b *broker) start() {
 	}
 	b.kill()
 	b.Fatalf("mosquitto does not answer: %s", b.log)
+}
+
+// acl is a line of configuration for newBroker: what the device's user may.
+// The ears hear everything and may say everything.
+func acl(t testing.TB, rules string) string {
+	name := filepath.Join(t.TempDir(), "acl")
+	if err := os.WriteFile(name, []byte("user ears\ntopic readwrite #\nuser "+user+"\n"+rules+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "acl_file " + name
+}
+
+// retained is what the broker tells somebody who comes now, by topic.
+func retained(t testing.TB, b *broker) map[string]string {
+	t.Helper()
+	late := listen(t, b)
+	// The broker sends what it retains in one go and then this.
+	const mark = "test/mark"
+	if _, err := late.cm.Publish(t.Context(), &paho.Publish{Topic: mark, Payload: []byte("x"), QoS: 1}); err != nil {
+		t.Fatal(err)
+	}
+	late.await("mark", func(h []heard) bool { return count(h, mark, "x") > 0 })
+	out := map[string]string{}
+	for _, h := range late.all() {
+		if h.retained {
+			out[h.topic] = h.payload
+		}
+	}
+	late.cm.Disconnect(context.Background())
+	return out
+}
+
+// say publishes as somebody else.
+func (e *ears) say(topic, payload string, retain bool) {
+	e.Helper()
+	if _, err := e.cm.Publish(e.Context(), &paho.Publish{Topic: topic, Payload: []byte(payload), QoS: 1, Retain: retain}); err != nil {
+		e.Fatal(err)
+	}
 }
 
 // kill ends the broker as a power cut would.
@@ -209,7 +252,7 @@ func listen(t testing.TB, b *broker) *ears {
 	t.Cleanup(cancel)
 	cm, err := autopaho.NewConnection(ctx, autopaho.ClientConfig{
 		ServerUrls: []*url.URL{u}, TlsCfg: &tls.Config{RootCAs: pool}, KeepAlive: 20, CleanStartOnInitialConnection: true,
-		ConnectUsername: user, ConnectPassword: []byte(password), ReconnectBackoff: func(int) time.Duration { return 50 * time.Millisecond },
+		ConnectUsername: "ears", ConnectPassword: []byte(password), ReconnectBackoff: func(int) time.Duration { return 50 * time.Millisecond },
 		OnConnectionUp: func(cm *autopaho.ConnectionManager, _ *paho.Connack) {
 			if _, err := cm.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: "#", QoS: 1}}}); err == nil {
 				e.mu.Lock()
@@ -217,7 +260,7 @@ func listen(t testing.TB, b *broker) *ears {
 				e.mu.Unlock()
 			}
 		},
-		ClientConfig: paho.ClientConfig{ClientID: "ears", OnPublishReceived: []func(paho.PublishReceived) (bool, error){
+		ClientConfig: paho.ClientConfig{ClientID: "ears-" + crand.Text(), OnPublishReceived: []func(paho.PublishReceived) (bool, error){
 			func(r paho.PublishReceived) (bool, error) {
 				e.mu.Lock()
 				defer e.mu.Unlock()
@@ -243,7 +286,7 @@ func (e *ears) all() []heard {
 // await waits until what has been heard satisfies f.
 func (e *ears) await(what string, f func([]heard) bool) {
 	e.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		e.mu.Lock()
 		ok := f(e.heard)
 		e.mu.Unlock()

@@ -10,51 +10,37 @@ import (
 	"mien/runtime/model"
 )
 
-// messages says what is published of an event. The state that Home Assistant
-// shows follows the readings and is published when it changes.
+// messages says what is published of an event, once. What the retained topics
+// say beside it is in observe.
 func (p *Publisher) messages(v any) []message {
 	switch e := v.(type) {
 	case *device.Reading:
-		out := p.one(nil, "reading", e, false)
-		if s, changed := p.state.follow(e); changed {
-			out = p.one(out, "state", s, true)
-		}
-		return out
+		return p.one("reading", e, true)
 	case *device.Track:
-		return p.one(nil, "track", e, false)
+		return p.one("track", e, false)
 	case signal.Transition:
 		if e.Line == "heartbeat" {
 			return nil // twice a second for ever: availability says the same
 		}
-		level := []byte("OFF")
-		if e.Active {
-			level = []byte("ON")
-		}
-		return append(p.one(nil, "transition", e, false),
-			message{Topic: p.o.Prefix + "/line/" + e.Line, Retain: true, Payload: level})
+		return p.one("transition", e, false)
 	}
 	return nil
 }
 
-func (p *Publisher) one(out []message, topic string, v any, retain bool) []message {
+func (p *Publisher) one(topic string, v any, passing bool) []message {
 	b, err := json.Marshal(v)
 	if err != nil { // a NaN from a broken model
 		p.lost.Add(1)
 		p.o.Report(fmt.Errorf("publish: %s: %w", topic, err))
-		return out
+		return nil
 	}
-	return append(out, message{Topic: p.o.Prefix + "/" + topic, Retain: retain, Payload: b})
+	return []message{{Topic: p.o.Prefix + "/" + topic, Passing: passing, Payload: b}}
 }
 
-// state is a few words about who is in view, for dashboards: how many, and
+// stateOf is a few words about who is in view, for dashboards: how many, and
 // the labels of the reading's subject, of whom the lines speak too.
-type state map[string]any
-
-// stater remembers the state last published.
-type stater struct{ last string }
-
-func (s *stater) follow(r *device.Reading) (state, bool) {
-	now := state{"faces": len(r.Faces)}
+func stateOf(r *device.Reading) []byte {
+	now := map[string]any{"faces": len(r.Faces)}
 	if who := r.SubjectFace(); who != nil {
 		for _, h := range who.Heads {
 			now[h.Name] = h.Label
@@ -63,17 +49,108 @@ func (s *stater) follow(r *device.Reading) (state, bool) {
 			}
 		}
 	}
-	key := fmt.Sprint(now) // fmt prints maps in the order of their keys
-	changed := key != s.last
-	s.last = key
-	return now, changed
+	b, err := json.Marshal(now)
+	if err != nil { // strings and a number always are JSON
+		return nobody
+	}
+	return b
 }
 
+// nobody is the state of a device that sees nobody, or is not there.
+var nobody = []byte(`{"faces":0}`)
+
+// levelOf is a line's level in a word.
+func levelOf(active bool) []byte {
+	if active {
+		return []byte("ON")
+	}
+	return []byte("OFF")
+}
+
+// healthOf is whether the device reads, and why not when it does not.
+func healthOf(h device.Health) []byte {
+	b, err := json.Marshal(map[string]any{"ready": h.Ready, "reason": h.Reason, "consent": h.Consent})
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// describe says in the retained topics what the device has: its introduction,
+// its state and its lines. What it had before and has no more is cleared.
+func (p *Publisher) describe() error {
+	now := known{}
+	say := func(topic string, payload []byte, lasting bool) {
+		p.kept.set(topic, payload, lasting)
+		now.Topics = append(now.Topics, topic)
+	}
+	say(p.topic("availability"), []byte("online"), false)
+	if p.o.Discovery != "-" {
+		now.Config, now.Components = p.o.Discovery+"/device/"+p.uid()+"/config", map[string]string{}
+		parts := p.components()
+		for k, c := range parts {
+			now.Components[k] = c.Platform
+		}
+		words, err := json.Marshal(p.discovery(parts))
+		if err != nil {
+			return fmt.Errorf("publish: introduction: %w", err)
+		}
+		// Home Assistant forgets an entity when its platform is all that is said
+		// of it, and after that has to be told without it
+		// (https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload).
+		p.kept.introduce(now.Config, now.Components, words, func(gone map[string]string) []byte {
+			for k, platform := range gone {
+				parts[k] = component{Platform: platform}
+			}
+			b, err := json.Marshal(p.discovery(parts))
+			if err != nil { // the same without the gone ones was JSON
+				return words
+			}
+			return b
+		})
+		now.Topics = append(now.Topics, now.Config)
+	}
+	say(p.topic("state"), p.state, false)
+	if p.o.Health != nil {
+		say(p.topic("health"), healthOf(p.o.Health()), false)
+	}
+	for _, l := range p.o.Lines {
+		if l != "heartbeat" {
+			say(p.line(l), levelOf(p.lines[l]), false)
+		}
+	}
+	return p.kept.retain(now)
+}
+
+// goodbye makes the retained topics true of a device that is not there.
+func (p *Publisher) goodbye() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept.set(p.topic("state"), nobody, true)
+	if p.o.Health != nil {
+		p.kept.set(p.topic("health"), healthOf(device.Health{Reason: "switched off"}), true)
+	}
+	for _, l := range p.o.Lines {
+		if l != "heartbeat" {
+			p.kept.set(p.line(l), levelOf(false), true)
+		}
+	}
+	p.kept.set(p.topic("availability"), []byte("offline"), true)
+}
+
+func (p *Publisher) topic(name string) string { return p.o.Prefix + "/" + name }
+
+// line is the topic of a line, whose name may hold a label that a model
+// brings along, such as 70+.
+func (p *Publisher) line(name string) string { return p.o.Prefix + "/line/" + level(name) }
+
 // uid is the ID in letters that Home Assistant takes.
-func (p *Publisher) uid() string {
+func (p *Publisher) uid() string { return "mien_" + key(p.o.ID) }
+
+// key writes a name in letters that Home Assistant takes.
+func key(name string) string {
 	var b strings.Builder
-	b.WriteString("mien_")
-	for _, r := range p.o.ID {
+	for _, r := range name {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
 			b.WriteRune(r)
@@ -89,9 +166,10 @@ func (p *Publisher) uid() string {
 // component is one entity of Home Assistant.
 type component struct {
 	Platform    string   `json:"p"`
-	Name        string   `json:"name"`
-	UniqueID    string   `json:"unique_id"`
-	StateTopic  string   `json:"state_topic"`
+	Name        string   `json:"name,omitempty"`
+	UniqueID    string   `json:"unique_id,omitempty"`
+	StateTopic  string   `json:"state_topic,omitempty"`
+	StateClass  string   `json:"state_class,omitempty"`
 	Template    string   `json:"value_template,omitempty"`
 	DeviceClass string   `json:"device_class,omitempty"`
 	Options     []string `json:"options,omitempty"`
@@ -101,37 +179,56 @@ type component struct {
 	PayloadOff  string   `json:"payload_off,omitempty"`
 }
 
-// discovery is the message with which a device introduces itself and all its
-// entities at once
-// (https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload).
-func (p *Publisher) discovery() any {
+// components are the device's entities, by the last part of their ids.
+func (p *Publisher) components() map[string]component {
 	id := p.uid()
 	parts := map[string]component{
-		"presence": {Platform: "binary_sensor", Name: "Face", DeviceClass: "occupancy", StateTopic: p.o.Prefix + "/state",
+		"presence": {Platform: "binary_sensor", Name: "Face", DeviceClass: "occupancy", StateTopic: p.topic("state"),
 			Template: "{{ 'ON' if value_json.faces > 0 else 'OFF' }}", PayloadOn: "ON", PayloadOff: "OFF"},
-		"faces": {Platform: "sensor", Name: "Faces", Icon: "mdi:account-group", StateTopic: p.o.Prefix + "/state",
+		"faces": {Platform: "sensor", Name: "Faces", Icon: "mdi:account-group", StateClass: "measurement", StateTopic: p.topic("state"),
 			Template: "{{ value_json.faces }}"},
 	}
 	for _, h := range p.o.Heads {
-		parts[h.Name] = component{Platform: "sensor", Name: title(h.Name), DeviceClass: "enum", StateTopic: p.o.Prefix + "/state",
-			Template: "{{ value_json." + h.Name + " | default('none') }}", Options: answers(h), Icon: icons[h.Name]}
+		parts[key(h.Name)] = component{Platform: "sensor", Name: title(h.Name), DeviceClass: "enum", StateTopic: p.topic("state"),
+			Template: "{{ value_json[" + quote(h.Name) + "] | default('none') }}", Options: answers(h), Icon: icons[h.Name]}
+	}
+	if p.o.Health != nil {
+		parts["health"] = component{Platform: "sensor", Name: "Status", Icon: "mdi:heart-pulse", StateTopic: p.topic("health"),
+			Template: "{{ value_json.reason }}", Category: "diagnostic"}
 	}
 	for _, l := range p.o.Lines {
 		if l == "heartbeat" || l == "strobe" {
 			continue // they would fill the history and tell nobody anything
 		}
-		parts["line_"+l] = component{Platform: "binary_sensor", Name: "Line " + l, StateTopic: p.o.Prefix + "/line/" + l,
+		parts["line_"+key(l)] = component{Platform: "binary_sensor", Name: "Line " + l, StateTopic: p.line(l),
 			PayloadOn: "ON", PayloadOff: "OFF", Category: "diagnostic"}
 	}
 	for k, c := range parts {
 		c.UniqueID = id + "_" + k
 		parts[k] = c
 	}
+	return parts
+}
+
+// quote writes a string for a template of Home Assistant.
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'"
+}
+
+// discovery is the message with which a device introduces itself and all its
+// entities at once
+// (https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload).
+func (p *Publisher) discovery(parts map[string]component) any {
+	dev := map[string]any{"ids": []string{p.uid()}, "name": p.o.Name, "mf": "mien", "mdl": p.o.Board, "sw": p.o.Version}
+	origin := map[string]any{"name": "mien", "sw": p.o.Version}
+	if p.o.Page != "" {
+		dev["cu"], origin["url"] = p.o.Page, p.o.Page
+	}
 	return map[string]any{
-		"dev":                   map[string]any{"ids": []string{id}, "name": p.o.Name, "mf": "mien", "mdl": p.o.Board, "sw": p.o.Version},
-		"o":                     map[string]any{"name": "mien", "sw": p.o.Version},
+		"dev":                   dev,
+		"o":                     origin,
 		"cmps":                  parts,
-		"availability_topic":    p.o.Prefix + "/availability",
+		"availability_topic":    p.topic("availability"),
 		"payload_available":     "online",
 		"payload_not_available": "offline",
 		"qos":                   1,

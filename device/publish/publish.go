@@ -4,24 +4,29 @@
 package publish
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
+	"net"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
-	"github.com/eclipse/paho.golang/autopaho"
+	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
+	"golang.org/x/time/rate"
 
 	"mien/device"
 	"mien/device/signal"
@@ -43,10 +48,14 @@ type Options struct {
 	Name    string // for people; the ID if empty
 	Version string // of the firmware
 	Board   string
-	Prefix  string // of the topics (mien/ID)
+	Page    string // address of the device's status page for other machines; empty for none
+	Prefix  string // of the topics (mien/ID, what a topic cannot hold written as in a URL)
 
 	Heads []model.Head // enabled heads, for Home Assistant
 	Lines []string     // output lines, for Home Assistant
+
+	// Levels says how the lines stand at the start; nil when all are inactive.
+	Levels func() []signal.Line
 
 	// Interval is the least time between two readings (1 s). Below zero every
 	// reading is published. Tracks and transitions always are.
@@ -54,14 +63,16 @@ type Options struct {
 	// Discovery is the topic under which Home Assistant looks for devices
 	// ("homeassistant"); "-" for none.
 	Discovery string
-	// Report is called with what goes wrong and is tried again; from any
-	// goroutine. Nil for silence.
+	// Health says how the device is, once a second; nil to say nothing of it.
+	Health func() device.Health
+	// Report is called with what goes wrong and is tried again: once, and at
+	// growing intervals while it goes on; from any goroutine. Nil for silence.
 	Report func(error)
 }
 
 func (o Options) defaults() Options {
 	if o.Prefix == "" {
-		o.Prefix = "mien/" + o.ID
+		o.Prefix = "mien/" + level(o.ID)
 	}
 	if o.Name == "" {
 		o.Name = o.ID
@@ -106,27 +117,9 @@ func parseBroker(address string) (*url.URL, error) {
 // CheckID says what is wrong with the name of a device.
 func CheckID(id string) error {
 	if id == "" || strings.ContainsFunc(id, func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune("/+#\ufffd", r)
+		return unicode.IsSpace(r) || special(r) || strings.ContainsRune("/+#", r)
 	}) || len(id) > 64 {
 		return fmt.Errorf("publish: id %q has to be one word of at most 64 characters without / + #", id)
-	}
-	return nil
-}
-
-// CheckTopic says what is wrong with the beginning of topics
-// (https://docs.oasis-open.org/mqtt/mqtt/v5.0/os/mqtt-v5.0-os.html#_Toc3901241).
-func CheckTopic(topic string) error {
-	switch {
-	case topic == "":
-		return errors.New("publish: topic is empty")
-	case len(topic) > 200:
-		return fmt.Errorf("publish: topic %.40q... is longer than 200 bytes", topic)
-	case strings.ContainsAny(topic, "+#"):
-		return fmt.Errorf("publish: topic %q: wildcards cannot be published to", topic)
-	case strings.HasPrefix(topic, "$"):
-		return fmt.Errorf("publish: topic %q: names that begin with $ are the broker's own", topic)
-	case !utf8.ValidString(topic) || strings.ContainsFunc(topic, unicode.IsControl):
-		return fmt.Errorf("publish: topic %q has a control character in it", topic)
 	}
 	return nil
 }
@@ -137,7 +130,7 @@ func (o *Options) check() (*url.URL, error) {
 		return nil, err
 	}
 	if u.Port() == "" {
-		u.Host += map[string]string{"mqtt": ":1883", "mqtts": ":8883"}[u.Scheme]
+		u.Host = net.JoinHostPort(u.Hostname(), map[string]string{"mqtt": "1883", "mqtts": "8883"}[u.Scheme])
 	}
 	if err := CheckID(o.ID); err != nil {
 		return nil, err
@@ -163,22 +156,34 @@ const inboxSize = 1024
 // Publisher is a device.Observer that publishes what it observes. Its methods
 // return at once, whatever broker and disk do.
 type Publisher struct {
-	o     Options
-	url   *url.URL
-	tls   *tls.Config
-	queue *queue
+	o      Options
+	url    *url.URL
+	tls    *tls.Config
+	queue  *queue
+	kept   *kept
+	report reporter
 
 	inbox chan any
 	next  time.Time // when the next reading may go; with the pipeline's turn only
 	seen  bool      // the last reading had a face
-	state stater
+
+	mu    sync.Mutex
+	state []byte          // of who is in view
+	lines map[string]bool // levels, by name
 
 	connected atomic.Bool
 	sent      atomic.Uint64
-	lost      atomic.Uint64 // before the queue, or refused by the broker
-	mu        sync.Mutex
-	down      chan struct{} // closed when the connection at hand is lost
-	homeUp    chan struct{} // Home Assistant has started
+	lost      atomic.Uint64 // before the queue
+	refused   atomic.Uint64 // by the broker
+	birth     chan struct{} // Home Assistant has started
+	instance  string        // tells this life of this device from all others
+	others    chan bool     // whether another is there under our name, when the broker is asked
+	stored    chan struct{} // closed when everything observed is in the queue
+
+	// Of Run alone.
+	life     time.Duration // of what the broker retains while the device lives
+	careful  bool          // the first message is sent alone: it may be one at which the broker hangs up
+	gingerly bool          // and so are all retained topics
 }
 
 // New checks the options and opens the queue; what is left in it from an
@@ -189,7 +194,9 @@ func New(o Options) (*Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{o: o, url: u, inbox: make(chan any, inboxSize), homeUp: make(chan struct{}, 1)}
+	p := &Publisher{o: o, url: u, inbox: make(chan any, inboxSize), birth: make(chan struct{}, 1), others: make(chan bool, 1), instance: rand.Text(),
+		stored: make(chan struct{}), state: nobody, lines: map[string]bool{}, life: lifetime, careful: true}
+	p.report = reporter{tell: o.Report, said: map[string]*trouble{}}
 	if u.Scheme == "mqtts" {
 		p.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}
 		if o.CA != "" {
@@ -200,6 +207,15 @@ func New(o Options) (*Publisher, error) {
 	}
 	if p.queue, err = openQueue(o.Dir, o.MaxBytes); err != nil {
 		return nil, err
+	}
+	if o.Levels != nil {
+		for _, l := range o.Levels() {
+			p.lines[l.Name] = l.Active
+		}
+	}
+	p.kept = newKept(keptFile(o.Dir))
+	if err := p.describe(); err != nil {
+		return nil, errors.Join(err, p.queue.close())
 	}
 	return p, nil
 }
@@ -217,8 +233,23 @@ func Authority(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// Describe says that the device now has these heads and lines: what it had
+// before and has no more is cleared at the broker and at Home Assistant.
+func (p *Publisher) Describe(heads []model.Head, lines []string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.o.Heads, p.o.Lines = heads, lines
+	return p.describe()
+}
+
 // Reading implements device.Observer.
 func (p *Publisher) Reading(r *device.Reading) {
+	if now := stateOf(r); !bytes.Equal(now, p.state) {
+		p.mu.Lock()
+		p.state = now
+		p.mu.Unlock()
+		p.kept.set(p.topic("state"), now, false)
+	}
 	// That the last face has gone does not wait for its turn: another reading
 	// may not follow.
 	left := p.seen && len(r.Faces) == 0
@@ -234,7 +265,15 @@ func (p *Publisher) Reading(r *device.Reading) {
 func (p *Publisher) Track(t *device.Track) { p.take(t.Clone()) }
 
 // Transition implements device.Observer.
-func (p *Publisher) Transition(t signal.Transition) { p.take(t) }
+func (p *Publisher) Transition(t signal.Transition) {
+	p.mu.Lock()
+	if slices.Contains(p.o.Lines, t.Line) && t.Line != "heartbeat" {
+		p.lines[t.Line] = t.Active
+		p.kept.set(p.line(t.Line), levelOf(t.Active), false)
+	}
+	p.mu.Unlock()
+	p.take(t)
+}
 
 func (p *Publisher) take(v any) {
 	select {
@@ -250,79 +289,294 @@ type Stats struct {
 	Queued    int    // messages waiting on disk
 	Sent      uint64 // messages acknowledged since start
 	Lost      uint64 // messages dropped since start: queue or memory full, or refused by the broker
+	Refused   uint64 // of those, refused by the broker and set aside
 }
 
 // Stats may be called at any time from any goroutine.
 func (p *Publisher) Stats() Stats {
-	return Stats{p.connected.Load(), p.queue.waiting(), p.sent.Load(), p.lost.Load() + p.queue.dropped()}
+	refused := p.refused.Load()
+	return Stats{p.connected.Load(), p.queue.waiting(), p.sent.Load(), p.lost.Load() + p.queue.dropped() + refused, refused}
 }
+
+// farewell is how long the end may take: what has been observed is sent as far
+// as it goes in that time, and the rest waits for the next start.
+const farewell = 3 * time.Second
 
 // Run publishes until ctx ends, then says goodbye to the broker and closes the
 // queue; the Publisher is of no use after that. It returns an error only when
 // the queue fails: a broker that is away is waited for.
 func (p *Publisher) Run(ctx context.Context) error {
-	// The connection outlives ctx for a moment, to say goodbye.
-	conn, hangUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer hangUp()
-	cm, err := autopaho.NewConnection(conn, p.config())
-	if err != nil {
-		return errors.Join(fmt.Errorf("publish: %w", err), p.queue.close())
+	go p.store(ctx)
+	for failed := 0; ctx.Err() == nil; {
+		l, err := p.dial(ctx, p.clientID(), true)
+		if err != nil {
+			if ctx.Err() == nil {
+				p.report.once("connect "+err.Error(), err)
+			}
+			pause(ctx, backoff(failed))
+			failed++
+			continue
+		}
+		began := time.Now()
+		err = p.serve(ctx, l)
+		p.connected.Store(false)
+		if ctx.Err() != nil {
+			break
+		}
+		p.report.once("lost", fmt.Errorf("publish: %s: connection lost: %w", p.url.Redacted(), err))
+		if p.blame(l, err) || l.moved > 0 || time.Since(began) > time.Minute {
+			failed = 0
+		}
+		pause(ctx, backoff(failed))
+		failed++
+		r := new(refusal)
+		if hungUp(err) || errors.As(err, &r) && r.code == codeTakenOver {
+			p.standBack(ctx)
+		}
 	}
-	var wg sync.WaitGroup
-	wg.Go(func() { p.store(ctx) })
-	wg.Go(func() { p.deliver(ctx, cm) })
-	wg.Go(func() { p.welcome(ctx, cm) })
-	wg.Wait()
-	if p.connected.Load() {
-		bye, cancel := context.WithTimeout(conn, 2*time.Second)
-		cm.Publish(bye, p.availability("offline"))
-		cm.Disconnect(bye)
-		cancel()
-	}
-	hangUp()
-	<-cm.Done()
+	<-p.stored
 	return p.queue.close()
 }
 
-// config is the connection: a session that ends with it, because the queue on
-// disk does what an MQTT session would, and the last will.
-func (p *Publisher) config() autopaho.ClientConfig {
-	will := p.availability("offline")
-	return autopaho.ClientConfig{
-		ServerUrls:                    []*url.URL{p.url},
-		TlsCfg:                        p.tls,
-		KeepAlive:                     15,
-		CleanStartOnInitialConnection: true,
-		ConnectTimeout:                10 * time.Second,
-		ReconnectBackoff:              backoff,
-		ConnectUsername:               p.o.Username,
-		ConnectPassword:               []byte(p.o.Password),
-		WillMessage:                   &paho.WillMessage{Topic: will.Topic, Payload: will.Payload, QoS: 1, Retain: true},
-		OnConnectionUp:                p.up,
-		OnConnectionDown: func() bool {
-			p.connected.Store(false)
-			p.mu.Lock()
-			close(p.down)
-			p.mu.Unlock()
-			return true
-		},
-		OnConnectError: func(err error) { p.o.Report(fmt.Errorf("publish: %s: %w", secret.Redact(p.url.String()), err)) },
-		ClientConfig: paho.ClientConfig{
-			ClientID: "mien-" + p.o.ID,
-			OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(r paho.PublishReceived) (bool, error) {
-				if string(r.Packet.Payload) == "online" {
-					nudge(p.homeUp)
-				}
-				return true, nil
-			}},
-		},
+func (p *Publisher) clientID() string { return "mien-" + p.o.ID }
+
+// serve publishes on a connection until that ends, and returns why it has.
+// When ctx ends it says goodbye.
+func (p *Publisher) serve(ctx context.Context, l *link) error {
+	p.queue.rewind()
+	p.kept.say()
+	l.careful, l.gingerly = p.careful, p.gingerly
+	p.connected.Store(true)
+	l.done.Go(l.read)
+	l.done.Go(l.listen)
+	err := p.publish(ctx, l)
+	if err == nil {
+		p.part(ctx, l)
+	}
+	l.close(err == nil)
+	return err
+}
+
+// publish sends what there is to send, retained topics first. It returns nil
+// when ctx ends.
+func (p *Publisher) publish(ctx context.Context, l *link) error {
+	again := time.NewTicker(p.life / 3)
+	defer again.Stop()
+	births := rate.NewLimiter(rate.Every(5*time.Second), 1)
+	var born <-chan time.Time
+	for ctx.Err() == nil {
+		if more, err := p.step(l); err != nil {
+			return err
+		} else if more {
+			continue
+		}
+		birth := p.birth
+		if born != nil {
+			birth = nil // one is waiting for its turn
+		}
+		select {
+		case <-ctx.Done():
+		case <-l.up.Done():
+			return context.Cause(l.up)
+		case <-p.kept.wake:
+		case <-p.queue.wake:
+		case <-again.C:
+			p.kept.keepAlive()
+		case <-birth:
+			born = time.After(births.Reserve().Delay())
+		case <-born:
+			born = nil
+			p.kept.say()
+		}
+	}
+	return nil
+}
+
+// step sends one message and reports whether there was one.
+func (p *Publisher) step(l *link) (bool, error) {
+	if err := context.Cause(l.up); err != nil {
+		return false, err
+	}
+	if m, ok := p.kept.next(); ok {
+		return true, l.send(m, nil)
+	}
+	m, t, ok, err := p.queue.next()
+	if err != nil {
+		p.report.once("queue", err)
+		return true, pauseUp(l.up)
+	}
+	if !ok {
+		return false, nil
+	}
+	return true, l.send(m, &t)
+}
+
+// part sends what was observed before the end, as far as that is quick, and
+// leaves the retained topics true of a device that is not there.
+func (p *Publisher) part(ctx context.Context, l *link) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	defer cancel()
+	select {
+	case <-p.stored:
+	case <-ctx.Done():
+	}
+	drain, stop := context.WithTimeout(ctx, farewell/3)
+	for more := true; more && drain.Err() == nil; {
+		var err error
+		if more, err = p.step(l); err != nil {
+			more = false
+		}
+	}
+	stop()
+	p.goodbye()
+	for m, ok := p.kept.next(); ok && ctx.Err() == nil; m, ok = p.kept.next() {
+		if l.send(m, nil) != nil {
+			return
+		}
+	}
+	l.settle(ctx)
+}
+
+// answered takes the broker's answer to a message. An error ends the
+// connection, on which nothing more can be sent in order.
+func (p *Publisher) answered(s *sent, ack *packets.Puback) error {
+	switch code := ack.ReasonCode; {
+	case s.ticket == nil && code < 0x80:
+		if s.Topic == "" {
+			return nil // only asked whether everything before it is answered
+		}
+		return p.kept.said(s.message)
+	case s.ticket == nil:
+		if p.kept.refuse(s.Topic, code) {
+			p.o.Report(fmt.Errorf("publish: %s is refused by the broker: %w", s.Topic, refusalOf(ack)))
+		}
+		return nil
+	case code < 0x80:
+		p.queue.ack(*s.ticket)
+		if !s.stale {
+			p.sent.Add(1)
+		}
+		return nil
+	case (code == codeImplementation || code == codeQuota) && p.queue.strike(*s.ticket) < mostRefusals:
+		return refusalOf(ack) // not now, it says: try again
+	}
+	p.setAside(s, refusalOf(ack))
+	return nil
+}
+
+func refusalOf(ack *packets.Puback) *refusal {
+	r := &refusal{code: ack.ReasonCode}
+	if ack.Properties != nil {
+		r.text = ack.Properties.ReasonString
+	}
+	return r
+}
+
+// blame looks, after a connection has ended, at the message that was not
+// answered. When the broker says that it was wrong, or has hung up at it alone
+// though it took others, and that several times, it would for ever.
+// It reports whether the way is free again.
+func (p *Publisher) blame(l *link, why error) (free bool) {
+	s := l.unanswered()
+	p.careful, p.gingerly = s != nil, s != nil && s.ticket == nil
+	if s == nil || s.stale {
+		return false
+	}
+	r := new(refusal)
+	switch {
+	case errors.As(why, &r) && blames(r.code):
+	case s.alone && l.took > 0 && (hungUp(why) || errors.Is(why, errSilent)):
+	default:
+		return false
+	}
+	if s.ticket == nil {
+		if free = p.kept.strike(s.Topic); free {
+			p.o.Report(fmt.Errorf("publish: %s is left out from now on, the broker hangs up at it: %w", s.Topic, why))
+		}
+		return free
+	}
+	if free = p.queue.strike(*s.ticket) >= mostStrikes; free {
+		p.setAside(s, fmt.Errorf("the broker hung up at it %d times: %w", mostStrikes, why))
+	}
+	return free
+}
+
+// setAside takes a message out of the queue that the broker does not want.
+func (p *Publisher) setAside(s *sent, why error) {
+	if err := p.queue.setAside(s.message, why.Error(), time.Now()); err != nil {
+		p.report.once("set aside", err)
+	}
+	p.queue.ack(*s.ticket)
+	p.refused.Add(1)
+	p.report.once("refused "+s.Topic, fmt.Errorf("publish: %s: a message is refused by the broker and set aside in %s: %w",
+		s.Topic, filepath.Join(p.o.Dir, refusedFile), why))
+}
+
+// standBack waits as long as another device is connected under our name, which
+// the broker has put in our place: of two that both came back at once, each
+// would throw the other out for ever. Not every broker says why it hangs up, so
+// it is asked.
+func (p *Publisher) standBack(ctx context.Context) {
+	for wait := 15 * time.Second; ctx.Err() == nil && p.elsewhere(ctx); wait = min(2*wait, time.Minute) {
+		p.report.once("taken over", fmt.Errorf("publish: another device is connected to %s as %q and has taken this one's place, which waits: give one of them another name",
+			p.url.Redacted(), p.clientID()))
+		pause(ctx, wait)
 	}
 }
 
+// elsewhere asks the broker, as somebody else, whether another device is there
+// under our name. A broker that does not say is taken as one where there is
+// none.
+func (p *Publisher) elsewhere(ctx context.Context) bool {
+	l, err := p.dial(ctx, p.clientID()+"-"+rand.Text()[:8], false)
+	if err != nil {
+		return false
+	}
+	l.done.Go(l.read)
+	defer l.close(true)
+	select {
+	case <-p.others:
+	default:
+	}
+	look := paho.SubscribeOptions{Topic: p.topic("availability")}
+	for range 2 { // what the broker retains comes before its answer to the second
+		if _, err := l.client.Subscribe(l.up, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{look}}); err != nil {
+			return false
+		}
+		look.RetainHandling = 2
+	}
+	select {
+	case other := <-p.others:
+		return other
+	case <-time.After(200 * time.Millisecond): // for the library to hand it on
+	case <-l.up.Done():
+	case <-ctx.Done():
+	}
+	return false
+}
+
 // backoff is how long to wait after failed attempt n: 0.5 s, then twice as
-// long each time, 30 s at most.
+// long each time, 30 s at most; up to a fifth more, so that a room full of
+// devices does not come back at once.
 func backoff(n int) time.Duration {
-	return min(500*time.Millisecond<<min(max(n, 0), 10), 30*time.Second)
+	d := min(500*time.Millisecond<<min(max(n, 0), 10), 30*time.Second)
+	return d + time.Duration(mathrand.Int64N(int64(d/5)))
+}
+
+// pause waits, or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// pauseUp waits a little before a disk is asked again.
+func pauseUp(up context.Context) error {
+	pause(up, 200*time.Millisecond)
+	return context.Cause(up)
 }
 
 func nudge(c chan struct{}) {
@@ -332,74 +586,10 @@ func nudge(c chan struct{}) {
 	}
 }
 
-func (p *Publisher) up(*autopaho.ConnectionManager, *paho.Connack) {
-	p.mu.Lock()
-	p.down = make(chan struct{})
-	p.mu.Unlock()
-	p.connected.Store(true)
-	nudge(p.homeUp)
-	nudge(p.queue.wake)
-}
-
-func (p *Publisher) availability(s string) *paho.Publish {
-	return &paho.Publish{Topic: p.o.Prefix + "/availability", Payload: []byte(s), QoS: 1, Retain: true}
-}
-
-// welcome introduces the device after each connection, and again whenever
-// Home Assistant has started: it forgets devices that it does not hear of.
-func (p *Publisher) welcome(ctx context.Context, cm *autopaho.ConnectionManager) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-p.homeUp:
-		}
-		if err := p.introduce(ctx, cm); err != nil && ctx.Err() == nil {
-			p.o.Report(fmt.Errorf("publish: introduction: %w", err))
-		}
-	}
-}
-
-func (p *Publisher) introduce(ctx context.Context, cm *autopaho.ConnectionManager) error {
-	ctx, cancel := p.whileUp(ctx)
-	defer cancel()
-	if p.o.Discovery != "-" {
-		if _, err := cm.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: p.o.Discovery + "/status", QoS: 1}}}); err != nil {
-			return err
-		}
-		config, err := json.Marshal(p.discovery())
-		if err != nil {
-			return err
-		}
-		topic := p.o.Discovery + "/device/" + p.uid() + "/config"
-		if _, err := cm.Publish(ctx, &paho.Publish{Topic: topic, Payload: config, QoS: 1, Retain: true}); err != nil {
-			return err
-		}
-	}
-	_, err := cm.Publish(ctx, p.availability("online"))
-	return err
-}
-
-// whileUp is a context that ends with the connection at hand, so that nobody
-// waits for an answer that cannot come any more.
-func (p *Publisher) whileUp(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	p.mu.Lock()
-	down := p.down
-	p.mu.Unlock()
-	go func() {
-		select {
-		case <-down:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
-}
-
-// store moves events from memory to the queue, and has the queue written
-// through to the disk once a second while anything changes.
+// store moves events from memory to the queue, and once a second has it
+// written through to the disk and asks how the device is.
 func (p *Publisher) store(ctx context.Context) {
+	defer close(p.stored)
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for {
@@ -408,7 +598,10 @@ func (p *Publisher) store(ctx context.Context) {
 			p.enqueue(v)
 		case <-second.C:
 			if err := p.queue.sync(); err != nil {
-				p.o.Report(err)
+				p.report.once("sync", err)
+			}
+			if p.o.Health != nil {
+				p.kept.set(p.topic("health"), healthOf(p.o.Health()), false)
 			}
 		case <-ctx.Done():
 			for { // what was observed before the end counts
@@ -427,63 +620,7 @@ func (p *Publisher) enqueue(v any) {
 	for _, m := range p.messages(v) {
 		if err := p.queue.put(m); err != nil {
 			p.lost.Add(1)
-			p.o.Report(err)
+			p.report.once("put", err)
 		}
 	}
-}
-
-// deliver sends the queue's messages one after the other, each when the one
-// before is acknowledged: that is what keeps their order across a broken
-// connection, after which the one on its way is sent again.
-func (p *Publisher) deliver(ctx context.Context, cm *autopaho.ConnectionManager) {
-	for {
-		m, ticket, ok, err := p.queue.peek()
-		if err != nil {
-			p.o.Report(err)
-		}
-		if !ok || !p.connected.Load() {
-			select {
-			case <-ctx.Done():
-				return
-			case <-p.queue.wake:
-			}
-			continue
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		switch refused, err := p.send(ctx, cm, m); {
-		case err == nil:
-			p.queue.ack(ticket)
-			p.sent.Add(1)
-		case refused: // for good: it would block all others for ever
-			p.queue.ack(ticket)
-			p.lost.Add(1)
-			p.o.Report(fmt.Errorf("publish: %s was refused by the broker: %w", m.Topic, err))
-		case ctx.Err() == nil:
-			p.pause(ctx)
-		}
-	}
-}
-
-// pause waits a little before the next try, or for the connection.
-func (p *Publisher) pause(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(200 * time.Millisecond):
-	}
-}
-
-func (p *Publisher) send(ctx context.Context, cm *autopaho.ConnectionManager, m message) (refused bool, err error) {
-	ctx, cancel := p.whileUp(ctx)
-	defer cancel()
-	resp, err := cm.Publish(ctx, &paho.Publish{Topic: m.Topic, Payload: m.Payload, QoS: 1, Retain: m.Retain})
-	if err == nil {
-		return false, nil
-	}
-	if errors.Is(err, paho.ErrInvalidArguments) {
-		return true, err
-	}
-	// 0x83, 0x97: the broker's own trouble, or too much for now (MQTT 5, 3.4.2.1).
-	return resp != nil && resp.ReasonCode >= 0x80 && resp.ReasonCode != 0x83 && resp.ReasonCode != 0x97, err
 }

@@ -3,6 +3,7 @@ package publish
 import (
 	"bufio"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -23,7 +24,27 @@ import (
 type message struct {
 	Topic   string
 	Retain  bool
+	Passing bool // worth nothing once a later one like it has been sent
 	Payload []byte
+
+	stale bool // not to be sent: see next
+}
+
+// place is where a record begins: the number of its segment and an offset in
+// it.
+type place struct {
+	segment uint64
+	at      int64
+}
+
+// ticket is for the acknowledgement of a record.
+type ticket struct {
+	place
+	end int64
+}
+
+func (p place) before(q place) bool {
+	return p.segment < q.segment || p.segment == q.segment && p.at < q.at
 }
 
 // queue keeps messages on disk in the order in which they came, until the
@@ -33,8 +54,11 @@ type message struct {
 // A queue is a folder of segments, files of records that are only appended
 // to; a segment is deleted when its last record is acknowledged. The place of
 // the first record that is not acknowledged is in the file "cursor", which is
-// overwritten in place: 20 bytes with a checksum, without which all of the
-// oldest segment counts as not acknowledged. Neither is written through to the
+// overwritten in place: 44 bytes with a checksum, without which all of the
+// oldest segment counts as not acknowledged. It also says which passing
+// message was handed out last, and how often the broker hung up at the first
+// record. Messages that the broker does not want are laid aside in the file
+// "refused.jsonl", newest last. Neither is written through to the
 // disk with every message: sync does that, at the rhythm of the caller, and
 // only while messages wait. As long as a broker answers nothing is forced to
 // the disk, which spares an SD card. After a power cut what came after the
@@ -51,8 +75,12 @@ type queue struct {
 	c        *os.File  // cursor
 	r        *bufio.Reader
 	rf       *os.File
-	read     int64 // offset in the first segment of the record that peek returned or will return
-	next     int64 // offset after it, 0 when nothing was peeked
+	rfOf     uint64 // segment that rf reads
+	read     int64  // offset in the first segment of the oldest record that is not acknowledged
+	sent     place  // of the record that next will return; the zero place means the oldest
+	first    place  // as the cursor's file says
+	passing  place  // of the passing message that was handed out last, in this life or an earlier one
+	strikes  uint64 // of the oldest record: see strike
 	lost     uint64
 	lock     *lockfile.Lock
 	dirty    bool // since the last sync
@@ -64,6 +92,7 @@ type segment struct {
 	number  uint64
 	size    int64
 	records int // not acknowledged
+	ahead   int // of those, handed out
 }
 
 const (
@@ -158,7 +187,8 @@ func cmpUint(a, b uint64) int {
 
 // restore counts the records of the segments found and applies the cursor.
 func (q *queue) restore() error {
-	number, offset := q.cursor()
+	q.cursor()
+	number, offset := q.first.segment, q.first.at
 	kept := q.segments[:0]
 	for _, s := range q.segments {
 		from := int64(0)
@@ -184,11 +214,20 @@ func (q *queue) restore() error {
 		}
 		if len(kept) == 0 {
 			q.read = from
+			if s.number != number {
+				q.strikes = 0
+			}
 		}
 		s.size, s.records = end, records
 		kept = append(kept, s)
 	}
 	q.segments = kept
+	if len(kept) == 0 {
+		q.strikes = 0
+	}
+	if n := len(kept); n == 0 || q.passing.segment > kept[n-1].number {
+		q.passing = place{}
+	}
 	return nil
 }
 
@@ -234,14 +273,17 @@ func readRecord(r io.Reader) (message, int64, error) {
 	if 3+topic > len(body) {
 		return message{}, 0, errors.New("publish: queue: record is damaged")
 	}
-	return message{Retain: body[0] == 1, Topic: string(body[3 : 3+topic]), Payload: body[3+topic:]}, int64(recordHead + n), nil
+	return message{Retain: body[0]&1 != 0, Passing: body[0]&2 != 0, Topic: string(body[3 : 3+topic]), Payload: body[3+topic:]}, int64(recordHead + n), nil
 }
 
 func appendRecord(b []byte, m message) []byte {
 	at := len(b)
 	b = append(b, make([]byte, recordHead+1)...)
 	if m.Retain {
-		b[at+recordHead] = 1
+		b[at+recordHead] |= 1
+	}
+	if m.Passing {
+		b[at+recordHead] |= 2
 	}
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(m.Topic)))
 	b = append(append(b, m.Topic...), m.Payload...)
@@ -260,8 +302,8 @@ func (q *queue) roll() error {
 	number := uint64(1)
 	if n := len(q.segments); n > 0 {
 		number = q.segments[n-1].number + 1
-	} else if c, _ := q.cursor(); c > 0 {
-		number = c + 1
+	} else if q.first.segment > 0 {
+		number = q.first.segment + 1
 	}
 	f, err := os.OpenFile(q.name(number), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -321,78 +363,189 @@ func (q *queue) size() (n int64) {
 
 // drop deletes the oldest segment, which is not the one appended to.
 func (q *queue) drop() {
-	if q.rf != nil {
+	if q.rf != nil && q.rfOf == q.segments[0].number {
 		q.rf.Close()
 		q.rf = nil
 	}
 	os.Remove(q.name(q.segments[0].number)) // if it stays, the cursor skips it at the next start
 	q.segments = append(q.segments[:0], q.segments[1:]...)
-	q.read, q.next = 0, 0
+	q.read, q.strikes = 0, 0
 	q.mark()
 }
 
-// peek returns the oldest message; ok is false when there is none. The ticket
-// is for ack.
-func (q *queue) peek() (m message, ticket uint64, ok bool, err error) {
+// next hands out the oldest message that has not been handed out yet; ok is
+// false when there is none. The ticket is for ack. A message comes out stale,
+// to be acknowledged and not to be sent, when it is retained, which older
+// firmware kept here, or when it is passing and a later one like it has been
+// handed out before: after a broken connection, readings do not go back in
+// time.
+func (q *queue) next() (m message, t ticket, ok bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for {
-		s := &q.segments[0]
-		if s.records > 0 {
-			break
-		}
-		if len(q.segments) == 1 {
-			return message{}, 0, false, nil
-		}
-		q.drop()
+	q.tidy()
+	i := q.reading()
+	if i < 0 {
+		return message{}, ticket{}, false, nil
 	}
-	s := &q.segments[0]
-	if q.rf == nil {
-		f, err := os.Open(q.name(s.number))
-		if err != nil {
-			return message{}, 0, false, fmt.Errorf("publish: queue: %w", err)
-		}
-		q.rf = f
+	s := &q.segments[i]
+	if err := q.openFor(s.number); err != nil {
+		return message{}, ticket{}, false, err
 	}
+	// Read at the offset, not where the file happens to be.
+	q.r.Reset(io.NewSectionReader(q.rf, q.sent.at, s.size-q.sent.at))
+	m, n, err := readRecord(q.r)
+	if err != nil {
+		err = fmt.Errorf("publish: queue: segment %d: %w", s.number, err)
+		return message{}, ticket{}, false, errors.Join(err, q.giveUp(s))
+	}
+	at := q.sent
+	q.sent.at += n
+	t = ticket{at, q.sent.at}
+	s.ahead++
+	m.stale = m.Retain || m.Passing && at.before(q.passing)
+	if m.Passing && q.passing.before(at) {
+		q.passing = at
+		q.mark()
+	}
+	return m, t, true, nil
+}
+
+// reading finds the segment of the record to hand out next, and sets q.sent
+// to it; -1 when all have been handed out.
+func (q *queue) reading() int {
+	for i := range q.segments {
+		s := &q.segments[i]
+		if s.number < q.sent.segment {
+			continue
+		}
+		if s.number != q.sent.segment {
+			q.sent = place{segment: s.number}
+			if i == 0 {
+				q.sent.at = q.read
+			}
+		}
+		if s.records > s.ahead {
+			return i
+		}
+	}
+	return -1
+}
+
+func (q *queue) openFor(number uint64) error {
+	if q.rf != nil && q.rfOf == number {
+		return nil
+	}
+	if q.rf != nil {
+		q.rf.Close()
+		q.rf = nil
+	}
+	f, err := os.Open(q.name(number))
+	if err != nil {
+		return fmt.Errorf("publish: queue: %w", err)
+	}
+	q.rf, q.rfOf = f, number
 	if q.r == nil {
 		q.r = bufio.NewReaderSize(nil, 32<<10)
 	}
-	// Read at the offset, not where the file happens to be: a message may be
-	// peeked again and again while the broker is away.
-	q.r.Reset(io.NewSectionReader(q.rf, q.read, s.size-q.read))
-	m, n, err := readRecord(q.r)
-	if err != nil {
-		q.lost += uint64(s.records) // damaged on the disk: the rest of the segment cannot be told apart
-		s.records = 0
-		if len(q.segments) == 1 {
-			if err := q.roll(); err != nil {
-				return message{}, 0, false, err
-			}
-		}
-		q.drop()
-		return message{}, 0, false, fmt.Errorf("publish: queue: segment %d: %w", s.number, err)
-	}
-	q.next = q.read + n
-	return m, s.number<<32 ^ uint64(q.read), true, nil
+	return nil
 }
 
-// ack removes the message that peek returned with the ticket. If it has been
-// dropped in the meantime nothing happens.
-func (q *queue) ack(ticket uint64) {
+// giveUp counts what is left in a segment as lost: it is damaged on the disk,
+// and its records cannot be told apart any more.
+func (q *queue) giveUp(s *segment) error {
+	q.lost += uint64(s.records - s.ahead)
+	s.records = s.ahead
+	if s.number == q.segments[len(q.segments)-1].number { // nothing more may be appended to it
+		if err := q.roll(); err != nil {
+			return err
+		}
+	}
+	q.tidy()
+	return nil
+}
+
+// tidy deletes the oldest segments that are done with.
+func (q *queue) tidy() {
+	for len(q.segments) > 1 && q.segments[0].records == 0 {
+		q.drop()
+	}
+}
+
+// rewind makes next begin with the oldest message again.
+func (q *queue) rewind() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.sent = place{}
+	for i := range q.segments {
+		q.segments[i].ahead = 0
+	}
+}
+
+// ack removes the oldest message, if it is the one that next returned with
+// the ticket. If that has been dropped in the meantime nothing happens.
+func (q *queue) ack(t ticket) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := &q.segments[0]
-	if q.next == 0 || ticket != s.number<<32^uint64(q.read) {
+	if s.ahead == 0 || t.place != (place{s.number, q.read}) {
 		return
 	}
-	q.read, q.next = q.next, 0
+	q.read, q.strikes = t.end, 0
 	s.records--
+	s.ahead--
 	q.mark()
+	q.tidy()
 	// A segment that is done with is deleted early, not only when it is full.
 	// Emptying it instead would leave a cursor that points past its end.
-	if s.records == 0 && len(q.segments) == 1 && s.size > 64<<10 && q.roll() == nil {
+	if s = &q.segments[0]; s.records == 0 && len(q.segments) == 1 && s.size > 64<<10 && q.roll() == nil {
 		q.drop()
 	}
+}
+
+// strike counts that the broker hung up at the oldest message, for good, and
+// returns how often it has. It is for the message with the ticket alone.
+func (q *queue) strike(t ticket) uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s := &q.segments[0]; s.records == 0 || t.place != (place{s.number, q.read}) {
+		return 0
+	}
+	q.strikes++
+	q.mark()
+	return q.strikes
+}
+
+// refusedFile takes the messages that the broker does not want, as lines of
+// JSON. The one before it, when it has grown to maxRefused bytes, is kept too.
+const (
+	refusedFile = "refused.jsonl"
+	maxRefused  = 256 << 10
+)
+
+// setAside keeps a message and why the broker did not want it, for somebody
+// to look at.
+func (q *queue) setAside(m message, why string, now time.Time) error {
+	line, err := json.Marshal(struct {
+		Time    time.Time `json:"time"` // when it was refused
+		Topic   string    `json:"topic"`
+		Reason  string    `json:"reason"`
+		Payload string    `json:"payload"`
+	}{now, m.Topic, why, string(m.Payload)})
+	if err != nil {
+		return fmt.Errorf("publish: queue: %w", err)
+	}
+	path := filepath.Join(q.dir, refusedFile)
+	if info, err := os.Stat(path); err == nil && info.Size()+int64(len(line)) > maxRefused {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return fmt.Errorf("publish: queue: %w", err)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("publish: queue: %w", err)
+	}
+	_, err = f.Write(append(line, '\n'))
+	return errors.Join(err, f.Close())
 }
 
 // waiting is the number of messages.
@@ -415,21 +568,30 @@ func (q *queue) dropped() uint64 {
 	return q.lost
 }
 
-// cursor reads the place of the first record that is not acknowledged.
-func (q *queue) cursor() (number uint64, offset int64) {
-	var b [20]byte
-	if n, _ := q.c.ReadAt(b[:], 0); n != len(b) || crc32.Checksum(b[:16], castagnoli) != binary.LittleEndian.Uint32(b[16:]) {
-		return 0, 0
+// cursor reads where the queue was left.
+func (q *queue) cursor() {
+	var b [44]byte
+	n, _ := q.c.ReadAt(b[:], 0)
+	u := func(i int) uint64 { return binary.LittleEndian.Uint64(b[8*i:]) }
+	sum := func(end int) bool {
+		return n >= end+4 && crc32.Checksum(b[:end], castagnoli) == binary.LittleEndian.Uint32(b[end:])
 	}
-	return binary.LittleEndian.Uint64(b[:]), int64(binary.LittleEndian.Uint64(b[8:]))
+	switch {
+	case sum(40):
+		q.first, q.passing, q.strikes = place{u(0), int64(u(1))}, place{u(2), int64(u(3))}, u(4)
+	case sum(16): // as older firmware wrote it
+		q.first = place{u(0), int64(u(1))}
+	}
 }
 
-// mark writes that place. If that fails, messages come twice after a restart.
+// mark writes that. If it fails, messages come twice after a restart.
 func (q *queue) mark() {
-	var b [20]byte
-	binary.LittleEndian.PutUint64(b[:], q.segments[0].number)
-	binary.LittleEndian.PutUint64(b[8:], uint64(q.read))
-	binary.LittleEndian.PutUint32(b[16:], crc32.Checksum(b[:16], castagnoli))
+	var b [44]byte
+	q.first = place{q.segments[0].number, q.read}
+	for i, v := range []uint64{q.first.segment, uint64(q.first.at), q.passing.segment, uint64(q.passing.at), q.strikes} {
+		binary.LittleEndian.PutUint64(b[8*i:], v)
+	}
+	binary.LittleEndian.PutUint32(b[40:], crc32.Checksum(b[:40], castagnoli))
 	q.c.WriteAt(b[:], 0)
 	q.dirty = true
 }

@@ -64,7 +64,7 @@ func put(t testing.TB, q *queue, i int) {
 // take removes the oldest message and checks that it is number i.
 func take(t testing.TB, q *queue, i int) {
 	t.Helper()
-	m, ticket, ok, err := q.peek()
+	m, ticket, ok, err := q.next()
 	if err != nil || !ok || m.Topic != fmt.Sprint("t/", i) || m.Retain != (i%3 == 0) || !bytes.Equal(m.Payload, bytes.Repeat([]byte{byte(i)}, i%40)) {
 		t.Fatalf("want message %d, got %q %v %v", i, m.Topic, ok, err)
 	}
@@ -88,7 +88,7 @@ func TestQueueKeepsOrder(t *testing.T) {
 				if out < in {
 					take(t, q, out)
 					out++
-				} else if _, _, ok, err := q.peek(); ok || err != nil {
+				} else if _, _, ok, err := q.next(); ok || err != nil {
 					t.Fatalf("an empty queue gives %v, %v", ok, err)
 				}
 			case n < 97:
@@ -172,7 +172,7 @@ func TestQueueAtPeace(t *testing.T) {
 func TestAckAfterDrop(t *testing.T) {
 	q := open(t, t.TempDir(), 64<<10)
 	put(t, q, 0)
-	_, ticket, _, _ := q.peek()
+	_, ticket, _, _ := q.next()
 	for i := 1; i < 5000; i++ {
 		put(t, q, i)
 	}
@@ -212,7 +212,7 @@ func TestQueueSurvivesDamage(t *testing.T) {
 		}
 		var topic string
 		for range 2000 {
-			m, ticket, ok, err := q.peek()
+			m, ticket, ok, err := q.next()
 			if err != nil {
 				continue
 			}

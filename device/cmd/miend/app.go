@@ -8,6 +8,7 @@ import (
 	"image"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -375,7 +376,34 @@ func (a *app) publishOptions(cfg *config.Config) publish.Options {
 		a.away.Store(err.Error())
 		a.log.Warn("mqtt", "error", err)
 	}
+	o.Page, o.Health = pageFor(cfg.Status), a.health
+	o.Levels = func() []signal.Line {
+		if a.out == nil {
+			return nil
+		}
+		return a.out.Lines()
+	}
 	return o
+}
+
+// pageFor is the page's address as other machines call it, empty when they
+// cannot.
+func pageFor(s config.Status) string {
+	host, port, err := net.SplitHostPort(s.Listen)
+	if err != nil {
+		return ""
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return ""
+	} else if host == "" || ip != nil && ip.IsUnspecified() {
+		if host, err = os.Hostname(); err != nil {
+			return ""
+		}
+		if len(s.Hosts) > 0 {
+			host = s.Hosts[0]
+		}
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 // health is what the page, the API and the broker say about the device.
@@ -408,12 +436,14 @@ func (a *app) run(ctx context.Context) error {
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var services sync.WaitGroup
-	services.Go(func() { a.parts.run(inner) })
+	// Lines and what tells of them have contexts of their own, and go last.
+	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopTelling()
+	services.Go(func() { a.parts.run(telling) })
 	services.Go(func() { a.watch(inner, cancel) })
 	services.Go(func() { a.vitals(inner) })
 	services.Go(func() { a.asks(inner) })
 	services.Go(func() { a.reloads(inner) })
-	// The lines have a context of their own: they go last.
 	lines, stopLines := context.WithCancel(context.WithoutCancel(ctx))
 	outErr := make(chan error, 1)
 	go func() { outErr <- a.out.Run(lines) }()
@@ -433,6 +463,7 @@ func (a *app) run(ctx context.Context) error {
 		case <-time.After(leave):
 			a.log.Error("something does not end; it is left behind")
 		}
+		stopTelling()
 	}
 	return err
 }

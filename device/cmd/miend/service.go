@@ -202,6 +202,11 @@ func (a *app) reload(cfg config.Config) error {
 			a.page.Tell(a.statusOptions(&cfg).Info)
 		}
 	}
+	if b := a.broker.Load(); b != nil {
+		if err := b.Describe(*a.heads.Load(), cfg.PublishOptions(*a.heads.Load()).Lines); err != nil {
+			a.log.Warn("mqtt", "error", err)
+		}
+	}
 	a.log.Info("configuration taken over", "keys", config.Names(taken), "enabled", audit(&cfg))
 	return nil
 }
