@@ -26,11 +26,18 @@ func (c *Config) Secrets() (names []string) {
 	return names
 }
 
+// Installed is where the package puts the configuration, for root and the
+// service's group alone.
+const Installed = "/etc/mien/mien.yaml"
+
 // Exposed says what is wrong with the mode of the file that holds c: others
-// than its owner and its group can change it, or read its secrets.
-func Exposed(c *Config, mode fs.FileMode) string {
+// than its owner and its group can change it, or read its secrets. The
+// installed one is for nobody else in any case.
+func Exposed(c *Config, path string, mode fs.FileMode) string {
 	secrets := c.Secrets()
 	switch {
+	case path == Installed && mode&0o004 != 0 && len(secrets) == 0:
+		return fmt.Sprintf("can be read by everybody (mode %#o)", mode.Perm())
 	case mode&0o002 != 0:
 		return fmt.Sprintf("can be changed by everybody (mode %#o)", mode.Perm())
 	case mode&0o004 != 0 && len(secrets) > 0:

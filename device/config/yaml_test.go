@@ -236,6 +236,34 @@ func TestEmptyText(t *testing.T) {
 	}
 }
 
+// zeroMeans are the keys of numbers and durations that may be 0, and what it
+// means. All others refuse it: 0 would mean the default, which nobody asked for.
+var zeroMeans = map[string]string{
+	"camera.max_rate": "no bound", "faces.max_size": "as large as the picture", "model.threads": "what suits the board",
+	"answers.hysteresis": "none", "answers.smoothing": "none", "answers.dwell": "none", "answers.min_score": "takes all",
+	"answers.quality.min_size": "off", "answers.quality.min_sharpness": "off", "answers.quality.min_brightness": "off",
+	"answers.quality.max_brightness": "off", "answers.quality.min_contrast": "off", "answers.quality.max_tilt": "off", "answers.quality.max_turn": "off",
+	"signals.min_hold": "none", "signals.on_delay": "none", "signals.off_delay": "none", "signals.setup": "none",
+	"leds.brightness": "dark", "health.slow_rate": "none are read",
+}
+
+func TestZero(t *testing.T) {
+	for _, k := range Keys() {
+		c := Default()
+		switch k.Of(&c).Interface().(type) {
+		case int, float64, time.Duration:
+		default:
+			continue
+		}
+		groups := strings.Split(k.Name, ".")
+		in := strings.Join(groups, ": {") + ": 0" + strings.Repeat("}", len(groups)-1) + "\n"
+		_, err := Parse("f", []byte(in))
+		if _, may := zeroMeans[k.Name]; may != (err == nil) {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+}
+
 // A file of one fault after another is told of some, and quickly.
 func TestManyFaults(t *testing.T) {
 	var b strings.Builder

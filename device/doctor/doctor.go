@@ -52,6 +52,7 @@ type Patient struct {
 	Groups []string      // of the user
 	Now    time.Time
 	Runs   bool   // miend is running: what it holds is not free, and all is well
+	Locked bool   // the service's user cannot read File
 	File   string // of the configuration, as a path from Root; empty for none
 	Wrong  error  // what of the configuration cannot be opened here; nil for nothing
 
@@ -176,8 +177,12 @@ func (e *exam) config() {
 	if err != nil {
 		return // the defaults
 	}
-	if wrong := config.Exposed(&e.Config, st.Mode()); wrong != "" {
+	if wrong := config.Exposed(&e.Config, e.File, st.Mode()); wrong != "" {
 		e.bad(Warn, "config", e.File+" "+wrong, "passwords and tokens are for the device alone", config.Enclose(e.File))
+		return
+	}
+	if e.Locked {
+		e.bad(Fail, "config", e.File+" cannot be read by the service", "miend runs as user mien and does not start without it", config.Enclose(e.File))
 		return
 	}
 	if e.Wrong == nil {

@@ -245,13 +245,15 @@ func TestIllnesses(t *testing.T) {
 			p.Config.Status.Token = secret.New("0123456789abcdef")
 			file("etc/mien/mien.yaml", 0o644)(p)
 		}, "config", Warn, "sudo chgrp mien /etc/mien/mien.yaml && sudo chmod 0640 /etc/mien/mien.yaml"},
-		"writable file": {file("etc/mien/mien.yaml", 0o666), "config", Warn, "chmod 0640"},
-		"wrong file":    {func(p *Patient) { p.Wrong = errors.New("mien.yaml:3:4: mqtt.ca: no such file") }, "config", Fail, "miend check"},
-		"no recording":  {func(p *Patient) { p.Config.Camera.Source = secret.NewURL("replay:/a/b.y4m") }, "camera", Fail, "ls -l /a"},
-		"no chip":       {without("dev/gpiochip0"), "gpio", Fail, "signals.pins: simulated"},
-		"no gpio":       {noGroup("gpio"), "gpio", Fail, "usermod -aG gpio mien"},
-		"wrong name":    {func(p *Patient) { p.Config.Buzzer.Pin = "GPIO99" }, "gpio", Fail, "gpioinfo"},
-		"no pin":        {func(p *Patient) { p.Config.Buzzer.Pin = "header 39" }, "gpio", Fail, "of this board's header"},
+		"locked file":    {func(p *Patient) { p.Locked = true; file("etc/mien/mien.yaml", 0o600)(p) }, "config", Fail, "chgrp mien"},
+		"installed open": {file("etc/mien/mien.yaml", 0o644), "config", Warn, "chmod 0640"},
+		"writable file":  {file("etc/mien/mien.yaml", 0o666), "config", Warn, "chmod 0640"},
+		"wrong file":     {func(p *Patient) { p.Wrong = errors.New("mien.yaml:3:4: mqtt.ca: no such file") }, "config", Fail, "miend check"},
+		"no recording":   {func(p *Patient) { p.Config.Camera.Source = secret.NewURL("replay:/a/b.y4m") }, "camera", Fail, "ls -l /a"},
+		"no chip":        {without("dev/gpiochip0"), "gpio", Fail, "signals.pins: simulated"},
+		"no gpio":        {noGroup("gpio"), "gpio", Fail, "usermod -aG gpio mien"},
+		"wrong name":     {func(p *Patient) { p.Config.Buzzer.Pin = "GPIO99" }, "gpio", Fail, "gpioinfo"},
+		"no pin":         {func(p *Patient) { p.Config.Buzzer.Pin = "header 39" }, "gpio", Fail, "of this board's header"},
 		"no names": {func(p *Patient) {
 			p.Lines = func() ([]string, error) { return nil, nil }
 			delete(p.Config.Signals.Lines, "face") // one line is enough to miss

@@ -46,7 +46,7 @@ func (c checkCmd) Run(e env) error {
 		return err
 	}
 	if st, err := os.Stat(c.File); err == nil {
-		if wrong := config.Exposed(&f.Config, st.Mode()); wrong != "" {
+		if wrong := config.Exposed(&f.Config, c.File, st.Mode()); wrong != "" {
 			fmt.Fprintf(e.stderr, "miend: %s %s: %s\n", c.File, wrong, config.Enclose(c.File))
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -86,7 +87,7 @@ func examinee(ctx context.Context, f *config.File, path string) (doctor.Patient,
 	named(&cfg, b, root)
 	chips := pins.Chips{Chip: cfg.Signals.Chip, Board: b.Header}
 	return doctor.Patient{Root: root, Config: cfg, Board: b, Known: known, User: name, Groups: groups, Now: time.Now(),
-		Runs: runs(root), File: path, Wrong: errors.Join(notOfParts(verify(f, b, root))...),
+		Runs: runs(root), File: path, Locked: path == configPath && locked(path), Wrong: errors.Join(notOfParts(verify(f, b, root))...),
 		Lines: chips.Names, Holder: chips.Holder,
 		Source: func() (config.Source, error) { return sourceOf(&cfg, b) },
 		Frame:  func(src config.Source) (string, error) { return tryCamera(ctx, &cfg, src) },
@@ -102,6 +103,34 @@ func examinee(ctx context.Context, f *config.File, path string) (doctor.Patient,
 		},
 		Model: func() (doctor.Trial, error) { return tryModel(cfg.Model, b.Threads) },
 		Free:  free, InPath: inPath, Vitals: func() vitals.Vitals { return vitalsOf(ctx, root, b) }}, nil
+}
+
+// locked reports whether the service's user, where there is one, cannot read a
+// file.
+func locked(path string) bool {
+	st, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	u, err := user.Lookup(serviceUser)
+	if err != nil {
+		return false
+	}
+	owner, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return false
+	}
+	groups, err := groupsOf(u)
+	if err != nil {
+		return false
+	}
+	switch {
+	case strconv.Itoa(int(owner.Uid)) == u.Uid:
+		return st.Mode()&0o400 == 0
+	case slices.Contains(groups, int(owner.Gid)):
+		return st.Mode()&0o040 == 0
+	}
+	return st.Mode()&0o004 == 0
 }
 
 // notOfParts leaves out what the examination of a part finds as well, and

@@ -51,7 +51,7 @@ func program() cmdline.Program {
 }
 
 // configPath is where the configuration is unless told otherwise.
-const configPath = "/etc/mien/mien.yaml"
+const configPath = config.Installed
 
 // configFlag is shared by the commands that read the configuration.
 type configFlag struct {

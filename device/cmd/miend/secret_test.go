@@ -196,6 +196,20 @@ signals: {pins: simulated, lines: {ready: {pin: GPIO4}}}
 			t.Errorf("%s names neither camera nor broker: %s", what, outputs[what])
 		}
 	}
+	for what, want := range map[string]string{
+		"doctor ok":       "lets this device in, and publish",
+		"doctor locked":   "do:  put the camera's name and password into camera.source: http://NAME:PASSWORD@HOST/...",
+		"doctor page":     "FAIL  camera",
+		"doctor hang-up":  "FAIL  camera",
+		"doctor redirect": "FAIL  camera",
+	} {
+		if !strings.Contains(outputs[what], want) {
+			t.Errorf("%s does not say %q: %s", what, want, outputs[what])
+		}
+	}
+	if strings.Contains(outputs["doctor ok"], "FAIL  camera") || strings.Contains(outputs["doctor ok"], "FAIL  mqtt") {
+		t.Errorf("doctor finds fault with what works: %s", outputs["doctor ok"])
+	}
 	if !strings.Contains(outputs["check ok"], "can be read by everybody (mode 0644), and holds camera.source, status.token, mqtt.user, mqtt.password") {
 		t.Errorf("check does not say who can read the file: %s", outputs["check ok"])
 	}
