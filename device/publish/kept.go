@@ -170,12 +170,19 @@ func (k *kept) next() (message, bool) {
 	return m, true
 }
 
-// has reports whether a topic is one of ours and says something.
-func (k *kept) has(topic string) bool {
+// mostTopics bounds what is cleared for a broker that never stops to find
+// more.
+const mostTopics = 1024
+
+// stray is told that the broker retains something in a topic: if it is none of
+// ours, it is cleared.
+func (k *kept) stray(topic string) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	t := k.topics[topic]
-	return t != nil && len(t.payload) > 0
+	known, full := k.topics[topic] != nil, len(k.topics) >= mostTopics
+	k.mu.Unlock()
+	if !known && !full && clean(topic) {
+		k.set(topic, nil, true)
+	}
 }
 
 // retain drops from what is said, and from what the broker retains, the

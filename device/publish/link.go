@@ -242,8 +242,8 @@ func (l *link) hear(r paho.PublishReceived) (bool, error) {
 		case p.others <- string(r.Packet.Payload) == "online" && of != "" && of != p.instance:
 		default:
 		}
-	case r.Packet.Retain && len(r.Packet.Payload) > 0 && strings.HasPrefix(topic, p.topic("line/")) && clean(topic) && !p.kept.has(topic):
-		p.kept.set(topic, nil, true)
+	case r.Packet.Retain && len(r.Packet.Payload) > 0 && strings.HasPrefix(topic, p.topic("line/")):
+		p.kept.stray(topic)
 	}
 	return true, nil
 }
