@@ -149,6 +149,7 @@ type Status struct {
 	Listen  string      `yaml:"listen" reload:"restart"`
 	Token   secret.Text `yaml:"token" reload:"restart"`
 	Hosts   []string    `yaml:"hosts" reload:"restart"`
+	Proxies []string    `yaml:"proxies" reload:"restart"`
 	Preview bool        `yaml:"preview" reload:"page"`
 }
 
@@ -187,7 +188,7 @@ func Default() Config {
 		OLED:    OLED{Address: 0x3c, Height: 64},
 		LEDs:    LEDs{Bus: "/dev/spidev0.0", Count: 8, Brightness: 64, Colours: map[string]string{}},
 		Buzzer:  Buzzer{Active: "high", On: []string{"begin"}, Length: 80 * time.Millisecond},
-		Status:  Status{Listen: "127.0.0.1:8080", Hosts: []string{}},
+		Status:  Status{Listen: "127.0.0.1:8080", Hosts: []string{}, Proxies: []string{}},
 		MQTT:    MQTT{Topic: "mien", Discovery: "homeassistant", Queue: "/var/lib/mien/queue"},
 		Consent: "none",
 		Health:  Health{Throttle: true, SlowRate: 5, TooHot: 80, Watchdog: "none"},
@@ -339,7 +340,7 @@ func SamePin(pins []Pin, errorf func(key, format string, args ...any) error) (er
 // StatusOptions returns the options of the page, as far as the file has them.
 func (c *Config) StatusOptions() status.Options {
 	s := &c.Status
-	return status.Options{Addr: s.Listen, Token: s.Token.Reveal(), Hosts: s.Hosts, Preview: s.Preview}
+	return status.Options{Addr: s.Listen, Token: s.Token.Reveal(), Hosts: s.Hosts, Proxies: s.Proxies, Preview: s.Preview}
 }
 
 // PublishOptions returns the options of MQTT, as far as the file has them, for

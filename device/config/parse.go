@@ -400,6 +400,11 @@ func (v *verifier) network(c *Config) {
 			v.fail(fmt.Sprintf("status.hosts[%d]", i), "%q is no name such as hall.example: without http:// and without a port", h)
 		}
 	}
+	for i, p := range c.Status.Proxies {
+		if _, err := status.ParseProxy(p); err != nil {
+			v.fail(fmt.Sprintf("status.proxies[%d]", i), "%s", strings.TrimPrefix(err.Error(), "status: "))
+		}
+	}
 	if c.Consent == "http" && c.Status.Listen == "none" {
 		v.fail("consent", "http needs status.listen")
 	}

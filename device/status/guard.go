@@ -2,15 +2,13 @@ package status
 
 import (
 	"container/list"
-	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -21,45 +19,30 @@ import (
 // guard decides who may ask: by the name they call the device, by how often
 // they ask, and by the token.
 type guard struct {
-	local   bool
-	hosts   []string
-	token   [sha256.Size]byte
-	needed  bool
-	session string // what the cookie of a page that has shown the token holds
-	asking  *limiter
-	failing *limiter
+	local    bool
+	hosts    []string
+	proxies  []netip.Prefix // whose word about their clients is believed
+	token    [sha256.Size]byte
+	needed   bool
+	sessions *sessions
+	asking   *limiter
+	failing  *limiter
 }
-
-const cookieName = "mien-session"
 
 func newGuard(o Options, local bool) *guard {
-	g := &guard{local: local, hosts: o.Hosts, needed: o.Token != "", token: digest(o.Token),
+	g := &guard{local: local, needed: o.Token != "", token: digest(o.Token), sessions: newSessions(),
 		asking:  newLimiter(rate.Limit(o.Requests), int(3*o.Requests)+1),
-		failing: newLimiter(0.5, 8),
+		failing: newLimiter(0.5, 10),
 	}
-	// A session lasts as long as the program: the key is new at each start.
-	key := make([]byte, 32)
-	rand.Read(key) // never fails since Go 1.24
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(o.Token))
-	g.session = base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	for _, h := range o.Hosts {
+		g.hosts = append(g.hosts, plain(h))
+	}
+	for _, p := range o.Proxies {
+		if prefix, err := ParseProxy(p); err == nil { // check has looked
+			g.proxies = append(g.proxies, prefix)
+		}
+	}
 	return g
-}
-
-// called says whether host, as the client wrote it, is a name of this device.
-// A page of another site can make the browser resolve its own name to this
-// address and then read the answers as its own ("DNS rebinding"); it cannot
-// make the browser send another name than that one.
-func (g *guard) called(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	if host == "localhost" || slices.Contains(g.hosts, host) {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && (ip.IsLoopback() || !g.local)
 }
 
 // hashed begins a token that is given as its SHA-256 in hexadecimal: who reads
@@ -90,53 +73,199 @@ func checkToken(token string) error {
 	return nil
 }
 
+// ParseProxy reads the address of a proxy, 10.0.0.7, or of a network of them,
+// 10.0.0.0/24.
+func ParseProxy(s string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(ip.Unmap(), ip.Unmap().BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, fmt.Errorf("status: proxy %q is neither an address nor a network such as 10.0.0.0/24", s)
+	}
+	return p.Masked(), nil
+}
+
+// plain is a host name without port, brackets and last dot, in lower case.
+func plain(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+}
+
+// called says whether host, as the client wrote it, is a name of this device.
+// A page of another site can make the browser resolve its own name to this
+// address and then read the answers as its own ("DNS rebinding"); it cannot
+// make the browser send another name than that one.
+func (g *guard) called(host string) bool {
+	host = plain(host)
+	if host == "" {
+		return false
+	}
+	if host == "localhost" || slices.Contains(g.hosts, host) {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && (ip.IsLoopback() || !g.local)
+}
+
+// forwardings are the headers with which a proxy says that it asks for
+// somebody else (RFC 7239, RFC 9110 for Via, and what there was before).
+var forwardings = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server",
+	"X-Real-Ip", "X-Client-Ip", "X-Original-Forwarded-For", "True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip", "Via"}
+
+// forwarded says whether r came through a proxy.
+func forwarded(r *http.Request) bool {
+	return slices.ContainsFunc(forwardings, func(h string) bool { return len(r.Header.Values(h)) > 0 })
+}
+
+// client is the address for which r is asked: the one that it comes from, or
+// behind trusted proxies the nearest that is none of them.
+func (g *guard) client(r *http.Request) netip.Addr {
+	at := addrOf(r.RemoteAddr)
+	if !g.trusted(at) {
+		return at
+	}
+	hops := named(r)
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop := addrOf(hops[i])
+		if !hop.IsValid() { // hidden, or nonsense: the proxy itself answers for it
+			return at
+		}
+		if at = hop; !g.trusted(hop) {
+			break
+		}
+	}
+	return at
+}
+
+// named lists the clients that the headers name, the nearest last.
+func named(r *http.Request) (hops []string) {
+	for _, v := range r.Header.Values("X-Forwarded-For") {
+		hops = append(hops, strings.Split(v, ",")...)
+	}
+	if len(hops) > 0 {
+		return hops
+	}
+	for _, v := range r.Header.Values("Forwarded") {
+		for _, hop := range strings.Split(v, ",") {
+			who := ""
+			for _, pair := range strings.Split(hop, ";") {
+				if k, is, ok := strings.Cut(strings.TrimSpace(pair), "="); ok && strings.EqualFold(k, "for") {
+					who = strings.Trim(is, `"`)
+				}
+			}
+			hops = append(hops, who)
+		}
+	}
+	if len(hops) == 0 {
+		hops = r.Header.Values("X-Real-Ip")
+	}
+	return hops
+}
+
+// addrOf reads an address with or without port; the zero address if it is
+// none.
+func addrOf(s string) netip.Addr {
+	s = strings.TrimSpace(s)
+	if h, _, err := net.SplitHostPort(s); err == nil {
+		s = h
+	}
+	ip, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ip.Unmap().WithZone("")
+}
+
+func (g *guard) trusted(ip netip.Addr) bool {
+	return ip.IsValid() && slices.ContainsFunc(g.proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// secure says whether the client asks over TLS, as far as is known.
+func (g *guard) secure(r *http.Request) bool {
+	return r.TLS != nil || g.trusted(addrOf(r.RemoteAddr)) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
 func (g *guard) tokenOK(t string) bool {
 	got := sha256.Sum256([]byte(t))
 	return subtle.ConstantTimeCompare(got[:], g.token[:]) == 1
 }
 
-// allowed says whether r shows the token, or a session made from it.
-func (g *guard) allowed(r *http.Request) bool {
+// verdict is what the guard says of a request.
+type verdict int
+
+const (
+	welcome   verdict = iota
+	stranger          // shows nothing
+	wrong             // shows a wrong token or a session that is none
+	lockedOut         // has shown too many wrong ones: what it shows is not looked at
+	proxied           // came through a proxy though no token is set
+)
+
+// judge says whether r shows the token, or a session begun with it.
+func (g *guard) judge(r *http.Request) (verdict, *session) {
 	if !g.needed {
-		return true
+		if forwarded(r) {
+			return proxied, nil
+		}
+		return welcome, nil
 	}
-	if t, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return g.tokenOK(t)
-	}
+	bearer, shown := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	c, err := r.Cookie(cookieName)
-	return err == nil && subtle.ConstantTimeCompare([]byte(c.Value), []byte(g.session)) == 1
+	if !shown && err != nil {
+		return stranger, nil
+	}
+	failures := g.failing.bucketOf(g.client(r))
+	if failures.Tokens() < 1 {
+		return lockedOut, nil
+	}
+	if shown {
+		if g.tokenOK(bearer) {
+			return welcome, nil
+		}
+	} else if s := g.sessions.find(c.Value); s != nil {
+		return welcome, s
+	}
+	failures.Allow()
+	return wrong, nil
 }
 
-// limiter gives each address its own bucket, and remembers a bounded number.
+// limiter gives each client its own bucket, and remembers a bounded number.
 type limiter struct {
 	mu    sync.Mutex
 	limit rate.Limit
 	burst int
-	known map[string]*list.Element
+	known map[netip.Addr]*list.Element
 	order *list.List // most recent first
 }
 
 type bucket struct {
-	who string
+	who netip.Addr
 	*rate.Limiter
 }
 
 const maxAddresses = 1024
 
 func newLimiter(limit rate.Limit, burst int) *limiter {
-	return &limiter{limit: limit, burst: burst, known: map[string]*list.Element{}, order: list.New()}
+	return &limiter{limit: limit, burst: burst, known: map[netip.Addr]*list.Element{}, order: list.New()}
 }
 
-// bucketOf returns the bucket of r's address. All addresses of an IPv6 /64
-// share one: that is what a single subscriber has.
-func (l *limiter) bucketOf(r *http.Request) *rate.Limiter {
-	who, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		who = r.RemoteAddr
+// subscriber is the address by which limits are counted. All addresses of an
+// IPv6 /64 are one: that is what a single subscriber has.
+func subscriber(ip netip.Addr) netip.Addr {
+	if ip.Is6() {
+		if p, err := ip.Prefix(64); err == nil {
+			return p.Addr()
+		}
 	}
-	if ip := net.ParseIP(who); ip != nil && ip.To4() == nil {
-		who = ip.Mask(net.CIDRMask(64, 128)).String()
-	}
+	return ip
+}
+
+// bucketOf returns the bucket of a client.
+func (l *limiter) bucketOf(who netip.Addr) *rate.Limiter {
+	who = subscriber(who)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e, ok := l.known[who]; ok {
@@ -151,41 +280,4 @@ func (l *limiter) bucketOf(r *http.Request) *rate.Limiter {
 	b := bucket{who, rate.NewLimiter(l.limit, l.burst)}
 	l.known[who] = l.order.PushFront(b)
 	return b.Limiter
-}
-
-// limitListener holds at most n connections; one more is closed at once, so
-// that a flood cannot fill the kernel's queue with waiting clients.
-func limitListener(l net.Listener, n int) net.Listener {
-	return &limited{Listener: l, free: make(chan struct{}, max(n, 1))}
-}
-
-type limited struct {
-	net.Listener
-	free chan struct{}
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case l.free <- struct{}{}:
-			return &counted{Conn: c, done: func() { <-l.free }}, nil
-		default:
-			c.Close()
-		}
-	}
-}
-
-type counted struct {
-	net.Conn
-	once sync.Once
-	done func()
-}
-
-func (c *counted) Close() error {
-	c.once.Do(c.done)
-	return c.Conn.Close()
 }

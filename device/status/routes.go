@@ -2,6 +2,7 @@ package status
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -76,7 +77,7 @@ func (s *Server) checked(next http.Handler) http.Handler {
 			refuse(w, http.StatusMisdirectedRequest, "host", fmt.Sprintf("this device is not called %.80q; use its address, or add the name to the status page's hosts", r.Host))
 			return
 		}
-		if !s.auth.asking.bucketOf(r).Allow() {
+		if !s.auth.asking.bucketOf(s.auth.client(r)).Allow() {
 			w.Header().Set("Retry-After", "1")
 			refuse(w, http.StatusTooManyRequests, "rate", "too many requests from this address")
 			return
@@ -101,32 +102,49 @@ func secure(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
+type sessionKey struct{}
+
 func (s *Server) authorised(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if s.auth.allowed(r) {
-			next(w, r)
+		v, session := s.auth.judge(r)
+		if v != welcome {
+			deny(w, v)
 			return
 		}
-		s.denied(w, r)
+		if session != nil {
+			r = r.WithContext(context.WithValue(r.Context(), sessionKey{}, session))
+		}
+		next(w, r)
 	}
 }
 
-// denied answers a request without the right token, and slows down guessing.
-func (s *Server) denied(w http.ResponseWriter, r *http.Request) {
-	guessing := r.Header.Get("Authorization") != "" || r.Method == http.MethodPost
-	if guessing && !s.auth.failing.bucketOf(r).Allow() {
+// deny answers a request that is not welcome.
+func deny(w http.ResponseWriter, v verdict) {
+	switch v {
+	case lockedOut:
 		w.Header().Set("Retry-After", "2")
-		refuse(w, http.StatusTooManyRequests, "rate", "too many wrong tokens from this address")
-		return
+		refuse(w, http.StatusTooManyRequests, "rate", "too many wrong tokens from this address: nothing is looked at for a while")
+	case proxied:
+		refuse(w, http.StatusForbidden, "proxy", "this came through a proxy, behind which everybody looks the same: set status.token on the device")
+	default:
+		w.Header().Set("WWW-Authenticate", `Bearer realm="mien"`)
+		refuse(w, http.StatusUnauthorized, "token", "this device asks for its token (Authorization: Bearer TOKEN)")
 	}
-	w.Header().Set("WWW-Authenticate", `Bearer realm="mien"`)
-	refuse(w, http.StatusUnauthorized, "token", "this device asks for its token (Authorization: Bearer TOKEN)")
 }
 
 // logIn gives a page that shows the token a cookie, because a page's event
 // stream cannot carry a header. Scripts cannot read the cookie, and no other
 // site can make the browser send it.
 func (s *Server) logIn(w http.ResponseWriter, r *http.Request) {
+	if !s.auth.needed && forwarded(r) {
+		deny(w, proxied)
+		return
+	}
+	failures := s.auth.failing.bucketOf(s.auth.client(r))
+	if s.auth.needed && failures.Tokens() < 1 {
+		deny(w, lockedOut)
+		return
+	}
 	var body struct {
 		Token string `json:"token"`
 	}
@@ -134,15 +152,23 @@ func (s *Server) logIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.auth.needed && !s.auth.tokenOK(body.Token) {
-		s.denied(w, r)
+		failures.Allow()
+		deny(w, wrong)
 		return
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: s.auth.session, Path: "/", HttpOnly: true,
-		SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
+	if c, err := r.Cookie(cookieName); err == nil {
+		s.auth.sessions.end(c.Value) // one at a time
+	}
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: s.auth.sessions.begin(), Path: "/", HttpOnly: true,
+		SameSite: http.SameSiteStrictMode, Secure: s.auth.secure(r), MaxAge: int(sessionLife / time.Second)})
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (s *Server) logOut(w http.ResponseWriter, _ *http.Request) {
+// logOut ends the session, and the streams that it watches.
+func (s *Server) logOut(w http.ResponseWriter, r *http.Request) {
+	if c, err := r.Cookie(cookieName); err == nil {
+		s.auth.sessions.end(c.Value)
+	}
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, MaxAge: -1})
 	w.WriteHeader(http.StatusNoContent)
 }
@@ -206,6 +232,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.hub.leave(c)
+	var ended <-chan struct{} // of the session; nil never ends
+	if x, ok := r.Context().Value(sessionKey{}).(*session); ok {
+		ended = x.ended
+	}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // tells nginx to hand events on at once
@@ -235,6 +265,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		buf.Reset()
 		select {
 		case <-r.Context().Done():
+			return
+		case <-ended:
 			return
 		case <-c.wake:
 		case <-alive.C:

@@ -31,7 +31,11 @@ type Options struct {
 	// addresses and localhost: a page of another site can point a name of its
 	// own at this device, and that name is refused.
 	Hosts []string
-	Info  Info
+	// Proxies are the addresses and networks of reverse proxies whose word
+	// about their clients is believed, for limits and sessions. What comes
+	// through any proxy needs the token.
+	Proxies []string
+	Info    Info
 	// Health, Lines and Outbox are asked once a second, and Health on each
 	// /healthz. Nil leaves its part of the page empty.
 	Health func() device.Health
@@ -93,6 +97,11 @@ func (o *Options) check() (local bool, err error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
 		return false, fmt.Errorf("status: address %q: port %q is not between 1 and 65535", o.Addr, port)
 	}
+	for _, p := range o.Proxies {
+		if _, err := ParseProxy(p); err != nil {
+			return false, err
+		}
+	}
 	if err := checkToken(o.Token); err != nil {
 		return false, err
 	}
@@ -142,7 +151,7 @@ func (s *Server) Listen() (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("status: %w", err)
 	}
-	return limitListener(l, s.o.MaxConns), nil
+	return limitListener(l, s.o.MaxConns, s.auth.trusted), nil
 }
 
 // Serve answers on l until ctx ends, then closes it and every connection. It
@@ -152,9 +161,12 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		Handler:           s.handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		IdleTimeout:       30 * time.Second,
+		IdleTimeout:       10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          silent,
+	}
+	if l, ok := l.(*limited); ok {
+		hs.ConnState = l.state
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -231,6 +231,7 @@ var other = map[string]func(*config.Config){
 	"buzzer.length":                  func(c *config.Config) { c.Buzzer.Length *= 2 },
 	"status.listen":                  func(c *config.Config) { c.Status.Listen = "127.0.0.1:8081" },
 	"status.token":                   func(c *config.Config) { c.Status.Token = secret.New("0123456789abcdef") },
+	"status.proxies":                 func(c *config.Config) { c.Status.Proxies = []string{"127.0.0.1"} },
 	"status.hosts":                   func(c *config.Config) { c.Status.Hosts = []string{"hall"} },
 	"status.preview":                 func(c *config.Config) { c.Status.Preview = true },
 	"mqtt.broker":                    func(c *config.Config) { c.MQTT.Broker = secret.NewURL("mqtt://h") },
