@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"mien/boards"
 	"mien/camera"
 	"mien/device"
 	"mien/device/cmdline"
@@ -19,6 +20,7 @@ import (
 	"mien/device/display"
 	"mien/device/pins"
 	"mien/device/signal"
+	"mien/runtime/model"
 	"mien/runtime/secret"
 )
 
@@ -28,11 +30,19 @@ type demoCmd struct {
 	Engine string `placeholder:"NAME" default:"auto" help:"auto, tflite or portable."`
 }
 
-// demoLines is the header of the demo, wired as the sample shows it.
-var demoLines = map[string]config.Line{
-	"ready": {Pin: "GPIO17"}, "heartbeat": {Pin: "GPIO27"}, "face": {Pin: "GPIO22"},
-	"code0": {Pin: "GPIO5"}, "code1": {Pin: "GPIO6"}, "code2": {Pin: "GPIO13"}, "strobe": {Pin: "GPIO19"},
-	"is_happy": {Pin: "GPIO26"}, "is_neutral": {Pin: "GPIO16"},
+// demoLines is the header of the demo: the contract's lines, and a line for
+// each of the first labels of the lead head.
+func demoLines(heads []model.Head, lead model.Head) map[string]config.Line {
+	lines := map[string]config.Line{
+		"ready": {Pin: "GPIO17"}, "heartbeat": {Pin: "GPIO27"}, "face": {Pin: "GPIO22"},
+		"code0": {Pin: "GPIO5"}, "code1": {Pin: "GPIO6"}, "code2": {Pin: "GPIO13"}, "strobe": {Pin: "GPIO19"},
+	}
+	for i, pin := range []string{"GPIO23", "GPIO24", "GPIO25", "GPIO26", "GPIO12", "GPIO20", "GPIO16"} {
+		if i < len(lead.Labels) {
+			lines[signal.LabelLine(heads, lead, lead.Labels[i])] = config.Line{Pin: pin}
+		}
+	}
+	return lines
 }
 
 // Run shows the whole chain on recorded frames, without hardware. Race stays
@@ -41,8 +51,13 @@ func (c demoCmd) Run(e env) error {
 	cfg := config.Default()
 	cfg.Camera.Source, cfg.Status.Listen, cfg.Health.Throttle = secret.NewURL("demo"), "none", false
 	cfg.Signals.OffDelay = 200 * time.Millisecond // the scene ends soon after the face has left
-	cfg.Signals.Pins, cfg.Signals.Lines = "simulated", demoLines
+	cfg.Signals.Pins = "simulated"
 	override(&cfg, c.Model, c.Engine, nil)
+	heads, _, err := canRead(&cfg, boards.Board{})
+	if err != nil {
+		return err
+	}
+	cfg.Signals.Lines = demoLines(heads, cfg.LeadOf(heads))
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 type runCmd struct {
 	configFlag
+	Model  string `placeholder:"FILE" help:"A .tflite file instead of the configured model."`
 	Replay string `placeholder:"FILE" help:"Frames from a recording (folder, .y4m, .mjpeg) instead of the camera; ends with it."`
 	Quiet  bool   `short:"q" help:"Print no readings, even on a terminal."`
 }
@@ -30,6 +31,7 @@ func (c runCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
+	override(&cfg, c.Model, "", nil)
 	o := appOptions{path: c.Config}
 	if c.Replay != "" {
 		cfg.Camera.Source, o.once = secret.NewURL("replay:"+c.Replay), true
