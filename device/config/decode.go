@@ -90,10 +90,10 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string) {
 	case reflect.Slice:
 		d.list(n, v, path)
 	case reflect.Map:
-		d.mapping(n, kind, path, func(key string, value ast.Node, p Place) { d.entry(v, key, value, path) })
+		d.mapping(n, kind, path, func(p *ast.MappingValueNode) { d.entry(v, p, path) })
 	case reflect.Struct:
 		if kind.group {
-			d.mapping(n, kind, path, func(key string, value ast.Node, p Place) { d.field(v, key, value, p, path) })
+			d.mapping(n, kind, path, func(p *ast.MappingValueNode) { d.field(v, p, path) })
 			return
 		}
 		fallthrough
@@ -138,7 +138,7 @@ func before(a, b ast.Node) bool {
 }
 
 // mapping calls each with every pair of a group.
-func (d *decoder) mapping(n ast.Node, kind kind, path string, each func(key string, value ast.Node, p Place)) {
+func (d *decoder) mapping(n ast.Node, kind kind, path string, each func(*ast.MappingValueNode)) {
 	var pairs []*ast.MappingValueNode
 	switch m := n.(type) {
 	case *ast.MappingNode:
@@ -162,17 +162,21 @@ func (d *decoder) mapping(n ast.Node, kind kind, path string, each func(key stri
 			d.fail(at(k), "%swant a word as the key, as in key: value", prefix(path))
 			continue
 		}
-		if d.comment(p) {
-			d.fail(at(p.Key), "%s%s: the value begins with #, which makes it a comment: quote it", prefix(path), p.Key.GetToken().Value)
-			continue
-		}
-		each(p.Key.GetToken().Value, p.Value, at(p.Key))
+		each(p)
 	}
 }
 
-// comment reports whether a pair has no value but a comment that looks like
+// comment refuses a key of text that has no value but a comment that looks like
 // one: no blank after its #.
-func (d *decoder) comment(p *ast.MappingValueNode) bool {
+func (d *decoder) comment(p *ast.MappingValueNode, path string) bool {
+	if !d.commented(p) {
+		return false
+	}
+	d.fail(at(p.Key), "%s: the value begins with #, which makes it a comment: quote it", path)
+	return true
+}
+
+func (d *decoder) commented(p *ast.MappingValueNode) bool {
 	null, ok := p.Value.(*ast.NullNode)
 	if !ok || null.Token.Type != token.ImplicitNullType || p.Start == nil || p.Start.Position == nil {
 		return false
@@ -186,33 +190,39 @@ func (d *decoder) comment(p *ast.MappingValueNode) bool {
 	return len(rest) > 1 && rest[0] == '#' && !unicode.IsSpace([]rune(rest)[1]) && rest[1] != '#'
 }
 
-func (d *decoder) field(v reflect.Value, key string, value ast.Node, p Place, path string) {
-	t := v.Type()
+func (d *decoder) field(v reflect.Value, p *ast.MappingValueNode, path string) {
+	t, key := v.Type(), p.Key.GetToken().Value
 	var names []string
 	for i := range t.NumField() {
 		name := t.Field(i).Tag.Get("yaml")
 		if name == key {
-			d.places[join(path, key)] = p
-			d.value(value, v.Field(i), join(path, key))
+			path = join(path, key)
+			d.places[path] = at(p.Key)
+			if !kindOf(t.Field(i).Type).text || !d.comment(p, path) {
+				d.value(p.Value, v.Field(i), path)
+			}
 			return
 		}
 		names = append(names, name)
 	}
-	d.fail(p, "unknown field %q%s", key, likely(key, names))
+	d.fail(at(p.Key), "unknown field %q%s", key, likely(key, names))
 }
 
 // entry decodes one pair of a map whose keys the user chooses.
-func (d *decoder) entry(m reflect.Value, key string, value ast.Node, path string) {
+func (d *decoder) entry(m reflect.Value, p *ast.MappingValueNode, path string) {
+	key := p.Key.GetToken().Value
 	path = join(path, key)
-	if null, ok := value.(*ast.NullNode); ok && m.Type().Elem().Kind() == reflect.String {
-		d.fail(at(null), "%s: is empty", path)
+	if null, ok := p.Value.(*ast.NullNode); ok && kindOf(m.Type().Elem()).text {
+		if !d.comment(p, path) {
+			d.fail(at(null), "%s: is empty", path)
+		}
 		return
 	}
 	elem := reflect.New(m.Type().Elem()).Elem()
 	if elem.Type() == reflect.TypeFor[Line]() {
 		elem.Set(reflect.ValueOf(Line{Active: "high"}))
 	}
-	d.value(value, elem, path)
+	d.value(p.Value, elem, path)
 	if m.IsNil() {
 		m.Set(reflect.MakeMap(m.Type()))
 	}

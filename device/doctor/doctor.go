@@ -368,7 +368,7 @@ func (e *exam) lines(names []string, want map[string]string) {
 		e.bad(Fail, "gpio", fmt.Sprintf("no line is called %q (wanted for %s)", pin, want[pin]), why, mend)
 	}
 	if !missing && e.free(want) {
-		e.ok("gpio", "%d lines wired, all there", len(want))
+		e.ok("gpio", "every line that is wired is there and free (%d)", len(want))
 	}
 }
 

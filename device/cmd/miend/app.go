@@ -317,10 +317,10 @@ func (a *app) network(cfg *config.Config) (err error) {
 		a.parts.add("page", a.log, a.openPage)
 	}
 	if !cfg.MQTT.Broker.IsZero() {
-		news, o := &late{}, a.publishOptions(cfg)
+		news := &late{}
 		a.to = append(a.to, news)
 		a.parts.add("mqtt", a.log, func() (running, error) {
-			b, err := publish.New(o)
+			b, err := publish.New(a.publishOptions(a.now.Load())) // heads and lines may have changed since the start
 			if err != nil {
 				return nil, err
 			}
@@ -546,11 +546,18 @@ func every(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+func plural(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
+}
+
 // audit says in one line what is enabled: what is read, shown, sent, kept.
 func audit(c *config.Config) string {
 	parts := []string{"reads " + strings.Join(c.Heads, ", ")}
 	if n := len(c.Signals.Lines); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d lines", n))
+		parts = append(parts, fmt.Sprintf("%d %s", n, plural(n, "line")))
 	}
 	if c.Status.Listen != "none" {
 		words := "page on " + c.Status.Listen
