@@ -237,7 +237,7 @@ func TestRetainedTopicsSayTheTruth(t *testing.T) {
 	p.Transition(signal.Transition{Line: "face", Active: true})
 	p.Transition(signal.Transition{Line: "ready", Active: true})
 	want := map[string]string{"mien/hall-1/availability": "online", "mien/hall-1/state": `{"emotion":"happy","faces":1}`,
-		"mien/hall-1/line/face": "ON", "mien/hall-1/line/ready": "ON", "mien/hall-1/health": `{"consent":"","ready":true,"reason":"frames flow"}`}
+		"mien/hall-1/line/face": "ON", "mien/hall-1/line/ready": "ON", "mien/hall-1/health": `{"consent":"","ready":true,"reason":"frames flow","state":"reading"}`}
 	expect := func(when string) {
 		t.Helper()
 		var got map[string]string
@@ -276,7 +276,7 @@ func TestRetainedTopicsSayTheTruth(t *testing.T) {
 	expect("after a birth")
 	stop()
 	want = map[string]string{"mien/hall-1/availability": "offline", "mien/hall-1/state": `{"faces":0}`, "mien/hall-1/line/face": "OFF",
-		"mien/hall-1/line/ready": "OFF", "mien/hall-1/health": `{"consent":"","ready":false,"reason":"switched off"}`}
+		"mien/hall-1/line/ready": "OFF", "mien/hall-1/health": `{"consent":"","ready":false,"reason":"switched off","state":"stopped"}`}
 	expect("after the end")
 	// Started again, and then cut off without a word: the will says so, and
 	// what only a living device can say is forgotten.
@@ -288,7 +288,7 @@ func TestRetainedTopicsSayTheTruth(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- p.Run(t.Context()) }()
 	p.Transition(signal.Transition{Line: "face", Active: true})
-	want["mien/hall-1/availability"], want["mien/hall-1/line/face"], want["mien/hall-1/health"] = "online", "ON", `{"consent":"","ready":true,"reason":"frames flow"}`
+	want["mien/hall-1/availability"], want["mien/hall-1/line/face"], want["mien/hall-1/health"] = "online", "ON", `{"consent":"","ready":true,"reason":"frames flow","state":"reading"}`
 	expect("started again")
 	r.set(false)
 	want = map[string]string{"mien/hall-1/availability": "offline"}

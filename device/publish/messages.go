@@ -69,11 +69,25 @@ func levelOf(active bool) []byte {
 
 // healthOf is whether the device reads, and why not when it does not.
 func healthOf(h device.Health) []byte {
-	b, err := json.Marshal(map[string]any{"ready": h.Ready, "reason": h.Reason, "consent": h.Consent})
+	if h.State == "" {
+		h.State = signal.Starting
+		if h.Ready {
+			h.State = signal.Reading
+		}
+	}
+	b, err := json.Marshal(map[string]any{"state": h.State, "ready": h.Ready, "reason": h.Reason, "consent": h.Consent})
 	if err != nil {
 		return nil
 	}
 	return b
+}
+
+// states are those that the health topic can name.
+func states() (names []string) {
+	for _, m := range signal.States {
+		names = append(names, string(m.State))
+	}
+	return names
 }
 
 // describe says in the retained topics what the device has: its introduction,
@@ -128,7 +142,7 @@ func (p *Publisher) goodbye() {
 	defer p.mu.Unlock()
 	p.kept.set(p.topic("state"), nobody, true)
 	if p.o.Health != nil {
-		p.kept.set(p.topic("health"), healthOf(device.Health{Reason: "switched off"}), true)
+		p.kept.set(p.topic("health"), healthOf(device.Health{State: signal.Stopped, Reason: "switched off"}), true)
 	}
 	for _, l := range p.o.Lines {
 		if l != "heartbeat" {
@@ -194,7 +208,7 @@ func (p *Publisher) components() map[string]component {
 	}
 	if p.o.Health != nil {
 		parts["health"] = component{Platform: "sensor", Name: "Status", Icon: "mdi:heart-pulse", StateTopic: p.topic("health"),
-			Template: "{{ value_json.reason }}", Category: "diagnostic"}
+			Template: "{{ value_json.state }}", DeviceClass: "enum", Options: states(), Category: "diagnostic"}
 	}
 	for _, l := range p.o.Lines {
 		if l == "heartbeat" || l == "strobe" {
