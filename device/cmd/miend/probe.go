@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -21,7 +22,8 @@ import (
 
 type probeCmd struct {
 	configFlag
-	Image     string   `arg:"" help:"Picture: JPEG, PNG, GIF, WebP, BMP or TIFF; turned as its EXIF data say."`
+	Image     []string `arg:"" help:"Pictures: JPEG, PNG, GIF, WebP, BMP or TIFF; turned as their EXIF data say. More than one give a line of JSON each."`
+	JSON      bool     `help:"A line of JSON for one picture too."`
 	Model     string   `placeholder:"FILE" help:"A .tflite file instead of the configured model."`
 	Engine    string   `placeholder:"NAME" help:"auto, tflite or portable, instead of the configured one."`
 	Heads     []string `placeholder:"HEAD,..." help:"Heads instead of the configured ones."`
@@ -40,30 +42,72 @@ func (c probeCmd) Run(e env) error {
 			return fmt.Errorf("--heads: %q is there twice", h)
 		}
 	}
-	f, err := readPicture(c.Image)
-	if err != nil {
-		return err
+	if c.Annotated != "" && len(c.Image) > 1 {
+		return errors.New("--annotated takes one picture")
 	}
 	m, _, err := openModel(cfg.Model, 0)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	r, err := readOnce(&cfg, m, f)
+	finder, err := face.NewDetector(cfg.FaceOptions())
 	if err != nil {
 		return err
 	}
-	if c.Annotated != "" {
-		if err := annotate(c.Annotated, f, r); err != nil {
+	if len(c.Image) == 1 {
+		r, err := c.read(&cfg, finder, m, c.Image[0])
+		if err != nil {
+			return err
+		}
+		out := json.NewEncoder(e.stdout)
+		if !c.JSON {
+			out.SetIndent("", "  ")
+		}
+		return out.Encode(r)
+	}
+	return c.many(e, &cfg, finder, m)
+}
+
+// probed is what is printed of one picture.
+type probed struct {
+	File   string `json:"file"`
+	Engine string `json:"engine,omitempty"`
+	Error  string `json:"error,omitempty"`
+	*device.Reading
+}
+
+func (c probeCmd) read(cfg *config.Config, finder device.Faces, m infer.Model, path string) (probed, error) {
+	f, err := readPicture(path)
+	if err != nil {
+		return probed{}, err
+	}
+	r, err := readOnce(cfg, finder, m, f)
+	if err == nil && c.Annotated != "" {
+		err = annotate(c.Annotated, f, r)
+	}
+	return probed{File: path, Engine: m.Engine(), Reading: r}, err
+}
+
+// many prints a line for each picture; one that cannot be read costs itself.
+func (c probeCmd) many(e env, cfg *config.Config, finder device.Faces, m infer.Model) error {
+	bad, out := 0, json.NewEncoder(e.stdout)
+	for _, path := range c.Image {
+		if err := e.ctx.Err(); err != nil {
+			return err
+		}
+		r, err := c.read(cfg, finder, m, path)
+		if err != nil {
+			bad++
+			r = probed{File: path, Error: err.Error()}
+		}
+		if err := out.Encode(r); err != nil {
 			return err
 		}
 	}
-	out := json.NewEncoder(e.stdout)
-	out.SetIndent("", "  ")
-	return out.Encode(struct {
-		Engine string `json:"engine"`
-		*device.Reading
-	}{m.Engine(), r})
+	if bad > 0 {
+		return fmt.Errorf("%d of %d pictures cannot be read", bad, len(c.Image))
+	}
+	return nil
 }
 
 // override replaces what flags say.
@@ -81,11 +125,7 @@ func override(cfg *config.Config, file, engine string, heads []string) {
 
 // readOnce reads a single picture: no history, so no smoothing, no waiting to
 // be confirmed.
-func readOnce(cfg *config.Config, m infer.Model, f *camera.Frame) (*device.Reading, error) {
-	finder, err := face.NewDetector(cfg.FaceOptions())
-	if err != nil {
-		return nil, err
-	}
+func readOnce(cfg *config.Config, finder device.Faces, m infer.Model, f *camera.Frame) (*device.Reading, error) {
 	o := cfg.TrackOptions()
 	o.Confirm, o.Window, o.MinScore, o.Smoothing, o.Dwell = 1, 1, 0, -1, -1
 	p, err := device.NewPipeline(finder, m, nil, nil, device.PipelineOptions{Heads: cfg.Heads, Track: o})

@@ -18,7 +18,8 @@ type runCmd struct {
 	configFlag
 	Model  string `placeholder:"FILE" help:"A .tflite file instead of the configured model."`
 	Replay string `placeholder:"FILE" help:"Frames from a recording (folder, .y4m, .mjpeg) instead of the camera; ends with it."`
-	Quiet  bool   `short:"q" help:"Print no readings, even on a terminal."`
+	JSON   bool   `xor:"print" help:"Print every reading, track, line change and state as a line of JSON."`
+	Quiet  bool   `xor:"print" short:"q" help:"Print no readings, even on a terminal."`
 }
 
 // Run is the firmware's life.
@@ -36,14 +37,20 @@ func (c runCmd) Run(e env) error {
 	if c.Replay != "" {
 		cfg.Camera.Source, o.once = secret.NewURL("replay:"+c.Replay), true
 	}
-	if !c.Quiet && cmdline.Terminal(e.stdout) {
+	ctx, cancel := context.WithCancel(e.ctx)
+	defer cancel()
+	lines := &jsonLines{w: e.stdout, failed: cancel}
+	switch {
+	case c.JSON:
+		o.to = lines
+	case !c.Quiet && cmdline.Terminal(e.stdout):
 		o.to = newTicker(e.stdout, cmdline.Colour(e.stdout))
 	}
 	a, err := newApp(cfg, log, o)
 	if err != nil {
 		return err
 	}
-	return errors.Join(a.run(e.ctx), a.close())
+	return errors.Join(a.run(ctx), a.close(), lines.err)
 }
 
 // cameraOf returns what opens the configured camera.
