@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -160,6 +161,10 @@ func gather(board, version, who string, when time.Time) (files.Contents, error) 
 		}
 		pages[i] = page
 	}
+	licences, err := thirdParty()
+	if err != nil {
+		return nil, err
+	}
 	changelog := fmt.Sprintf("mien (%s) unstable; urgency=medium\n\n  * Built from this commit; the project's history says what changed.\n\n -- %s  %s\n",
 		version, who, when.Format(time.RFC1123Z))
 	for name, data := range map[string][]byte{
@@ -168,6 +173,7 @@ func gather(board, version, who string, when time.Time) (files.Contents, error) 
 		"miend":          pages[2],
 		"changelog.gz":   zip([]byte(changelog)),
 		"copyright":      copyright(),
+		"third-party.gz": zip(licences),
 	} {
 		if err := os.WriteFile(filepath.Join(made, name), data, 0o644); err != nil {
 			return nil, err
@@ -191,6 +197,8 @@ func gather(board, version, who string, when time.Time) (files.Contents, error) 
 	add(made+"/miend", "/usr/share/bash-completion/completions/miend", "", 0o644)
 	add(made+"/changelog.gz", "/usr/share/doc/mien/changelog.gz", "", 0o644)
 	add(made+"/copyright", "/usr/share/doc/mien/copyright", "", 0o644)
+	add("NOTICE", "/usr/share/doc/mien/NOTICE", "", 0o644)
+	add(made+"/third-party.gz", "/usr/share/doc/mien/third-party.gz", "", 0o644)
 	models, err := filepath.Glob("runtime/zoo/models/*.tflite")
 	if err != nil {
 		return nil, err
@@ -210,6 +218,38 @@ func zip(data []byte) []byte {
 	return b.Bytes()
 }
 
+// thirdParty is the text of each licence under which a Go module is inside miend.
+func thirdParty() ([]byte, error) {
+	list := exec.Command("go", "list", "-deps", "-tags", "tflite,board,edgetpu", "-f",
+		"{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}", "./device/cmd/miend")
+	list.Env = append(os.Environ(), "CGO_ENABLED=1", "GOFLAGS=-buildvcs=false", "GOOS=linux", "GOARCH=arm64")
+	out, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	slices.Sort(lines)
+	var b bytes.Buffer
+	for _, line := range slices.Compact(lines) {
+		module, dir, ok := strings.Cut(line, "\t")
+		if !ok {
+			continue // of the standard library
+		}
+		texts, err := filepath.Glob(filepath.Join(dir, "[LCU][IOUN][CPL]*"))
+		if err != nil || len(texts) == 0 {
+			return nil, fmt.Errorf("%s: no licence in %s (%v)", module, dir, err)
+		}
+		for _, path := range texts {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			fmt.Fprintf(&b, "%s, %s\n\n%s\n\n", module, filepath.Base(path), text)
+		}
+	}
+	return b.Bytes(), nil
+}
+
 // copyright says whose work is in the package.
 func copyright() []byte {
 	var b strings.Builder
@@ -217,6 +257,7 @@ func copyright() []byte {
 		"Upstream-Name: mien\n\n" +
 		"Files: *\nCopyright: 2026 The mien authors\nLicense: Apache-2.0\n\n" +
 		"Files: usr/lib/mien/libtensorflowlite_c.so\nCopyright: 2015-2022 The TensorFlow Authors\nLicense: Apache-2.0\n\n" +
+		"Files: usr/bin/miend usr/lib/mien/miend\nCopyright: 2026 The mien authors, and those of /usr/share/doc/mien/NOTICE\nLicense: Apache-2.0\n\n" +
 		"License: Apache-2.0\n On Debian systems the full text of this license is in\n /usr/share/common-licenses/Apache-2.0.\n")
 	return []byte(b.String())
 }

@@ -242,7 +242,7 @@ func TestTheHouseHasItsRoomsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	rooms := []string{"boards", "camera", "device", "quant", "runtime", "tools", "train", "bin", "build"}
-	files := []string{"go.mod", "go.sum", "Makefile", "README.md", "LICENSE"}
+	files := []string{"go.mod", "go.sum", "Makefile", "README.md", "LICENSE", "NOTICE", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
