@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 	"unicode"
 )
 
@@ -89,21 +91,6 @@ func (d Dropped) Total() (n uint64) {
 	return n
 }
 
-// Map returns the counts that are not zero, by the name of their fault; nil
-// when there is none.
-func (d Dropped) Map() map[string]uint64 {
-	var m map[string]uint64
-	for i, n := range d.Counts {
-		if n > 0 {
-			if m == nil {
-				m = map[string]uint64{}
-			}
-			m[Fault(i).String()] = n
-		}
-	}
-	return m
-}
-
 // String says what was dropped and why, or nothing.
 func (d Dropped) String() string {
 	var all []string
@@ -118,8 +105,37 @@ func (d Dropped) String() string {
 	return strings.Join(all, ", ") + "; the last: " + d.Last
 }
 
-// Dropper is a Source that drops pictures which it cannot give. Dropped is
-// called between two calls of Next.
+// Silent is the error of a source that has given no picture for d, with what is
+// known of why.
+func Silent(s Source, d time.Duration) error {
+	if x, ok := s.(Dropper); ok && x.Dropped().Total() > 0 {
+		return fmt.Errorf("camera: no good frame for %v; dropped since it was opened: %v", d, x.Dropped())
+	}
+	return fmt.Errorf("camera: no frame for %v", d)
+}
+
+// Dropper is a Source that drops pictures which it cannot give. Dropped may be
+// called at any time, from any goroutine.
 type Dropper interface {
 	Dropped() Dropped
+}
+
+// Tally makes a Dropper of the source that embeds it.
+type Tally struct {
+	mu sync.Mutex
+	d  Dropped
+}
+
+// Drop counts a picture that is not given, and why.
+func (t *Tally) Drop(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.d.Add(err)
+}
+
+// Dropped returns what was counted.
+func (t *Tally) Dropped() Dropped {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.d
 }

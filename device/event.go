@@ -35,6 +35,7 @@ import (
 	"strconv"
 	"time"
 
+	"mien/camera"
 	"mien/device/signal"
 	"mien/runtime/track"
 )
@@ -211,6 +212,7 @@ type Health struct {
 	Frames    uint64       `json:"frames"`    // frames read since start
 	Captured  uint64       `json:"captured"`  // frames that the camera has given since start
 	Dropped   uint64       `json:"dropped"`   // frames overwritten by newer ones before anyone read them
+	Bad       BadPictures  `json:"bad"`       // pictures of the camera that could not be used
 	Restarts  uint64       `json:"restarts"`  // times the camera was opened again
 	Renewals  uint64       `json:"renewals"`  // times the model was opened again because it hung
 	Consent   string       `json:"consent"`   // "not needed", "given" or "awaited"; awaited means blind
@@ -220,6 +222,20 @@ type Health struct {
 	// Parts are those that the device can do without and that the
 	// configuration asks for.
 	Parts []PartHealth `json:"parts"`
+}
+
+// BadPictures counts the pictures that a camera gave since start and that could
+// not be used, by what was wrong with them; see camera.Fault.
+type BadPictures struct {
+	Cut         uint64 `json:"cut"`
+	Damaged     uint64 `json:"damaged"`
+	Unsupported uint64 `json:"unsupported"`
+	TooLarge    uint64 `json:"too_large"`
+	Last        string `json:"last"` // what was wrong with the last of them, in words
+}
+
+func badPictures(d camera.Dropped) BadPictures {
+	return BadPictures{d.Counts[camera.Cut], d.Counts[camera.Damaged], d.Counts[camera.Unsupported], d.Counts[camera.TooLarge], d.Last}
 }
 
 // PartHealth is the state of a part that the device can do without.

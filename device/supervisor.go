@@ -83,6 +83,8 @@ type Supervisor struct {
 	read     [32]time.Time // times of the last readings
 	started  time.Time
 	throttle string
+	dropped  camera.Dropped // pictures that sources before the present one did not give
+	source   camera.Dropper // the present one; nil where it drops none
 
 	every    atomic.Int64 // least time between two readings, nanoseconds; below 0: none is made
 	consent  atomic.Bool
@@ -297,8 +299,13 @@ func (s *Supervisor) Health() Health {
 	}
 	s.mu.Lock()
 	h.FrameRate, h.Throttled = s.rate(time.Now()), s.throttle
+	bad := s.dropped
+	if s.source != nil {
+		bad.Merge(s.source.Dropped())
+	}
 	s.mu.Unlock()
 	is := s.out.State()
+	h.Bad = badPictures(bad)
 	h.State, h.Ready, h.Reason = is.State, is.Ready, is.Reason
 	return h
 }
@@ -545,6 +552,27 @@ func (s *Supervisor) lost(why string) {
 	s.o.Note(why)
 }
 
+// errSilent is why a session ends whose camera gives no frame.
+var errSilent = errors.New("no frame for too long")
+
+// watch has Health count what src drops beside what sources before it have
+// dropped. The function that it returns is for the end of src.
+func (s *Supervisor) watch(src camera.Source) (end func()) {
+	d, ok := src.(camera.Dropper)
+	if !ok {
+		return func() {}
+	}
+	s.mu.Lock()
+	s.source = d
+	s.mu.Unlock()
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.dropped.Merge(d.Dropped())
+		s.source = nil
+	}
+}
+
 var errStuck = errors.New("the camera's driver does not come back")
 
 // attempt is one session with the camera, on a goroutine of its own: one that
@@ -590,8 +618,11 @@ func (x *session) run(ctx context.Context) (got bool, err error) {
 	defer cancel(nil)
 	// A driver may hang without an error. Cancelling makes Next return; and if
 	// it does not, Hang later, the session is left behind. The first frame may
-	// take longer: a sensor has to start.
-	silent := time.AfterFunc(max(s.o.Silence, 10*time.Second), func() { cancel(errors.New("camera: no frame for too long")) })
+	// take longer: a sensor has to start; and the next ones, until it is known
+	// how fast the camera is.
+	var pace signal.Pace
+	limit := max(s.o.Silence, 10*time.Second)
+	silent := time.AfterFunc(limit, func() { cancel(errSilent) })
 	defer silent.Stop()
 	give := context.AfterFunc(ctx, func() {
 		select {
@@ -606,6 +637,7 @@ func (x *session) run(ctx context.Context) (got bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
+	defer s.watch(src)()
 	var f camera.Frame
 	defer func() { clear(f.Pix[:cap(f.Pix)]) }()
 	for {
@@ -613,12 +645,19 @@ func (x *session) run(ctx context.Context) (got bool, err error) {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
 			}
+			if err == errSilent {
+				err = camera.Silent(src, limit)
+			}
 			return got, err
 		}
 		if x.dead() {
 			return got, errStuck
 		}
-		silent.Reset(s.o.Silence)
+		pace.Frame(time.Now())
+		if limit = 4 * s.o.Silence; pace.Known() {
+			limit = max(s.o.Silence, 3*pace.Gap())
+		}
+		silent.Reset(limit)
 		got = true
 		s.gone.Store(false)
 		s.frames.Add(1)

@@ -29,12 +29,16 @@ type Options struct {
 	Client  *http.Client  // nil means one of our own without a limit on the length of the stream
 }
 
+// answerTime is how long a camera may take to answer at all.
+const answerTime = 10 * time.Second
+
 // fastest is how often a camera is asked for a snapshot, a second.
 const fastest = 10
 
 // Source is an open stream, or a camera that is asked for snapshots. It is a
 // camera.Source.
 type Source struct {
+	camera.Tally
 	name    string // the address without its password
 	timeout time.Duration
 	every   time.Duration // between snapshots
@@ -46,14 +50,13 @@ type Source struct {
 	timer   *time.Timer
 	taken   []byte // the picture being decoded
 
-	mu      sync.Mutex
-	newest  []byte // as it came; empty when it was taken
-	at      time.Time
-	number  uint64
-	dropped camera.Dropped
-	err     error
-	wake    chan struct{}
-	closed  bool
+	mu     sync.Mutex
+	newest []byte // as it came; empty when it was taken
+	at     time.Time
+	number uint64
+	err    error
+	wake   chan struct{}
+	closed bool
 }
 
 var (
@@ -74,7 +77,7 @@ func Open(ctx context.Context, o Options) (*Source, error) {
 	if s.fetch, err = newFetcher(o); err != nil {
 		return nil, fmt.Errorf("httpmjpeg: %s: %w", s.name, err)
 	}
-	resp, end, err := within(ctx, s.timeout, s.fetch.get)
+	resp, end, err := within(ctx, min(s.timeout, answerTime), s.fetch.get)
 	if err != nil {
 		s.fetch.close()
 		return nil, fmt.Errorf("httpmjpeg: %s: %w", s.name, err)
@@ -96,6 +99,9 @@ func (o Options) Check() error {
 			return fmt.Errorf("httpmjpeg: the camera's address %s: port %q is not between 1 and 65535", secret.Redact(o.URL), port)
 		}
 	}
+	if _, err := trust(o.CA); err != nil {
+		return fmt.Errorf("httpmjpeg: %w", err)
+	}
 	return nil
 }
 
@@ -116,7 +122,7 @@ func (s *Source) receive(resp *http.Response) {
 		case <-s.life.Done():
 		}
 		var end context.CancelFunc
-		if resp, end, err = within(s.life, s.timeout, s.fetch.get); err != nil {
+		if resp, end, err = within(s.life, min(s.timeout, answerTime), s.fetch.get); err != nil {
 			s.tell(func() { s.err = err })
 			return
 		}
@@ -127,7 +133,7 @@ func (s *Source) receive(resp *http.Response) {
 // read reads one answer's pictures to its end.
 func (s *Source) read(resp *http.Response) (n int, err error) {
 	split := mjpeg.NewSplitter(resp.Body)
-	split.Bad = func(err error) { s.tell(func() { s.dropped.Add(err) }) }
+	split.Bad = s.Drop
 	for {
 		b, err := split.Next()
 		if err != nil {
@@ -174,9 +180,7 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 			if err == nil {
 				return nil
 			}
-			s.mu.Lock()
-			s.dropped.Add(err)
-			s.mu.Unlock()
+			s.Drop(err)
 			continue
 		}
 		select {
@@ -207,22 +211,14 @@ func (s *Source) take(f *camera.Frame) (bool, error) {
 		if s.err == io.EOF {
 			err = errors.New("the camera ended the stream")
 		}
-		if s.number == 0 && s.dropped.Total() > 0 {
-			err = fmt.Errorf("%w; it gave no good picture: %v", err, s.dropped)
+		if d := s.Dropped(); s.number == 0 && d.Total() > 0 {
+			err = fmt.Errorf("%w; it gave no good picture: %v", err, d)
 		}
 		return false, fmt.Errorf("httpmjpeg: %s: %w", s.name, err)
 	}
 	s.newest, s.taken = s.taken[:0], s.newest
 	f.Seq, f.Time = s.number, s.at
 	return true, nil
-}
-
-// Dropped returns the pictures that were not given because of what was wrong
-// with them.
-func (s *Source) Dropped() camera.Dropped {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.dropped
 }
 
 // Close ends the stream.

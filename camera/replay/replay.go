@@ -29,6 +29,7 @@ type Options struct {
 
 // Source plays pictures as if a camera had taken them. It is a camera.Source.
 type Source struct {
+	camera.Tally
 	o     Options
 	rate  float64
 	read  reader
@@ -37,9 +38,8 @@ type Source struct {
 	timer *time.Timer
 	done  bool
 
-	dropped camera.Dropped
-	found   bool  // there was a good picture since the beginning
-	bad     error // the last that was not
+	found bool  // there was a good picture since the beginning
+	bad   error // the last that was not
 }
 
 var (
@@ -125,7 +125,7 @@ func (s *Source) good(f *camera.Frame) error {
 		switch {
 		case errors.As(err, &bad):
 			s.bad = err
-			s.dropped.Add(err)
+			s.Drop(err)
 		case err != io.EOF:
 			return err
 		case !s.found && s.bad != nil:
@@ -139,19 +139,6 @@ func (s *Source) good(f *camera.Frame) error {
 			}
 		}
 	}
-}
-
-// Dropped returns the pictures that could not be read.
-func (s *Source) Dropped() camera.Dropped {
-	all := s.dropped
-	r := s.read
-	if n, ok := r.(*named); ok {
-		r = n.reader
-	}
-	if m, ok := r.(*motion); ok {
-		all.Merge(m.cut())
-	}
-	return all
 }
 
 func (s *Source) wait(ctx context.Context, until time.Time) error {
@@ -241,7 +228,11 @@ func openFile(path string, o Options, open func(io.ReadSeeker) (reader, float64,
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("replay: %s: %w", path, err), file.Close())
 	}
-	return newSource(&named{r, path, file}, rate, o), nil
+	s := newSource(&named{r, path, file}, rate, o)
+	if m, ok := r.(*motion); ok {
+		m.drop, m.split.Bad = s.Drop, s.Drop
+	}
+	return s, nil
 }
 
 // named adds the file's name to a reader's errors.
@@ -267,7 +258,7 @@ type motion struct {
 	split   *mjpeg.Splitter
 	decoder mjpeg.Decoder
 	frames  int
-	before  camera.Dropped // of the passes before this one
+	drop    func(error) // is told of pictures that are not there as a whole
 }
 
 func newMJPEG(file io.ReadSeeker) (reader, float64, error) {
@@ -277,7 +268,7 @@ func newMJPEG(file io.ReadSeeker) (reader, float64, error) {
 func (m *motion) frame(f *camera.Frame) error {
 	b, err := m.split.Next()
 	if err == io.EOF && m.frames == 0 {
-		if d := m.cut(); d.Total() > 0 {
+		if d := m.split.Dropped(); d.Total() > 0 {
 			return errors.New(d.Last)
 		}
 		return errors.New("no JPEG picture in it")
@@ -289,19 +280,12 @@ func (m *motion) frame(f *camera.Frame) error {
 	return m.decoder.Decode(b, f)
 }
 
-// cut returns the pictures that were not there as a whole.
-func (m *motion) cut() camera.Dropped {
-	all := m.before
-	all.Merge(m.split.Dropped())
-	return all
-}
-
 func (m *motion) rewind() error {
 	if _, err := m.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	m.before = m.cut()
 	m.split, m.frames = mjpeg.NewSplitter(m.file), 0
+	m.split.Bad = m.drop
 	return nil
 }
 

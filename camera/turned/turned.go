@@ -4,6 +4,7 @@ package turned
 
 import (
 	"context"
+	"fmt"
 
 	"mien/camera"
 	"mien/runtime/upright"
@@ -42,6 +43,19 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 	f.Time, f.Seq = s.raw.Time, s.raw.Seq
 	s.turn.Gray(&f.Gray, &s.raw.Gray)
 	return nil
+}
+
+// String says what camera this is, and how it is turned.
+func (s *Source) String() string {
+	name := "camera"
+	if n, ok := s.Source.(fmt.Stringer); ok {
+		name = n.String()
+	}
+	name += fmt.Sprintf(", turned by %d degrees", s.turn.Degrees)
+	if s.turn.Mirror {
+		name += ", mirrored"
+	}
+	return name
 }
 
 // Dropped implements camera.Dropper for sources that do.

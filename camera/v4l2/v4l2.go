@@ -51,6 +51,7 @@ var formats = []struct {
 
 // Source is an open camera. It is a camera.Source.
 type Source struct {
+	camera.Tally
 	o       Options
 	kernel  kernel
 	fd      int
@@ -65,7 +66,6 @@ type Source struct {
 	started bool
 	first   uint32 // the driver's number of the first frame
 	seq     uint64
-	dropped camera.Dropped
 	closed  bool
 }
 
@@ -304,9 +304,6 @@ func (s *Source) String() string {
 	return fmt.Sprintf("%s: %s, %dx%d %v", s.o.Device, s.card, s.pix.width, s.pix.height, s.pix.fourcc)
 }
 
-// Dropped returns the frames that the driver or the decoder has given up.
-func (s *Source) Dropped() camera.Dropped { return s.dropped }
-
 // Next fills f with the next frame. Damaged ones are skipped. When the camera
 // is unplugged, or sends nothing for Options.Timeout, it returns an error; the
 // source is then to be closed.
@@ -349,8 +346,8 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 // known.
 func (s *Source) silent(what string) error {
 	err := fmt.Errorf("%s for %v", what, s.o.Timeout)
-	if s.dropped.Total() > 0 {
-		err = fmt.Errorf("%w; dropped since it was opened: %v", err, s.dropped)
+	if d := s.Dropped(); d.Total() > 0 {
+		err = fmt.Errorf("%w; dropped since it was opened: %v", err, d)
 	}
 	return s.lost(err)
 }
@@ -378,7 +375,7 @@ func (s *Source) take(f *camera.Frame) (ok bool, err error) {
 		err = errDriver
 	}
 	if err != nil {
-		s.dropped.Add(err)
+		s.Drop(err)
 	}
 	return err == nil, s.queue(i)
 }

@@ -19,6 +19,7 @@ import (
 	"mien/runtime/model"
 	"mien/runtime/secret"
 	"mien/runtime/track"
+	"mien/runtime/upright"
 )
 
 // Sample is mien.yaml: every key, its default, and what it does.
@@ -56,6 +57,10 @@ type Camera struct {
 	Rate    float64       `yaml:"rate" reload:"restart"`
 	MaxRate float64       `yaml:"max_rate" reload:"rate"`
 	Silence time.Duration `yaml:"silence" reload:"restart"`
+	Rotate  int           `yaml:"rotate" reload:"restart"`
+	Mirror  bool          `yaml:"mirror" reload:"restart"`
+	Loop    bool          `yaml:"loop" reload:"restart"`
+	CA      string        `yaml:"ca" reload:"restart"`
 }
 
 // Faces says which faces are looked for.
@@ -384,6 +389,11 @@ func (c *Config) TrackOptions() track.Options {
 		Gates: track.Gates{MinSize: none(q.MinSize), MinSharpness: none(q.MinSharpness), MinBrightness: none(q.MinBrightness),
 			MaxBrightness: none(q.MaxBrightness), MinContrast: none(q.MinContrast), MaxTilt: none(q.MaxTilt), MaxTurn: none(q.MaxTurn),
 			NeedEyes: q.NeedEyes}}
+}
+
+// Turn returns how the camera's pictures have to be turned.
+func (c *Config) Turn() upright.Turn {
+	return upright.Turn{Degrees: c.Camera.Rotate, Mirror: c.Camera.Mirror}
 }
 
 // none turns the file's 0, which means none, into the options' below zero.

@@ -272,11 +272,14 @@ func (v *verifier) check(c *Config) {
 func (v *verifier) camera(c *Config) {
 	v.between("camera.width", float64(c.Camera.Width), 64, 4096)
 	v.between("camera.height", float64(c.Camera.Height), 64, 4096)
-	v.between("camera.rate", c.Camera.Rate, 2, 120)
+	v.between("camera.rate", c.Camera.Rate, 0.1, 120)
 	v.between("camera.max_rate", c.Camera.MaxRate, 0, 120)
 	v.span("camera.silence", c.Camera.Silence, time.Second, time.Minute)
 	if _, err := ParseSource(c.Camera.Source); err != nil {
 		v.fail("camera.source", "%v", err)
+	}
+	if c.Turn().Check() != nil {
+		v.fail("camera.rotate", "%d is none of 0, 90, 180, 270", c.Camera.Rotate)
 	}
 }
 

@@ -210,7 +210,7 @@ func TestEveryKeyRefusesNonsense(t *testing.T) {
 
 // emptyMeansNone are the keys of text that may be empty. All others are
 // refused with an empty value.
-var emptyMeansNone = []string{"name", "lead", "model.file", "signals.chip", "oled.bus", "leds.kind", "buzzer.pin", "status.token",
+var emptyMeansNone = []string{"name", "lead", "camera.ca", "model.file", "signals.chip", "oled.bus", "leds.kind", "buzzer.pin", "status.token",
 	"mqtt.broker", "mqtt.user", "mqtt.password", "mqtt.ca", "mqtt.discovery"}
 
 func TestEmptyText(t *testing.T) {

@@ -27,8 +27,9 @@ type Machine struct {
 
 	now         time.Time
 	frame, read time.Time // the last of each
-	state       State     // of fault
-	fault       string    // why nothing is read, or empty
+	pace        Pace
+	state       State  // of fault
+	fault       string // why nothing is read, or empty
 	closed      bool
 	raw         bool // Seen.Face of the last reading
 	rawSince    time.Time
@@ -99,6 +100,7 @@ func New(heads []model.Head, o Options) (*Machine, error) {
 func (m *Machine) Frame(now time.Time) []Transition {
 	m.begin(now)
 	m.frame = m.now
+	m.pace.Frame(m.now)
 	m.advance()
 	return m.out
 }
@@ -263,9 +265,9 @@ func (m *Machine) Next() time.Time {
 			next = t
 		}
 	}
-	at(m.frame, m.o.Stall)
+	at(m.frame, m.patience())
 	if m.fault == "" {
-		at(m.read, m.o.Hang)
+		at(m.read, m.hang())
 	}
 	at(m.rawSince, m.o.OnDelay)
 	at(m.rawSince, m.o.OffDelay)
@@ -296,15 +298,22 @@ func (m *Machine) begin(now time.Time) {
 func (m *Machine) stall() {
 	switch {
 	case m.fault != "":
-	case m.now.Sub(m.frame) >= m.o.Stall:
+	case m.now.Sub(m.frame) >= m.patience():
 		m.state, m.fault = NoCamera, "no frames from the camera"
-	case m.now.Sub(m.read) >= m.o.Hang:
+	case m.now.Sub(m.read) >= m.hang():
 		m.state, m.fault = Hung, "the pipeline hangs"
 	}
 	if m.fault != "" {
 		m.advance()
 	}
 }
+
+// patience is how long no frame may come: Options.Stall, and with a slow camera
+// two and a half times as long as it takes from one frame to the next.
+func (m *Machine) patience() time.Duration { return max(m.o.Stall, m.pace.Gap()*5/2) }
+
+// hang is how long no reading may come, which is not before there is a frame.
+func (m *Machine) hang() time.Duration { return max(m.o.Hang, m.patience()) }
 
 // trouble says why ready has to be inactive; nothing when it has not.
 func (m *Machine) trouble() (State, string) {
@@ -313,7 +322,7 @@ func (m *Machine) trouble() (State, string) {
 		return Stopped, "exit"
 	case m.fault != "":
 		return m.state, m.fault
-	case m.frame.IsZero() || m.now.Sub(m.frame) >= m.o.Stall:
+	case m.frame.IsZero() || m.now.Sub(m.frame) >= m.patience():
 		return NoCamera, "no frames from the camera"
 	}
 	for _, ls := range [2][]line{m.lines, m.labels} {
@@ -368,7 +377,7 @@ func (m *Machine) reason(live, on bool, yes, no string) {
 }
 
 // setReady lets ready go down before its hold is over when the camera has
-// been silent for Options.Stall, or did not reach its wire. It rises on a frame alone, so that it is
+// been silent for longer than patience, or did not reach its wire. It rises on a frame alone, so that it is
 // active for at least the shorter of the two.
 func (m *Machine) setReady(healthy bool) {
 	r := &m.lines[ready]
@@ -376,7 +385,7 @@ func (m *Machine) setReady(healthy bool) {
 		return
 	}
 	hold := m.o.MinHold
-	if r.active && (m.now.Sub(m.frame) >= m.o.Stall || r.astray != "") {
+	if r.active && (m.now.Sub(m.frame) >= m.patience() || r.astray != "") {
 		hold = 0
 	}
 	if healthy {
@@ -522,7 +531,7 @@ func (l *line) level() int {
 // have stand as they stood, a label line that is new is inactive. What their
 // wires carry is for the caller to say again.
 func (m *Machine) Adopt(old *Machine) {
-	m.now, m.frame, m.read, m.state, m.fault, m.closed = old.now, old.frame, old.read, old.state, old.fault, old.closed
+	m.now, m.frame, m.pace, m.read, m.state, m.fault, m.closed = old.now, old.frame, old.pace, old.read, old.state, old.fault, old.closed
 	m.raw, m.rawSince, m.code, m.coded, m.owed = old.raw, old.rawSince, old.code, old.coded, old.owed
 	for i := range m.lines {
 		m.lines[i].active, m.lines[i].since = old.lines[i].active, old.lines[i].since

@@ -23,7 +23,7 @@ type Options struct {
 	OffDelay time.Duration // and absent this long before it is inactive (500 ms)
 	Setup    time.Duration // codes are stable this long before strobe, and as long after it (20 ms, at most 1 s)
 	Pulse    time.Duration // strobe is active this long (100 ms, 1 ms to 1 s)
-	Stall    time.Duration // without a frame this long the camera counts as lost (800 ms, at most 900 ms)
+	Stall    time.Duration // without a frame this long the camera counts as lost (800 ms, at most 900 ms), a slow one later: see Pace
 	Hang     time.Duration // without a reading this long, though frames flow, the pipeline counts as hung (10 s)
 	Wires    []Wire
 	// Code is the head whose label the code lines show; "" means the first that

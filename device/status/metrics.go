@@ -77,6 +77,13 @@ func (h *hub) expose(x *exposition) {
 	x.counter("mien_frames_total", "Frames read since start.", float64(s.Health.Frames))
 	x.counter("mien_frames_captured_total", "Frames that the camera has given since start.", float64(s.Health.Captured))
 	x.counter("mien_frames_dropped_total", "Frames that a newer one overwrote before their turn.", float64(s.Health.Dropped))
+	x.family("counter", "mien_camera_bad_pictures_total", "Pictures that the camera gave and that could not be used, by what was wrong with them.")
+	for _, v := range []struct {
+		what string
+		n    uint64
+	}{{"cut", s.Health.Bad.Cut}, {"damaged", s.Health.Bad.Damaged}, {"unsupported", s.Health.Bad.Unsupported}, {"too large", s.Health.Bad.TooLarge}} {
+		x.sample("mien_camera_bad_pictures_total", float64(v.n), "what", v.what)
+	}
 	x.counter("mien_camera_restarts_total", "Times the camera was opened again.", float64(s.Health.Restarts))
 	x.counter("mien_model_renewals_total", "Times the model was opened again because it hung.", float64(s.Health.Renewals))
 	if s.Health.Celsius != 0 {

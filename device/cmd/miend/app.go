@@ -116,14 +116,15 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	if err != nil {
 		return nil, err
 	}
-	open := o.open
+	open, once := o.open, o.once
 	if open == nil {
 		if open, err = cameraOf(&cfg, a.board); err != nil {
 			return nil, err
 		}
+		once = once || ends(&cfg)
 	}
 	a.sup = device.NewSupervisor(open, p, a.out, device.SupervisorOptions{
-		Silence: cfg.Camera.Silence, MaxRate: cfg.Camera.MaxRate, Once: o.once, NeedConsent: cfg.Consent != "none",
+		Silence: cfg.Camera.Silence, MaxRate: cfg.Camera.MaxRate, Once: once, NeedConsent: cfg.Consent != "none",
 		Unable: a.cannot().State, UnableWhy: a.cannot().Reason, Renew: a.renew,
 		Note: func(s string) { log.Warn("camera lost", "why", s) },
 		Hung: func(s string) { log.Error("a stage hangs", "what", s) }})

@@ -88,7 +88,7 @@ func life(t testing.TB, program, movie string) (first time.Duration, peak int) {
 	}
 	addr := l.Addr().String()
 	l.Close()
-	cfg := write(t, "bars.yaml", []byte(fmt.Sprintf("camera: {source: \"replay:%s\"}\nstatus: {listen: %q}\nmqtt: {queue: %s}\n", movie, addr, t.TempDir())))
+	cfg := write(t, "bars.yaml", []byte(fmt.Sprintf("camera: {source: \"replay:%s\", loop: true}\nstatus: {listen: %q}\nmqtt: {queue: %s}\n", movie, addr, t.TempDir())))
 	var log bytes.Buffer
 	cmd := exec.Command(program, "run", "--config", cfg)
 	cmd.Stderr = &log

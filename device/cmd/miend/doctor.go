@@ -243,7 +243,8 @@ func tryModel(c config.Model, threads int) (doctor.Trial, error) {
 
 // tryCamera takes one frame and says from what.
 func tryCamera(ctx context.Context, cfg *config.Config, from config.Source) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	const patience = 10 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	open, err := openers(cfg, from)
 	if err != nil {
@@ -256,6 +257,9 @@ func tryCamera(ctx context.Context, cfg *config.Config, from config.Source) (str
 	defer src.Close()
 	var f camera.Frame
 	if err := src.Next(ctx, &f); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = camera.Silent(src, patience)
+		}
 		return "", err
 	}
 	if s, ok := src.(fmt.Stringer); ok {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
 	"image/png"
 	"io"
 	"io/fs"
@@ -34,6 +35,7 @@ import (
 	"mien/device/vitals"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
+	"mien/runtime/upright"
 )
 
 // modelFile is a small network with weights drawn at random: these tests are
@@ -602,5 +604,54 @@ func TestRunReplay(t *testing.T) {
 	}
 	if s := log.String(); !strings.Contains(s, "audit") || !strings.Contains(s, "reads emotion; no preview; consent none; no picture stored or sent") {
 		t.Errorf("log %s", s)
+	}
+}
+
+// A recording that the configuration names is a camera that is played once, or
+// again and again when asked; turned as the camera is.
+func TestReplayFromConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 3 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.jpg", i)), portrait.JPEG(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := func(more string) string {
+		return write(t, "c.yaml", []byte("camera: {source: \"replay:"+dir+"\", rate: 25"+more+"}\nstatus: {listen: none}\nmodel: {file: "+modelFile(t)+"}\nheads: [emotion]\n"))
+	}
+	var log bytes.Buffer
+	if err := run(context.Background(), []string{"run", "-c", cfg("")}, io.Discard, &log); err != nil || strings.Contains(log.String(), "camera lost") {
+		t.Errorf("%v: %s", err, log.String())
+	}
+	for _, args := range [][]string{{"run", "-c", cfg(", loop: true")}, {"run", "-c", cfg(""), "--loop"}} {
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(2*time.Second, cancel)
+		if err := run(ctx, args, io.Discard, io.Discard); err != nil || ctx.Err() == nil {
+			t.Errorf("%v: ended by itself, %v", args, err)
+		}
+	}
+	c, err := config.Load(cfg(", loop: true, rotate: 90, mirror: true"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	want := upright.Turn{Degrees: 90, Mirror: true}.Image(portrait.Gray()).(*image.Gray)
+	frames, off := 0, 0
+	app, err := newApp(c, quiet(), appOptions{look: func(f *camera.Frame, _ *device.Reading) {
+		for i, v := range want.Pix {
+			if d := int(v) - int(f.Pix[i]); d < -3 || d > 3 {
+				off++
+			}
+		}
+		if frames++; frames == 7 { // more than the recording has
+			cancel()
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(app.run(ctx), app.close()); err != nil || frames < 7 || off > 0 {
+		t.Errorf("%d frames, %d pixels are not as in the turned picture, %v", frames, off, err)
 	}
 }

@@ -17,7 +17,8 @@ import (
 type runCmd struct {
 	configFlag
 	Model  string `placeholder:"FILE" help:"A .tflite file instead of the configured model."`
-	Replay string `placeholder:"FILE" help:"Frames from a recording (folder, .y4m, .mjpeg) instead of the camera; ends with it."`
+	Replay string `placeholder:"FILE" help:"Frames from a recording (folder, .y4m, .mjpeg) instead of the camera; ends with it, unless --loop."`
+	Loop   bool   `help:"Begin a recording again at its end."`
 	JSON   bool   `xor:"print" help:"Print every reading, track, line change and state as a line of JSON."`
 	Quiet  bool   `xor:"print" short:"q" help:"Print no readings, even on a terminal."`
 }
@@ -35,8 +36,9 @@ func (c runCmd) Run(e env) error {
 	override(&cfg, c.Model, "", nil)
 	o := appOptions{path: c.Config}
 	if c.Replay != "" {
-		cfg.Camera.Source, o.once = secret.NewURL("replay:"+c.Replay), true
+		cfg.Camera.Source = secret.NewURL("replay:" + c.Replay)
 	}
+	cfg.Camera.Loop = cfg.Camera.Loop || c.Loop
 	ctx, cancel := context.WithCancel(e.ctx)
 	defer cancel()
 	lines := &jsonLines{w: e.stdout, failed: cancel}

@@ -276,6 +276,10 @@ function onStatus(s) {
   say($("temperature"), h.celsius ? h.celsius.toFixed(0) + " °C" : "unknown");
   say($("frames"), h.frames.toLocaleString("en"));
   say($("dropped"), h.dropped.toLocaleString("en"));
+  const bad = Object.entries(h.bad).filter(([, n]) => n > 0);
+  $("bad-fact").hidden = !bad.length;
+  say($("bad"), bad.map(([what, n]) => n.toLocaleString("en") + " " + what.replace("_", " ")).join(", "));
+  $("bad").title = h.bad.last;
   say($("uptime"), span(s.uptime_seconds));
   $("throttled").hidden = !h.throttled;
   say($("throttled"), h.throttled ? "Held down: " + h.throttled : "");
