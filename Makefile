@@ -225,6 +225,10 @@ e2e: setup ## boot an emulated Raspberry Pi and check the firmware's pins from o
 	go vet -tags e2e ./boards/e2e
 	go test -count=1 -tags e2e -timeout 30m ./boards/e2e
 
+.PHONY: test-kills
+test-kills: ## 1,000 kills of two processes that update one store of models (KILLS=N for another number)
+	KILLS=$(or $(KILLS),1000) go test -count 1 -timeout 60m -run TestKillsDuringUpdates -v ./device/update
+
 .PHONY: test-clones
 test-clones: setup ## build two clones, one in a folder with a space: programs and package are the same bytes
 	@tools/setup/need.sh jq:jq git:git

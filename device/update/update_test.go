@@ -3,11 +3,14 @@ package update
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -29,8 +32,15 @@ func newSigner(t *testing.T) signer {
 	return signer{public, private}
 }
 
+// versions gives each signature a higher version than all before.
+var versions atomic.Uint64
+
 func (s signer) sign(model []byte, name string) []byte {
-	return minisign.SignWithComments(s.private, model, name, "a test")
+	return s.signAs(model, fmt.Sprintf("version:%d\tfile:%s", versions.Add(1), name))
+}
+
+func (s signer) signAs(model []byte, comment string) []byte {
+	return minisign.SignWithComments(s.private, model, comment, "a test")
 }
 
 func (s signer) keys() []minisign.PublicKey { return []minisign.PublicKey{s.public} }
@@ -39,15 +49,24 @@ func runs([]byte) error { return nil }
 
 func install(t *testing.T, s Store, by signer, model string) {
 	t.Helper()
-	if err := s.Install([]byte(model), by.sign([]byte(model), model), by.keys(), runs); err != nil {
+	if err := s.Install([]byte(model), by.sign([]byte(model), model), runs); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// healthy says that the current model works.
+func healthy(s Store) error {
+	st, err := s.State()
+	if err != nil {
+		return err
+	}
+	return s.Healthy(st.Current)
 }
 
 // started returns what a starting program would run; "" is the model inside it.
 func started(t *testing.T, s Store) string {
 	t.Helper()
-	data, slot, err := s.Start()
+	data, slot, _, err := s.Start()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +95,9 @@ func TestOwner(t *testing.T) {
 		}
 		return info.Sys().(*syscall.Stat_t).Uid
 	}
-	s := Store{Dir: filepath.Join(above, "models")}
-	install(t, s, newSigner(t), "one")
+	by := newSigner(t)
+	s := Store{Dir: filepath.Join(above, "models"), Keys: by.keys()}
+	install(t, s, by, "one")
 	if owner(s.Dir) != owner(above) {
 		t.Errorf("the models belong to %d, the folder above to %d", owner(s.Dir), owner(above))
 	}
@@ -89,7 +109,8 @@ func TestOwner(t *testing.T) {
 
 // What an update that was cut short has left is cleared away by the next.
 func TestLeftovers(t *testing.T) {
-	s, by := Store{Dir: filepath.Join(t.TempDir(), "models")}, newSigner(t)
+	by := newSigner(t)
+	s := Store{Dir: filepath.Join(t.TempDir(), "models"), Keys: by.keys()}
 	install(t, s, by, "one")
 	if err := os.WriteFile(filepath.Join(s.Dir, ".b.tflite.123.tmp"), []byte("ha"), 0o600); err != nil {
 		t.Fatal(err)
@@ -102,7 +123,8 @@ func TestLeftovers(t *testing.T) {
 }
 
 func TestTrialAndProof(t *testing.T) {
-	s, by := Store{Dir: filepath.Join(t.TempDir(), "models")}, newSigner(t)
+	by := newSigner(t)
+	s := Store{Dir: filepath.Join(t.TempDir(), "models"), Keys: by.keys()}
 	if got := started(t, s); got != "" {
 		t.Fatalf("an empty store gives %q", got)
 	}
@@ -110,7 +132,7 @@ func TestTrialAndProof(t *testing.T) {
 	if got := started(t, s); got != "one" {
 		t.Fatalf("after the first update: %q", got)
 	}
-	if err := s.Healthy(); err != nil {
+	if err := healthy(s); err != nil {
 		t.Fatal(err)
 	}
 	for range 5 { // proven: it may be started as often as one likes
@@ -132,7 +154,8 @@ func TestTrialAndProof(t *testing.T) {
 }
 
 func TestFirstModelRollsBackToTheOneInside(t *testing.T) {
-	s, by := Store{Dir: t.TempDir()}, newSigner(t)
+	by := newSigner(t)
+	s := Store{Dir: t.TempDir(), Keys: by.keys()}
 	install(t, s, by, "one")
 	for range maxTrials {
 		started(t, s)
@@ -143,12 +166,13 @@ func TestFirstModelRollsBackToTheOneInside(t *testing.T) {
 }
 
 func TestRollback(t *testing.T) {
-	s, by := Store{Dir: t.TempDir()}, newSigner(t)
+	by := newSigner(t)
+	s := Store{Dir: t.TempDir(), Keys: by.keys()}
 	if err := s.Rollback(); err != nil {
 		t.Errorf("nothing to roll back: %v", err)
 	}
 	install(t, s, by, "one")
-	if err := s.Healthy(); err != nil {
+	if err := healthy(s); err != nil {
 		t.Fatal(err)
 	}
 	install(t, s, by, "two")
@@ -162,9 +186,10 @@ func TestRollback(t *testing.T) {
 
 // A second update while the first is on trial leaves the proven model alone.
 func TestUpdateDuringATrial(t *testing.T) {
-	s, by := Store{Dir: t.TempDir()}, newSigner(t)
+	by := newSigner(t)
+	s := Store{Dir: t.TempDir(), Keys: by.keys()}
 	install(t, s, by, "one")
-	if err := s.Healthy(); err != nil {
+	if err := healthy(s); err != nil {
 		t.Fatal(err)
 	}
 	install(t, s, by, "two")
@@ -180,13 +205,14 @@ func TestUpdateDuringATrial(t *testing.T) {
 }
 
 func TestDamagedFilesArePassedOver(t *testing.T) {
-	s, by := Store{Dir: t.TempDir()}, newSigner(t)
+	by := newSigner(t)
+	s := Store{Dir: t.TempDir(), Keys: by.keys()}
 	install(t, s, by, "one")
-	if err := s.Healthy(); err != nil {
+	if err := healthy(s); err != nil {
 		t.Fatal(err)
 	}
 	install(t, s, by, "two")
-	if err := s.Healthy(); err != nil {
+	if err := healthy(s); err != nil {
 		t.Fatal(err)
 	}
 	st, err := s.State()
@@ -199,25 +225,37 @@ func TestDamagedFilesArePassedOver(t *testing.T) {
 	if got := started(t, s); got != "one" {
 		t.Errorf("with the current model cut: %q", got)
 	}
-	for _, bad := range []string{"", "{", "null", `{"current":{"file":"../../etc/passwd","sha256":""}}`, `{"current":5}`} {
-		if err := os.WriteFile(filepath.Join(s.Dir, stateFile), []byte(bad), 0o600); err != nil {
-			t.Fatal(err)
+	// A rotten state costs nothing, and its copy too costs no more than the
+	// models that were installed.
+	whole, err := os.ReadFile(filepath.Join(s.Dir, copyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", "{", "null", "{}", `{"current":{"file":"../../etc/passwd","sha256":""}}`, `{"current":5}`, `{"trial":true,"newest":5}`,
+		strings.Repeat(" ", maxState+1)} {
+		write(t, filepath.Join(s.Dir, copyFile), whole)
+		write(t, filepath.Join(s.Dir, stateFile), []byte(bad))
+		if got := started(t, s); got != "one" {
+			t.Errorf("with the state %.60q: %q", bad, got)
 		}
+		write(t, filepath.Join(s.Dir, copyFile), []byte(bad))
+		write(t, filepath.Join(s.Dir, stateFile), []byte(bad))
 		if got := started(t, s); got != "" {
-			t.Errorf("with the state %q: %q", bad, got)
+			t.Errorf("with the state %.60q, and its copy: %q", bad, got)
 		}
 	}
 }
 
 func TestWhatIsRefused(t *testing.T) {
-	s, by, stranger := Store{Dir: t.TempDir()}, newSigner(t), newSigner(t)
+	by, stranger := newSigner(t), newSigner(t)
+	s := Store{Dir: t.TempDir(), Keys: by.keys()}
 	install(t, s, by, "one")
-	if err := s.Healthy(); err != nil {
+	if err := healthy(s); err != nil {
 		t.Fatal(err)
 	}
 	model := []byte("two")
 	good := by.sign(model, "two")
-	comment := bytes.Replace(good, []byte("trusted comment: two"), []byte("trusted comment: new"), 1)
+	comment := bytes.Replace(good, []byte("file:two"), []byte("file:new"), 1)
 	if bytes.Equal(comment, good) {
 		t.Fatal("the signature holds no trusted comment")
 	}
@@ -236,7 +274,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"no key":                    {model, good, nil, runs, "no public key"},
 		"a model that does not run": {model, good, by.keys(), wontRun, "wrong input size"},
 	} {
-		if err := s.Install(c.model, c.sig, c.keys, c.try); err == nil || !strings.Contains(err.Error(), c.says) {
+		if err := (Store{Dir: s.Dir, Keys: c.keys}).Install(c.model, c.sig, c.try); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, want an error that says %q", name, err, c.says)
 		}
 		if got := started(t, s); got != "one" {
@@ -257,31 +295,31 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 		do   func(Store) error
 	}{
 		{"first update", func(s Store) error {
-			return s.Install([]byte("one"), by.sign([]byte("one"), "one"), by.keys(), runs)
+			return s.Install([]byte("one"), by.sign([]byte("one"), "one"), runs)
 		}},
-		{"first start", func(s Store) error { _, _, err := s.Start(); return err }},
-		{"first proof", Store.Healthy},
+		{"first start", func(s Store) error { _, _, _, err := s.Start(); return err }},
+		{"first proof", healthy},
 		{"second update", func(s Store) error {
-			return s.Install([]byte("two"), by.sign([]byte("two"), "two"), by.keys(), runs)
+			return s.Install([]byte("two"), by.sign([]byte("two"), "two"), runs)
 		}},
 		{"third update, during the trial", func(s Store) error {
-			return s.Install([]byte("three"), by.sign([]byte("three"), "three"), by.keys(), runs)
+			return s.Install([]byte("three"), by.sign([]byte("three"), "three"), runs)
 		}},
-		{"third start", func(s Store) error { _, _, err := s.Start(); return err }},
+		{"third start", func(s Store) error { _, _, _, err := s.Start(); return err }},
 		{"rollback", Store.Rollback},
 	}
 	may := [][]string{{"", "one"}, {"", "one"}, {"", "one"}, {"one", "two"}, {"one", "two", "three"}, {"one", "three"}, {"one", "three"}}
 	cuts := 0
 	for i, h := range history {
 		for at := 0; ; at++ {
-			s := Store{Dir: t.TempDir()}
+			s := Store{Dir: t.TempDir(), Keys: by.keys()}
 			for _, before := range history[:i] {
 				if err := before.do(s); err != nil {
 					t.Fatal(err)
 				}
 			}
 			steps, where := 0, ""
-			cutting := Store{Dir: s.Dir, fail: func(step string) error {
+			cutting := Store{Dir: s.Dir, Keys: by.keys(), fail: func(step string) error {
 				if steps++; steps > at {
 					where = step
 					return errCut
@@ -313,25 +351,271 @@ func TestPowerCutAtEveryStep(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	dir, by := t.TempDir(), newSigner(t)
-	if keys, err := Keys(dir); err != nil || len(keys) != 0 {
-		t.Errorf("an empty folder: %v, %v", keys, err)
+	if keys, bad := Keys(dir); len(bad) != 0 || len(keys) != 0 {
+		t.Errorf("an empty folder: %v, %v", keys, bad)
 	}
 	text, err := by.public.MarshalText()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "us.pub"), text, 0o600); err != nil {
+	write(t, filepath.Join(dir, "us.pub"), text)
+	keys, bad := Keys(dir)
+	if len(bad) != 0 || len(keys) != 1 || !keys[0].Equal(by.public) {
+		t.Errorf("one key: %v, %v", keys, bad)
+	}
+	// Junk beside it, of any kind, is named and keeps nothing from working.
+	write(t, filepath.Join(dir, "bad.pub"), []byte("no key"))
+	write(t, filepath.Join(dir, "large.pub"), make([]byte, maxText+1))
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "dir.pub"), 0o700), syscall.Mkfifo(filepath.Join(dir, "fifo.pub"), 0o600),
+		os.Symlink("/dev/zero", filepath.Join(dir, "zero.pub")), os.Symlink("nowhere", filepath.Join(dir, "link.pub"))); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := Keys(dir)
-	if err != nil || len(keys) != 1 || !keys[0].Equal(by.public) {
-		t.Errorf("one key: %v, %v", keys, err)
+	keys, bad = Keys(dir)
+	if len(keys) != 1 || len(bad) != 6 {
+		t.Fatalf("among junk: %v, %v", keys, bad)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "bad.pub"), []byte("no key"), 0o600); err != nil {
+	for _, name := range []string{"bad.pub", "large.pub", "dir.pub", "fifo.pub", "zero.pub", "link.pub"} {
+		if !strings.Contains(errors.Join(bad...).Error(), name) {
+			t.Errorf("nobody says that %s is no key: %v", name, bad)
+		}
+	}
+	// A stranger's key under the same id does not stand before ours.
+	twin := bytes.Clone(text)
+	other, err := newSigner(t).public.MarshalText()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Keys(dir); err == nil || !strings.Contains(err.Error(), "bad.pub") {
-		t.Errorf("a bad key: %v", err)
+	raw := func(b []byte) []byte {
+		lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+		out, err := base64.StdEncoding.DecodeString(string(lines[len(lines)-1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	mixed := raw(other)
+	copy(mixed[2:10], raw(twin)[2:10])
+	var k minisign.PublicKey
+	if err := k.UnmarshalText([]byte(base64.StdEncoding.EncodeToString(mixed))); err != nil || k.ID() != by.public.ID() {
+		t.Fatal(err)
+	}
+	if _, err := Verify([]byte("x"), by.sign([]byte("x"), "x"), []minisign.PublicKey{k, by.public}); err != nil {
+		t.Errorf("behind a key of the same id: %v", err)
+	}
+}
+
+func write(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Nothing but a plain file of a sensible size is read, and nothing is waited
+// for.
+func TestReadModelRefusesByKindAndSize(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "m.tflite")
+	sparse := func(name string, size int64) {
+		f, err := os.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := ReadModel("/dev/zero"); err == nil || !strings.Contains(err.Error(), "no plain file") {
+		t.Errorf("/dev/zero: %v", err)
+	}
+	for name, make := range map[string]func(string){
+		"too many":      func(p string) { sparse(p, 3<<30) },
+		"no plain file": func(p string) { syscall.Mkfifo(p, 0o600) },
+		"(d":            func(p string) { os.Mkdir(p, 0o700) },
+		"no such file":  func(p string) {},
+		"plain":         func(p string) { os.Symlink("/dev/zero", p) },
+	} {
+		for _, which := range []string{path, path + ".minisig"} {
+			os.RemoveAll(path)
+			os.RemoveAll(path + ".minisig")
+			for _, p := range []string{path, path + ".minisig"} {
+				if p == which {
+					make(p)
+				} else {
+					write(t, p, []byte("x"))
+				}
+			}
+			if _, _, err := ReadModel(path); err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), which) {
+				t.Errorf("%s as %s: %v", name, which, err)
+			}
+		}
+	}
+}
+
+// What is not newer than all before is refused, however well it is signed.
+func TestOnlyForward(t *testing.T) {
+	by := newSigner(t)
+	s := Store{Dir: filepath.Join(t.TempDir(), "models"), Keys: by.keys()}
+	signed := func(name, comment string) (model, sig []byte) { return []byte(name), by.signAs([]byte(name), comment) }
+	put := func(name, comment string) error {
+		model, sig := signed(name, comment)
+		return s.Install(model, sig, runs)
+	}
+	two, sigTwo := signed("two", "version:2000000000\tfile:two")
+	if err := put("one", "timestamp:1000000000\tfile:one\thashed"); err != nil { // as minisign writes it
+		t.Fatal(err)
+	}
+	if err := errors.Join(healthy(s), s.Install(two, sigTwo, runs), healthy(s)); err != nil {
+		t.Fatal(err)
+	}
+	for comment, says := range map[string]string{
+		"version:1999999999": "not newer than 2000000000", "version:2000000000": "not newer", "timestamp:1000000000": "not newer",
+		"": "no version", "a model": "no version", "version:": "no version", "version:x": "no number", "version:0": "no number",
+		"version:-1": "no number", "version:99999999999999999999": "no number", "version:1 version:3000000000": "not newer",
+	} {
+		if err := put("older", comment); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want an error that says %q", comment, err, says)
+		}
+	}
+	if err := s.Install(two, sigTwo, runs); err == nil || !strings.Contains(err.Error(), "version:2000000001") {
+		t.Errorf("sent again: %v, want an error that names the next version", err)
+	}
+	// Not after a roll-back either, a failed trial, or when the state has rotted.
+	if err := s.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Install(two, sigTwo, runs); err == nil {
+		t.Error("a model that was rolled back came back")
+	}
+	write(t, filepath.Join(s.Dir, stateFile), []byte("{rotten"))
+	if err := s.Install(two, sigTwo, runs); err == nil {
+		t.Error("with a rotten state an old model came back")
+	}
+	if got := started(t, s); got != "one" {
+		t.Errorf("with a rotten state the device starts %q", got)
+	}
+	if err := put("three", "version:2000000001\tfile:three"); err != nil {
+		t.Error(err)
+	}
+}
+
+// The signature counts at each start: what somebody has put into a slot, or
+// whose key has been withdrawn, does not run.
+func TestSignatureCountsAtEachStart(t *testing.T) {
+	by, stranger := newSigner(t), newSigner(t)
+	s := Store{Dir: filepath.Join(t.TempDir(), "models"), Keys: by.keys()}
+	install(t, s, by, "one")
+	if err := healthy(s); err != nil {
+		t.Fatal(err)
+	}
+	withdrawn := Store{Dir: s.Dir, Keys: stranger.keys()}
+	for _, keys := range [][]minisign.PublicKey{stranger.keys(), nil} {
+		data, slot, fallen, err := Store{Dir: s.Dir, Keys: keys}.Start()
+		if data != nil || slot != nil || err != nil || len(fallen) != 1 {
+			t.Errorf("with the key withdrawn: %q, %v, %v, %v", data, slot, fallen, err)
+		}
+	}
+	if data, _, _ := withdrawn.Current(); data != nil {
+		t.Errorf("with the key withdrawn, without starting: %q", data)
+	}
+	if got := started(t, s); got != "one" { // the key is back: nothing was thrown away
+		t.Errorf("with the key back: %q", got)
+	}
+	// Model and digest exchanged, as who can write there could.
+	st, err := s.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil := []byte("evil")
+	write(t, filepath.Join(s.Dir, st.Current.File), evil)
+	st.Current.SHA256 = digest(evil)
+	if err := s.save(st); err != nil {
+		t.Fatal(err)
+	}
+	if got := started(t, s); got != "" {
+		t.Errorf("a model that nobody signed runs: %q", got)
+	}
+	st.Current.Signature = string(stranger.sign(evil, "evil"))
+	if err := s.save(st); err != nil {
+		t.Fatal(err)
+	}
+	if got := started(t, s); got != "" {
+		t.Errorf("a stranger's model runs: %q", got)
+	}
+}
+
+// The only proven model that is intact is never written over by one that has
+// still to prove itself.
+func TestProvenStays(t *testing.T) {
+	by := newSigner(t)
+	s := Store{Dir: filepath.Join(t.TempDir(), "models"), Keys: by.keys()}
+	for _, m := range []string{"one", "two"} {
+		install(t, s, by, m)
+		if err := healthy(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, err := s.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(s.Dir, st.Current.File), []byte("rot")) // the current one rots unseen
+	install(t, s, by, "three")
+	for range maxTrials {
+		if got := started(t, s); got != "three" {
+			t.Fatalf("on trial: %q", got)
+		}
+	}
+	_, slot, fallen, err := s.Start()
+	if err != nil || slot == nil || slot.Name != "one" || len(fallen) != 1 || fallen[0].Name != "three" || !strings.Contains(fallen[0].Why, "did not prove itself") {
+		t.Fatalf("after the trial: %+v, %v, %v; want the proven model", slot, fallen, err)
+	}
+	if st, err = s.State(); err != nil || len(st.Fallen) != 1 || st.Fallen[0].Name != "three" || st.Fallen[0].Time.IsZero() {
+		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+// A model that does not open gives way to the one before it, and only that
+// model: another one that was installed meanwhile stays on trial.
+func TestRejectAndHealthyNameTheirModel(t *testing.T) {
+	by := newSigner(t)
+	s := Store{Dir: filepath.Join(t.TempDir(), "models"), Keys: by.keys()}
+	install(t, s, by, "one")
+	_, one, _, err := s.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Healthy(one); err != nil {
+		t.Fatal(err)
+	}
+	install(t, s, by, "two") // while "one" runs on
+	if err := errors.Join(s.Healthy(one), s.Reject(one, "late")); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := s.State(); err != nil || !st.Trial || st.Current.Name != "two" {
+		t.Fatalf("the news of another model ended the trial: %+v, %v", st, err)
+	}
+	_, two, _, err := s.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reject(two, "it does not open"); err != nil {
+		t.Fatal(err)
+	}
+	if got := started(t, s); got != "one" {
+		t.Errorf("after the rejection: %q", got)
+	}
+	for range 3 * mostFallen { // what is remembered is bounded
+		install(t, s, by, "bad")
+		if err := healthy(s); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st, err := s.State(); err != nil || len(st.Fallen) != mostFallen {
+		t.Errorf("%d falls are remembered, %v", len(st.Fallen), err)
 	}
 }
 

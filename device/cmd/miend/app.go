@@ -25,6 +25,7 @@ import (
 	"mien/device/publish"
 	"mien/device/signal"
 	"mien/device/status"
+	"mien/device/update"
 	"mien/device/vitals"
 	"mien/runtime/face"
 	"mien/runtime/infer"
@@ -55,8 +56,9 @@ type app struct {
 	look      func(*camera.Frame, *device.Reading)
 	celsius   atomic.Uint64 // of the last look, in thousandths
 
-	trial bool // the model is new and has to prove itself
-	good  int  // looks in a row at which all was well
+	store update.Store // of the models that were installed
+	slot  *update.Slot // the model that runs, until it has proven itself; nil after, and for one inside miend
+	good  int          // looks in a row at which all was well
 }
 
 // appOptions are what commands differ in.

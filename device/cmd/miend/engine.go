@@ -23,8 +23,9 @@ import (
 func modelBytes(c config.Model) (data []byte, name string, err error) {
 	if c.File == "" {
 		// An unreadable store is the business of run, which says so.
-		if data, slot, err := (update.Store{Dir: modelsDir}).Current(); err == nil && data != nil {
-			return data, slot.Name + " (installed)", nil
+		keys, _ := update.Keys(keysDir)
+		if data, slot, err := (update.Store{Dir: modelsDir, Keys: keys}).Current(); err == nil && data != nil {
+			return data, fmt.Sprintf("%s (installed, version %d)", slot.Name, slot.Version), nil
 		}
 		if data = zoo.Default(); len(data) == 0 {
 			return nil, "", errors.New("this build has no model inside: name one with model.file, or --model")

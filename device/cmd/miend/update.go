@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"image"
+	"log/slog"
 
 	"mien/device/config"
 	"mien/device/update"
 	"mien/runtime/model"
+	"mien/runtime/zoo"
 )
 
 // Where updates live, and the public keys whose models are trusted.
@@ -24,7 +26,11 @@ type updateCmd struct {
 
 // Run installs a model for the next start, on trial.
 func (c updateCmd) Run(e env) error {
-	store := update.Store{Dir: c.Store}
+	keys, bad := update.Keys(c.Keys)
+	for _, err := range bad {
+		fmt.Fprintln(e.stderr, "miend:", err)
+	}
+	store := update.Store{Dir: c.Store, Keys: keys}
 	if c.Rollback && c.Model != "" {
 		return fmt.Errorf("either --rollback or a model to install, not both")
 	}
@@ -49,11 +55,7 @@ func (c updateCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	keys, err := update.Keys(c.Keys)
-	if err != nil {
-		return err
-	}
-	if err := store.Install(data, signature, keys, tryBytes); err != nil {
+	if err := store.Install(data, signature, tryBytes); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.stdout, "installed, on trial; it runs after: systemctl restart miend")
@@ -70,26 +72,26 @@ func tryBytes(data []byte) error {
 	return m.Predict(image.NewGray(image.Rect(0, 0, model.Side, model.Side)), m.Spec().NewScores())
 }
 
+// installed is the store of the models that were installed.
+func installed(log *slog.Logger) update.Store {
+	keys, bad := update.Keys(keysDir)
+	for _, err := range bad {
+		log.Warn("a key is left out", "error", err)
+	}
+	return update.Store{Dir: modelsDir, Keys: keys}
+}
+
 // startModel opens the model to run. The firmware itself counts the starts of
-// one that is on trial, and goes back when it does not even open; the other
-// commands only look.
+// one that is on trial, and goes back to the one before when it does not even
+// open; the other commands only look.
 func (a *app) startModel(c config.Model, firmware bool) (err error) {
-	store := update.Store{Dir: modelsDir}
+	a.store = installed(a.log)
 	if c.File == "" && firmware {
-		data, slot, err := store.Start()
-		if err != nil {
-			a.log.Error("installed models cannot be used; the one inside miend runs", "error", err)
+		if a.startInstalled(c) {
+			return nil
 		}
-		if data != nil {
-			if a.model, err = openEngine(c.Engine, data, threadsOf(c, a.board.Threads), a.board.Delegate == "edgetpu"); err == nil {
-				a.modelName, a.trial = slot.Name+" (installed)", true
-				a.warnOfEngine()
-				return nil
-			}
-			a.log.Error("the installed model does not open; going back", "model", slot.Name, "error", err)
-			if err := store.Rollback(); err != nil {
-				return err
-			}
+		if len(zoo.Default()) > 0 {
+			c.File = zoo.DefaultName // and not one that was installed and does not open
 		}
 	}
 	a.model, a.modelName, err = openModelOn(c, a.board)
@@ -97,6 +99,47 @@ func (a *app) startModel(c config.Model, firmware bool) (err error) {
 		a.warnOfEngine()
 	}
 	return err
+}
+
+// startInstalled opens an installed model, if there is one that opens.
+func (a *app) startInstalled(c config.Model) bool {
+	for {
+		data, slot, fallen, err := a.store.Start()
+		if err != nil {
+			a.log.Error("installed models", "error", err)
+		}
+		for _, f := range fallen {
+			a.log.Error("a model is rolled back", "model", f.Name, "version", f.Version, "why", f.Why)
+		}
+		if data == nil {
+			return false
+		}
+		if a.model, err = openEngine(c.Engine, data, threadsOf(c, a.board.Threads), a.board.Delegate == "edgetpu"); err == nil {
+			a.modelName, a.slot = a.nameOf(slot), slot
+			a.warnOfEngine()
+			return true
+		}
+		a.log.Error("a model is rolled back", "model", slot.Name, "version", slot.Version, "why", err)
+		if err := a.store.Reject(slot, "it does not open: "+err.Error()); err != nil {
+			a.log.Error("installed models cannot be used; the one inside miend runs", "error", err)
+			return false
+		}
+		if st, err := a.store.State(); err != nil || st.Current != nil && *st.Current == *slot {
+			return false // that it does not work could not be noted
+		}
+	}
+}
+
+// nameOf is what page and log call an installed model; with the last one that
+// had to give way to it, if that is newer.
+func (a *app) nameOf(slot *update.Slot) string {
+	name := fmt.Sprintf("%s (installed, version %d)", slot.Name, slot.Version)
+	if st, err := a.store.State(); err == nil && len(st.Fallen) > 0 {
+		if f := st.Fallen[len(st.Fallen)-1]; f.Version > slot.Version {
+			name += fmt.Sprintf("; version %d was rolled back: %s", f.Version, f.Why)
+		}
+	}
+	return name
 }
 
 // warnOfEngine says when an accelerator that the board has does not serve.
@@ -112,7 +155,7 @@ const provenAfter = 3
 // proven ends the trial of a new model once the device has been well with it
 // for a while.
 func (a *app) proven(well bool) {
-	if !a.trial {
+	if a.slot == nil {
 		return
 	}
 	if a.good++; !well {
@@ -121,8 +164,9 @@ func (a *app) proven(well bool) {
 	if a.good < provenAfter {
 		return
 	}
-	a.trial = false
-	if err := (update.Store{Dir: modelsDir}).Healthy(); err != nil {
+	slot := a.slot
+	a.slot = nil
+	if err := a.store.Healthy(slot); err != nil {
 		a.log.Error("the model's trial cannot be ended", "error", err)
 	}
 }
