@@ -14,6 +14,7 @@ import (
 
 	"mien/camera/replay/portrait"
 	"mien/tools/internal/picture"
+	"mien/train/composed"
 )
 
 // portraits writes a UTKFace folder of one face in slightly different crops.
@@ -47,7 +48,7 @@ func TestCameraTest(t *testing.T) {
 	if err := run(t.Context(), args, &stdout, &stderr); err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
-	var r cameraReport
+	var r composed.Report
 	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
 		t.Fatalf("%v: %s", err, stdout.String())
 	}

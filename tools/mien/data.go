@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -159,15 +158,6 @@ func (c *dataCheckCmd) print(w io.Writer, spec string, r *data.Report) error {
 		}
 	}
 	return nil
-}
-
-// source is what a card says of a set that taught a model.
-func source(kind string, images int) model.DataSet {
-	k, err := data.KindByName(kind)
-	if err != nil {
-		return model.DataSet{Name: kind, Images: images} // sets are loaded by kinds that there are
-	}
-	return model.DataSet{Name: cmp.Or(k.Title, k.Name), Images: images, Terms: k.Terms}
 }
 
 // tellSet says what a user should know of a set before trusting it.

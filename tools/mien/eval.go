@@ -14,6 +14,7 @@ import (
 
 	"mien/runtime/model"
 	"mien/train"
+	cards "mien/train/card"
 	"mien/train/checkpoint"
 	"mien/train/data"
 	"mien/train/review"
@@ -79,7 +80,7 @@ func (c *evalCmd) Run(e env) error {
 			continue
 		}
 		r.Groups[h.Name] = train.Groups(card.Heads, samples, m.Said, m.Said, i)
-		if t := temperatureOf(card, h.Name); t != 1 {
+		if t := cards.Temperature(card, h.Name); t != 1 {
 			r.Scaled[h.Name] = x.ScaledECE(t)
 		}
 	}

@@ -256,19 +256,7 @@ func (c *quantFlags) tune(e env, n *network, plan *quant.Plan, steps int) (*netw
 	if err != nil {
 		return nil, err
 	}
-	out := &network{net: n.net, file: &checkpoint.File{Meta: map[string]string{}}}
-	for k, v := range n.file.Meta {
-		if k != "state" { // of a run that can be resumed, which this is not
-			out.file.Meta[k] = v
-		}
-	}
-	out.file.Meta["tuned"] = fmt.Sprintf("%d steps for %s", steps, plan.Recipe)
-	for _, t := range n.file.Tensors {
-		if w, ok := weights[t.Name]; ok {
-			out.file.Tensors = append(out.file.Tensors, checkpoint.Tensor{Name: t.Name, Shape: t.Shape, Data: w})
-		}
-	}
-	return out, nil
+	return &network{net: n.net, file: qat.Checkpoint(n.file, weights, fmt.Sprintf("%d steps for %s", steps, plan.Recipe))}, nil
 }
 
 // load is loadFaces with the checkpoint's heads and split.

@@ -14,6 +14,7 @@ import (
 	"mien/runtime/graph"
 	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
+	cards "mien/train/card"
 	"mien/train/checkpoint"
 	"mien/train/data"
 )
@@ -231,7 +232,7 @@ func (c *quantizeCmd) card() (model.Card, error) {
 		if unknown != nil || err != nil || images < 1 {
 			return card, fmt.Errorf("--trained %s: want KIND:N, such as fer2013:28709 (kinds: %s)", s, strings.Join(data.Kinds(), ", "))
 		}
-		card.Training = append(card.Training, source(kind, images))
+		card.Training = append(card.Training, cards.Source(kind, images))
 	}
 	return card, nil
 }

@@ -12,6 +12,7 @@ import (
 	"mien/runtime/infer"
 	"mien/runtime/model"
 	"mien/train"
+	cards "mien/train/card"
 	"mien/train/data"
 )
 
@@ -126,7 +127,7 @@ func fitHeads(spec *model.Spec, fit, held *train.Metrics) ([]temperature, error)
 
 // writeTemperatures writes the model again with the temperatures in its card.
 func writeTemperatures(path string, file []byte, all []temperature) error {
-	g, spec, err := cardOf(file)
+	g, spec, err := cards.Of(file)
 	if err != nil {
 		return err
 	}

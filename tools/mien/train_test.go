@@ -21,6 +21,7 @@ import (
 	"mien/runtime/model"
 	"mien/train"
 	"mien/train/arch"
+	cards "mien/train/card"
 	"mien/train/checkpoint"
 	"mien/train/nn"
 )
@@ -157,7 +158,7 @@ func TestOwnHead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, spec, err := cardOf(b)
+	_, spec, err := cards.Of(b)
 	if err != nil || len(spec.Heads) != 1 || spec.Heads[0].Name != "smile" || !slices.Equal(spec.Heads[0].Labels, []string{"yes", "no"}) {
 		t.Errorf("%+v, %v", spec, err)
 	}
@@ -179,7 +180,7 @@ func TestUntaughtHeadsStaySilent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, spec, err := cardOf(b); err != nil || len(spec.Heads) != 1 || spec.Heads[0].Name != "emotion" {
+	if _, spec, err := cards.Of(b); err != nil || len(spec.Heads) != 1 || spec.Heads[0].Name != "emotion" {
 		t.Errorf("%+v, %v", spec, err)
 	}
 	report, err := os.ReadFile(filepath.Join(out, "report.md"))

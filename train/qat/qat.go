@@ -18,6 +18,7 @@ import (
 	"mien/quant"
 	"mien/runtime/model"
 	"mien/train/arch"
+	"mien/train/checkpoint"
 	"mien/train/nn"
 )
 
@@ -270,4 +271,22 @@ func softmax(p, logits []float32) {
 	for i := range p {
 		p[i] /= float32(sum)
 	}
+}
+
+// Checkpoint is a checkpoint with the tuned weights in place of its own, and a
+// note of how they were tuned. What only serves to go on with a run is left out.
+func Checkpoint(of *checkpoint.File, weights map[string][]float32, how string) *checkpoint.File {
+	out := &checkpoint.File{Meta: map[string]string{}}
+	for k, v := range of.Meta {
+		if k != "state" {
+			out.Meta[k] = v
+		}
+	}
+	out.Meta["tuned"] = how
+	for _, t := range of.Tensors {
+		if w, ok := weights[t.Name]; ok {
+			out.Tensors = append(out.Tensors, checkpoint.Tensor{Name: t.Name, Shape: t.Shape, Data: w})
+		}
+	}
+	return out
 }

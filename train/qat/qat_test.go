@@ -7,12 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"mien/quant"
 	"mien/runtime/graph"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 	"mien/runtime/portable"
 	"mien/train/arch"
+	"mien/train/checkpoint"
 	"mien/train/export"
 	"mien/train/nn"
 )
@@ -217,5 +220,18 @@ func TestErrors(t *testing.T) {
 		if err := try(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+func TestCheckpoint(t *testing.T) {
+	of := &checkpoint.File{Meta: map[string]string{"arch": "edge", "state": "step 3"}, Tensors: []checkpoint.Tensor{
+		{Name: "a", Shape: []int{2}, Data: []float32{1, 2}}, {Name: "optimizer/a", Shape: []int{2}, Data: []float32{5, 5}}}}
+	got := Checkpoint(of, map[string][]float32{"a": {3, 4}}, "7 steps")
+	want := &checkpoint.File{Meta: map[string]string{"arch": "edge", "tuned": "7 steps"}, Tensors: []checkpoint.Tensor{{Name: "a", Shape: []int{2}, Data: []float32{3, 4}}}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if of.Tensors[0].Data[0] != 1 || of.Meta["state"] == "" {
+		t.Error("the original is changed")
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package card
 
 import (
 	"crypto/sha256"
@@ -10,9 +10,9 @@ import (
 	"mien/runtime/model"
 )
 
-// cardPage is the card of the model at path as Markdown. The same file gives
+// Page is the card of the model at path as Markdown. The same file gives
 // the same page.
-func cardPage(path string, file []byte, c model.Card) string {
+func Page(path string, file []byte, c model.Card) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
@@ -35,7 +35,7 @@ func pageAccuracy(p printer, c model.Card) {
 	p("| head | data | images | this file | float | calibration error | scaled | temperature |")
 	p("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
 	for _, a := range c.Accuracy {
-		p("| %s | %s | %d | %.4f | %s | %.4f | %.4f | %.3f |", a.Head, a.Data, a.N, a.File, known(a.Float > 0, a.Float), a.ECE, a.Scaled, temperatureOf(c, a.Head))
+		p("| %s | %s | %d | %.4f | %s | %.4f | %.4f | %.3f |", a.Head, a.Data, a.N, a.File, known(a.Float > 0, a.Float), a.ECE, a.Scaled, Temperature(c, a.Head))
 	}
 }
 
@@ -47,8 +47,8 @@ func known(measured bool, v float64) string {
 	return fmt.Sprintf("%.4f", v)
 }
 
-// temperatureOf is a head's temperature in a card; 1 where it has none.
-func temperatureOf(c model.Card, head string) float32 {
+// Temperature is a head's temperature in a card; 1 where it has none.
+func Temperature(c model.Card, head string) float32 {
 	for i, h := range c.Heads {
 		if h.Name == head && i < len(c.Temperature) {
 			return c.Temperature[i]
