@@ -303,6 +303,7 @@ func TestReplaceKeepsTracks(t *testing.T) {
 		s := device.NewSupervisor(func(context.Context) (camera.Source, error) { return &fakeCamera{left: -1, seen: true}, nil }, r.pipe, r.out, device.SupervisorOptions{})
 		r.start(t, s)
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		lines, tracks := len(r.j.lines()), len(r.j.tracks)
 		reload := func(heads ...string) {
 			t.Helper()
@@ -316,6 +317,7 @@ func TestReplaceKeepsTracks(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(300 * time.Millisecond)
+			synctest.Wait()
 		}
 		for range 20 {
 			reload("age", "emotion")
@@ -325,12 +327,14 @@ func TestReplaceKeepsTracks(t *testing.T) {
 		}
 		reload("emotion")
 		time.Sleep(time.Second)
+		synctest.Wait()
 		last := r.j.readings[len(r.j.readings)-1]
 		if f := last.SubjectFace(); len(r.j.lines()) != lines || f == nil || f.ID != 1 || f.Head("emotion").Label != "happy" || f.Head("age") != nil {
 			t.Errorf("a head fewer: lines %v, face %+v", r.j.lines()[lines:], f)
 		}
 		reload("emotion", "age")
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		last = r.j.readings[len(r.j.readings)-1]
 		if f := last.SubjectFace(); len(r.j.lines()) != lines || f == nil || f.ID != 1 || f.Head("age").Uncertain {
 			t.Errorf("a head more: lines %v, face %+v", r.j.lines()[lines:], f)

@@ -82,7 +82,7 @@ func TestStatesThroughAllOutputs(t *testing.T) {
 					w.then(s)
 				}
 				if w.fails {
-					h.fails = func(pin string, _ int) bool { return pin == "P_heartbeat" }
+					h.failing(func(pin string, _ int) bool { return pin == "P_heartbeat" })
 				}
 				if state == signal.Stopped {
 					end()
@@ -91,13 +91,13 @@ func TestStatesThroughAllOutputs(t *testing.T) {
 					time.Sleep(15 * time.Second)
 				}
 				synctest.Wait()
-				is := s.Health()
+				is, wire := s.Health(), h.levels()
 				want := state == signal.Reading
 				if is.State != state || is.Ready != want || is.Reason == "" {
 					t.Errorf("health %+v", is)
 				}
-				if (h.wire["P_ready"] == 1) != want || (h.wire["P_face"] == 0) != want || (h.wire["P_is_happy"] == 1) != want {
-					t.Errorf("lines %v", h.wire)
+				if (wire["P_ready"] == 1) != want || (wire["P_face"] == 0) != want || (wire["P_is_happy"] == 1) != want {
+					t.Errorf("lines %v", wire)
 				}
 				if len(told) > 0 && (told[len(told)-1].State != state || told[len(told)-1].Ready != want) || state != signal.Starting && len(told) == 0 {
 					t.Errorf("told %+v", told)
@@ -135,7 +135,7 @@ func TestStatesThroughAllOutputs(t *testing.T) {
 					t.Error(err)
 				}
 				cancel()
-				if h.fails = nil; <-lines != nil {
+				if h.failing(nil); <-lines != nil {
 					t.Error("the lines do not end")
 				}
 			})
