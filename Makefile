@@ -254,6 +254,14 @@ bench-load: ## frame rate with 100 slow clients and no broker against alone; how
 	go test -run '^$$' -bench Usable -benchtime 5x ./device/status
 	go test -run '^$$' -bench Start -benchtime 5x ./device/cmd/miend
 
+MINUTES ?= 15
+.PHONY: soak
+soak: ## MINUTES of broker stops, reloads and camera faults at once: nothing lost, no wrong wire, memory flat
+	@tools/setup/need.sh /usr/sbin/mosquitto:mosquitto mosquitto_sub:mosquitto-clients
+	@mkdir -p build/soak
+	go build -o build/soak/miend ./device/cmd/miend
+	go run ./device/internal/soak -minutes $(MINUTES) -miend build/soak/miend
+
 .PHONY: bench-engines
 bench-engines: setup ## the engines' latency here and instructions on arm64; last line: ratio of portable to the library, int8
 	@tools/setup/need.sh gcc:gcc $(ARM64_GCC) /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross qemu-aarch64:qemu-user

@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/color"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -316,5 +317,38 @@ func TestShowsTheSubject(t *testing.T) {
 	frame, side := image.NewGray(image.Rect(0, 0, 320, 240)), image.Rect(pictureW, 60, pictureW+panelW, pictureH)
 	if one, many := a.Draw(frame, r, nil).SubImage(side).(*image.RGBA), a.Draw(frame, two, nil).SubImage(side).(*image.RGBA); count(one, side, accent) != count(many, side, accent) {
 		t.Error("the annotated picture's bars are somebody else's")
+	}
+}
+
+// No label is off the edge, however long: what does not fit large is small,
+// and what does not fit small ends in dots.
+func TestOLEDTextFits(t *testing.T) {
+	b := image.Rect(0, 0, 128, 64)
+	for _, label := range []string{"happy", "surprise", "African-American", "somewhat-bewildered", strings.Repeat("W", 40), "überraschtüberraschtüberrascht"} {
+		r := happy(0)
+		r.Faces[0].Heads[0].Label = label
+		o := &OLED{}
+		got := o.picture(r, b)
+		wide := image.NewGray(image.Rect(0, 0, 1024, 64)) // the same with room enough
+		scale := 2
+		if 14*len([]rune(label)) > 128 {
+			scale = 1
+		}
+		if 7*len([]rune(label)) <= 128 {
+			letters(wide, 0, 0, scale, label)
+			for y := range 13 * scale {
+				if !slices.Equal(got.Pix[y*128:(y+1)*128], wide.Pix[y*1024:y*1024+128]) || slices.Max(wide.Pix[y*1024+128:(y+1)*1024]) != 0 {
+					t.Errorf("%s is cut in row %d", label, y)
+				}
+			}
+			continue
+		}
+		letters(wide, 0, 0, 1, string([]rune(label)[:16])+"..")
+		for y := range 13 {
+			if !slices.Equal(got.Pix[y*128:(y+1)*128], wide.Pix[y*1024:y*1024+128]) {
+				t.Errorf("%s does not end in dots", label)
+				break
+			}
+		}
 	}
 }

@@ -106,9 +106,19 @@ func (o *OLED) picture(r *device.Reading, b image.Rectangle) *image.Gray {
 	return out
 }
 
-// letters writes s with its top left corner at x, y, in dots of scale.
+// letters writes s with its top left corner at x, y, in dots of scale: of a
+// smaller one, and at last cut short, where it would not fit.
 func letters(out *image.Gray, x, y, scale int, s string) {
 	f := basicfont.Face7x13
+	room := out.Rect.Max.X - x
+	for scale > 1 && font.MeasureString(f, s).Ceil()*scale > room {
+		scale--
+	}
+	if whole := []rune(s); font.MeasureString(f, s).Ceil()*scale > room {
+		for n := len(whole) - 1; n > 0 && font.MeasureString(f, s).Ceil()*scale > room; n-- {
+			s = string(whole[:n]) + ".."
+		}
+	}
 	w := font.MeasureString(f, s).Ceil()
 	if w == 0 {
 		return

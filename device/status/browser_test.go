@@ -2,9 +2,11 @@ package status
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,9 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"mien/device"
+	"mien/device/signal"
 )
 
 // tab is a tab of a headless Chromium of its own.
@@ -175,7 +180,8 @@ const ready = `document.querySelectorAll(".person").length > 0 && document.query
 func TestPage(t *testing.T) {
 	b := browser(t)
 	for name, part := range map[string]func(*testing.T, *tab){"views": viewsOfThePage, "keyboard": pageByKeyboard,
-		"faults": pageShowsFaults, "token": pageAsksForToken, "speech": pageSpeaksSeldom} {
+		"faults": pageShowsFaults, "token": pageAsksForToken, "speech": pageSpeaksSeldom,
+		"states": pageSaysTheState, "consent": pageForgets, "no holes": pageHasNoHoles} {
 		t.Run(name, func(t *testing.T) {
 			b.begin(t)
 			part(t, b)
@@ -350,4 +356,72 @@ func BenchmarkUsable(b *testing.B) {
 		worst = max(worst, time.Since(began))
 	}
 	b.ReportMetric(float64(worst.Milliseconds()), "ms-worst")
+}
+
+// pageSaysTheState walks through every state: the page names it and says it
+// where faces would be, keeps it under "Lately", and never claims that nobody
+// is in view while it cannot know.
+func pageSaysTheState(t *testing.T, b *tab) {
+	sc := newScene()
+	s, url := start(t, Options{}, sc)
+	b.open(url, 1280, 900, false, false)
+	b.wait(ready)
+	keys := eval[[]string](b, `Object.keys(STATES)`)
+	for _, m := range signal.States {
+		if !slices.Contains(keys, string(m.State)) {
+			t.Errorf("the page has no words for %q", m.State)
+		}
+	}
+	sc.ready.Store(false)
+	b.wait(`document.querySelector("#state-text").textContent === "No camera"`)
+	s.State(device.State{Time: time.Now(), State: signal.NoCamera, Reason: "v4l2: /dev/video0: no such device"})
+	b.wait(`[...document.querySelectorAll("#log li")].some(x => x.innerText.includes("No camera"))`)
+	eval[int](b, `onReading({time: new Date().toISOString(), seq: 1, width: 640, height: 480, faces: [], subject: 0, latency_ms: {}}); 1`)
+	if said := eval[string](b, `document.querySelector("#empty-text").textContent`); strings.Contains(said, "Nobody") || !strings.Contains(said, "camera") {
+		t.Errorf("without a camera the page says %q", said)
+	}
+	if said := eval[string](b, `document.querySelector("#log").innerText`); strings.Contains(said, "v4l2:") || !strings.Contains(said, "/dev/video0: no such device") {
+		t.Errorf("lately: %q", said)
+	}
+	b.shoot("no-camera")
+}
+
+// pageForgets takes all that was seen away when consent is withdrawn.
+func pageForgets(t *testing.T, b *tab) {
+	sc := newScene()
+	s, url := start(t, Options{}, sc)
+	b.open(url, 1280, 900, false, false)
+	b.wait(ready)
+	b.wait(`document.querySelectorAll(".person").length > 0`)
+	eval[int](b, `source.close(); log(new Date().toISOString(), "Face 1: emotion happy"); lastNews = 0; 1`)
+	s.State(device.State{Time: time.Now(), State: signal.NoConsent, Reason: signal.NoConsent.Meaning().Text})
+	eval[int](b, `onState({time: new Date().toISOString(), state: "no consent", ready: false, reason: "consent is awaited"}); 1`)
+	if n := eval[int](b, `document.querySelectorAll(".person, #map .box").length`); n != 0 {
+		t.Errorf("%d faces stay on the page", n)
+	}
+	if said := eval[string](b, `["#faces", "#map", "#log", "#state"].map(x => document.querySelector(x).textContent).join(" ")`); strings.Contains(said, "happy") || !strings.Contains(said, "Waiting for consent") {
+		t.Errorf("the page says %q", said)
+	}
+}
+
+// pageHasNoHoles looks at the cards at widths between a phone's and a desk's:
+// what lies beside a card is another one, in every row.
+func pageHasNoHoles(t *testing.T, b *tab) {
+	_, url := start(t, Options{}, newScene())
+	for _, width := range []int64{760, 900, 1024, 1280} {
+		b.open(url, width, 1000, false, false)
+		b.wait(ready)
+		holes := eval[[]string](b, `(() => {
+			const main = document.querySelector("#main").getBoundingClientRect(), rows = new Map();
+			for (const c of document.querySelectorAll("#main > .card")) {
+				const r = c.getBoundingClientRect(), key = Math.round(r.top);
+				rows.set(key, (rows.get(key) || 0) + r.width + 16);
+			}
+			return [...rows].filter(([, w]) => Math.abs(w - 16 - main.width) > 3).map(([y, w]) => "at " + y + " " + Math.round(w) + " of " + Math.round(main.width));
+		})()`)
+		if len(holes) > 0 {
+			t.Errorf("%d pixels wide: rows that are not full: %v", width, holes)
+		}
+		b.shoot(fmt.Sprint("wide-", width))
+	}
 }

@@ -221,6 +221,8 @@ const STATES = {
   "stopped": ["Stopped", "The device is stopping.", true],
   "lost": ["No connection", "This page does not hear from the device. It tries again by itself.", false],
 };
+// words are what went wrong without the names of the program's parts before it.
+const words = reason => (reason || "").replace(/^(?:[a-z][a-z0-9]{2,9}: )+/, "");
 const rates = [];
 let state = "starting";
 
@@ -230,7 +232,7 @@ function showState(name, reason) {
   set($("state"), "data-state", bad ? "fault" : name);
   say($("state-text"), title);
   $("fault").hidden = !bad;
-  const detail = bad && reason && reason !== text ? "Details: " + reason : "";
+  const detail = bad && reason && reason !== text ? "Details: " + words(reason) : "";
   if ($("fault").dataset.text !== text + detail) {
     $("fault").dataset.text = text + detail;
     $("fault").replaceChildren(text, ...(detail ? [" ", el("small", {}, detail)] : []));
@@ -245,7 +247,7 @@ function onState(s) {
   if (s.state === "no consent") forgetAll();
   showState(s.state, s.reason);
   const [title, , bad] = STATES[s.state] || [s.state, "", true];
-  if (s.state !== "starting") log(s.time, s.state === "reading" ? "Reading" : bad && s.reason ? title + ": " + s.reason : title);
+  if (s.state !== "starting") log(s.time, s.state === "reading" ? "Reading" : bad && s.reason ? title + ": " + words(s.reason) : title);
 }
 
 // forgetAll takes away all that was seen: consent was withdrawn.
