@@ -17,6 +17,7 @@ var nonsense = map[string]struct {
 	values []string
 }{
 	"run --config":      {nil, []string{"/no/such.yaml", "DIR", "PICTURE"}},
+	"run --model":       {[]string{"-c", "CONFIG"}, []string{"/no/such.tflite", "CONFIG", "edge-int9", "DIR"}},
 	"run --replay":      {[]string{"-c", "CONFIG"}, []string{"/no/such.y4m", "EMPTY", "CONFIG"}},
 	"demo --out":        {nil, []string{"CONFIG", "/proc/none"}},
 	"demo --model":      {[]string{"--out", "DIR"}, []string{"/no/such.tflite", "CONFIG", "edge-int9", "DIR"}},
