@@ -19,7 +19,9 @@ import (
 	"mien/runtime/track"
 )
 
-// Faces finds faces; *face.Detector does.
+// Faces finds faces; *face.Detector does. One that looks at a part of each frame
+// also has Looked(box image.Rectangle) bool, which says whether the last Detect
+// would have seen a face in box.
 type Faces interface {
 	Detect(img *image.Gray, faces []face.Face) []face.Face
 }
@@ -56,6 +58,7 @@ type Pipeline struct {
 	crop    image.Gray
 	found   []face.Face
 	looked  []track.Found
+	where   func(image.Rectangle) bool // where the finder looked; nil: everywhere
 	tracks  []*track.Track
 	labels  []int
 	reading Reading
@@ -78,6 +81,9 @@ type Pipeline struct {
 func NewPipeline(faces Faces, m infer.Model, lines Lines, to Observer, o PipelineOptions) (*Pipeline, error) {
 	spec := m.Spec()
 	p := &Pipeline{o: o, faces: faces, model: m, lines: lines, to: to, scores: spec.NewScores()}
+	if part, ok := faces.(interface{ Looked(image.Rectangle) bool }); ok {
+		p.where = part.Looked
+	}
 	heads, rows, err := EnabledHeads(spec, o.Heads)
 	if err != nil {
 		return nil, err
@@ -160,7 +166,7 @@ func (p *Pipeline) process(f *camera.Frame, turn uint64) (*Reading, error) {
 	}
 	p.detect(f)
 	at := lap(&l.Detect, start)
-	matched := p.tracker.Associate(f.Time, p.looked)
+	matched := p.tracker.AssociateWhere(f.Time, p.looked, p.where)
 	lap(&l.Track, at)
 	if err := p.judge(f, matched, l); err != nil {
 		return nil, err

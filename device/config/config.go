@@ -65,6 +65,7 @@ type Camera struct {
 
 // Faces says which faces are looked for.
 type Faces struct {
+	Finder  string    `yaml:"finder" reload:"reading"`
 	MinSize int       `yaml:"min_size" reload:"reading"`
 	MaxSize int       `yaml:"max_size" reload:"reading"`
 	Angles  []float64 `yaml:"angles" reload:"reading"`
@@ -182,7 +183,7 @@ func Default() Config {
 	s := signal.Options{}.Defaults()
 	return Config{
 		Camera: Camera{Source: secret.NewURL("auto"), Width: 640, Height: 480, Rate: 30, Silence: 3 * time.Second},
-		Faces:  Faces{MinSize: 60, Angles: []float64{}},
+		Faces:  Faces{Finder: "auto", Angles: []float64{}},
 		Model:  Model{Engine: "auto"},
 		Heads:  []string{},
 		Answers: Answers{MinConfidence: 0.5, Hysteresis: 0.08, Smoothing: 300 * time.Millisecond, Dwell: 250 * time.Millisecond,

@@ -284,8 +284,11 @@ func (v *verifier) camera(c *Config) {
 }
 
 func (v *verifier) reading(c *Config) {
-	v.between("faces.min_size", float64(c.Faces.MinSize), 20, 4096)
-	if _, err := face.NewDetector(c.FaceOptions()); err != nil {
+	v.oneOf("faces.finder", c.Faces.Finder, face.Finders()...)
+	if c.Faces.MinSize != 0 {
+		v.between("faces.min_size", float64(c.Faces.MinSize), 20, 4096)
+	}
+	if err := c.FaceOptions().Check(); err != nil {
 		v.fail("faces", "%v", err)
 	}
 	v.oneOf("model.engine", c.Model.Engine, "auto", "tflite", "portable")
@@ -449,7 +452,7 @@ func or(s, otherwise string) string {
 
 // FaceOptions returns the options of the detector.
 func (c *Config) FaceOptions() face.Options {
-	return face.Options{MinSize: c.Faces.MinSize, MaxSize: c.Faces.MaxSize, Angles: c.Faces.Angles}
+	return face.Options{Finder: face.Finder(c.Faces.Finder), MinSize: c.Faces.MinSize, MaxSize: c.Faces.MaxSize, Angles: c.Faces.Angles}
 }
 
 // ParseColour reads a colour as #rrggbb.

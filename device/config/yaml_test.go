@@ -78,7 +78,7 @@ func TestValues(t *testing.T) {
 		"answers: {confirm: 0}":                                "f:1:20: answers.confirm: 0 is not between 1 and 64",
 		"answers: {linger: 0s}":                                "answers.linger: 0s is not between",
 		"answers: {min_confidence: 0}":                         "answers.min_confidence: 0 is not between",
-		"faces: {min_size: 0}":                                 "faces.min_size: 0 is not between",
+		"faces: {min_size: 1}":                                 "faces.min_size: 1 is not between",
 		"faces: {angles: [-30, 30]}":                           "",
 		"camera: {width: 0640}":                                `f:1:17: want a whole number, got "0640"`,
 		"camera: {width: 640.0}":                               `want a whole number, got "640.0"`,
@@ -241,7 +241,7 @@ func TestEmptyText(t *testing.T) {
 // zeroMeans are the keys of numbers and durations that may be 0, and what it
 // means. All others refuse it: 0 would mean the default, which nobody asked for.
 var zeroMeans = map[string]string{
-	"camera.max_rate": "no bound", "faces.max_size": "as large as the picture", "model.threads": "what suits the board",
+	"camera.max_rate": "no bound", "faces.min_size": "the finder's own", "faces.max_size": "as large as the picture", "model.threads": "what suits the board",
 	"answers.hysteresis": "none", "answers.smoothing": "none", "answers.dwell": "none", "answers.min_score": "takes all",
 	"answers.quality.min_size": "off", "answers.quality.min_sharpness": "off", "answers.quality.min_brightness": "off",
 	"answers.quality.max_brightness": "off", "answers.quality.min_contrast": "off", "answers.quality.max_tilt": "off", "answers.quality.max_turn": "off",

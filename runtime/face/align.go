@@ -69,13 +69,16 @@ func fixed(v float64) int { return int(math.Floor(v*65536 + 0.5)) }
 // n x n bilinear samples spread evenly over what it covers of src, n being
 // the pixels of src that it covers along a side, rounded up. Beyond the border
 // of src its outermost pixels go on.
-func sample(dst, src *image.Gray, f frame) {
+func sample(dst, src *image.Gray, f frame) { sampleUpTo(dst, src, f, 16) }
+
+// sampleUpTo is sample with at most so many samples along a side.
+func sampleUpTo(dst, src *image.Gray, f frame, most int) {
 	dw, dh := dst.Rect.Dx(), dst.Rect.Dy()
 	if dw == 0 || dh == 0 || src.Rect.Empty() {
 		return
 	}
 	scale := f.side / float64(dw)
-	n := min(max(int(math.Ceil(scale-0.01)), 1), 16)
+	n := min(max(int(math.Ceil(scale-0.01)), 1), most)
 	sin, cos := math.Sincos(f.turn * math.Pi / 180)
 	// One step of a sample along dst's rows and columns.
 	step := scale / float64(n)

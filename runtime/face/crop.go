@@ -43,7 +43,7 @@ type Cropper struct {
 // NewCropper returns a cropper with the cascades of this package.
 func NewCropper() (*Cropper, error) {
 	d, err := NewDetector(Options{
-		MinSize: cropSide * 6 / 10, MaxSize: cropSide * 15 / 10, Grow: 1.07, Step: 0.06,
+		Finder: Pigo, MinSize: cropSide * 6 / 10, MaxSize: cropSide * 15 / 10, Grow: 1.07, Step: 0.06,
 	})
 	if err != nil {
 		return nil, err

@@ -2,7 +2,12 @@
 // them. The trainer and the firmware share it, so that a face is framed in
 // training as it is on the board.
 //
-// The detector and the pupil localiser are those of Markus et al., "Object
+// There are two finders. The network is BlazeFace of short range (Bazarevsky et
+// al., arXiv 1907.05047), run by this project's own engine: it finds faces of
+// every skin and age, with glasses, caps and tilts, and says about where the
+// eyes are. network/README.md has where it is from and what it cannot see.
+//
+// The other finder and the pupil localiser, which serves both, are those of Markus et al., "Object
 // detection with pixel intensity comparisons organized in decision trees"
 // (arXiv 1305.4537) and "Eye pupil localization with an ensemble of randomized
 // trees" (Pattern Recognition 47, 2014), with the cascades that
@@ -21,6 +26,7 @@ import (
 	"image"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Point is a place in a picture, in pixels: the centre of the top left pixel
@@ -30,7 +36,7 @@ type Point struct{ X, Y float64 }
 // Face is a face in a picture.
 type Face struct {
 	Box         image.Rectangle // square, from the brows to the chin; may reach over the border when the face is tilted
-	Score       float32         // how sure the cascade is of the place and of its surroundings; half of all faces are above 7
+	Score       float32         // how sure the finder is of the place and of its surroundings; half of all faces are above 7
 	Left, Right Point           // pupils; Left is the one at the smaller x
 	Eyes        bool            // both pupils were found where eyes can be
 	Angle       float64         // its tilt as the detector sees it, degrees, clockwise positive; coarse
@@ -45,14 +51,35 @@ func (f *Face) Tilt() float64 {
 	return math.Atan2(f.Right.Y-f.Left.Y, f.Right.X-f.Left.X) * 180 / math.Pi
 }
 
+// Finder says what finds faces.
+type Finder string
+
+// The finders. Pupils are pigo's with both.
+const (
+	Auto    Finder = "auto"    // the better of the others; "" means it too
+	Network Finder = "network" // BlazeFace, run by this project's own engine
+	Pigo    Finder = "pigo"    // pigo's cascade
+)
+
+// Finders are the names of all finders.
+func Finders() []string { return []string{string(Auto), string(Network), string(Pigo)} }
+
+// best is the finder that Auto stands for.
+const best = Pigo
+
 // Options of a Detector. The zero value suits a camera of 640x480.
 type Options struct {
-	MinSize  int       // smallest box in pixels; 0 means 60
+	Finder Finder // "" means Auto
+	// Live says that pictures are frames of one camera, one after the other: the
+	// network then looks at a part of each, so that every frame costs the same,
+	// and Looked says where. Without it all of a picture is looked at at once.
+	Live     bool
+	MinSize  int       // smallest box in pixels; 0 means the finder's own: 36 of the network, 60 of pigo
 	MaxSize  int       // largest box in pixels; 0 means as large as the picture allows
-	Grow     float64   // ratio between one window size and the next; 0 means 1.1
-	Step     float64   // distance between windows as a share of their size; 0 means 0.1
+	Grow     float64   // ratio between one window size and the next; 0 means 1.1; pigo alone
+	Step     float64   // distance between windows as a share of their size; 0 means 0.1; pigo alone
 	MinScore float32   // of a face; 0 means the default, DefaultScore
-	Angles   []float64 // tilts to look for besides upright, degrees, clockwise positive, within +-90; each costs as much time as upright
+	Angles   []float64 // tilts to look for besides upright, degrees, clockwise positive, within +-90; each costs as much time as upright; pigo alone, the network sees tilts to 40 degrees
 	MaxFaces int       // 0 means 16
 }
 
@@ -70,9 +97,21 @@ const SureScore = 2
 // faces and many false ones are like that.
 const blind = 3
 
+// Check says what is wrong with o.
+func (o Options) Check() error {
+	_, err := o.defaults()
+	return err
+}
+
 func (o Options) defaults() (Options, error) {
+	if o.Finder == "" || o.Finder == Auto {
+		o.Finder = best
+	}
 	if o.MinSize == 0 {
 		o.MinSize = 60
+		if o.Finder == Network {
+			o.MinSize = 36
+		}
 	}
 	if o.Grow == 0 {
 		o.Grow = 1.1
@@ -87,6 +126,8 @@ func (o Options) defaults() (Options, error) {
 		o.MaxFaces = 16
 	}
 	switch {
+	case !slices.Contains(Finders(), string(o.Finder)):
+		return o, fmt.Errorf("face: no finder %q: want one of %s", o.Finder, strings.Join(Finders(), ", "))
 	case o.MinSize < smallest:
 		return o, fmt.Errorf("face: smallest size %d pixels: the detector sees nothing below %d", o.MinSize, smallest)
 	case o.MaxSize != 0 && o.MaxSize < o.MinSize:
@@ -114,29 +155,41 @@ const smallest = 20
 // and serves one goroutine at a time.
 type Detector struct {
 	o      Options
-	finder *finder
 	pupils *pupils
+	// of pigo's finder:
+	finder *finder
 	angles []float64 // o.Angles and upright, upright first
 	tables []*table  // for the last picture's stride
 	hits   []window
 	picked []window
+	// of the network:
+	net    *network
+	views  []frame     // to look at in a picture of size viewed
+	viewed image.Point // size of the last picture
+	corner image.Point // and where it begins
+	places []place
+	spread spread
 }
 
-// NewDetector returns a detector with the cascades of this package.
+// NewDetector returns a detector with the cascades and the network of this
+// package.
 func NewDetector(o Options) (*Detector, error) {
 	o, err := o.defaults()
 	if err != nil {
 		return nil, err
 	}
-	f, err := parseFinder(finderFile)
-	if err != nil {
+	d := &Detector{o: o}
+	if d.pupils, err = parsePupils(pupilFile); err != nil {
 		return nil, err
 	}
-	p, err := parsePupils(pupilFile)
-	if err != nil {
+	if o.Finder == Network {
+		d.net, err = newNetwork(networkFile)
+		return d, err
+	}
+	if d.finder, err = parseFinder(finderFile); err != nil {
 		return nil, err
 	}
-	d := &Detector{o: o, finder: f, pupils: p, angles: []float64{0}}
+	d.angles = []float64{0}
 	for _, a := range o.Angles {
 		if !slices.Contains(d.angles, a) {
 			d.angles = append(d.angles, a)
@@ -145,10 +198,16 @@ func NewDetector(o Options) (*Detector, error) {
 	return d, nil
 }
 
+// Finder returns what finds the faces: never Auto.
+func (d *Detector) Finder() Finder { return d.o.Finder }
+
 // Detect appends the faces of img to faces, the largest first. A picture
 // smaller than a face has none. After the first picture of a size it allocates
 // only when faces must grow.
 func (d *Detector) Detect(img *image.Gray, faces []Face) []Face {
+	if d.net != nil {
+		return d.detect(img, faces)
+	}
 	d.find(img)
 	n := len(faces)
 	for _, w := range d.picked {
@@ -160,6 +219,12 @@ func (d *Detector) Detect(img *image.Gray, faces []Face) []Face {
 		}
 	}
 	return faces
+}
+
+// Looked tells whether the last Detect would have seen a face that is in box,
+// if it is still there or near.
+func (d *Detector) Looked(box image.Rectangle) bool {
+	return d.net == nil || !d.o.Live || d.spread.sees(box.Sub(d.corner))
 }
 
 // find leaves the faces of img in d.picked, the largest first.
@@ -189,6 +254,12 @@ func (d *Detector) find(img *image.Gray) {
 func (d *Detector) face(img *image.Gray, w window) Face {
 	f := Face{Score: w.score, Angle: w.angle}
 	f.Left, f.Right, f.Eyes = d.pupils.eyes(img, w)
+	f.settle(img, w)
+	return f
+}
+
+// settle puts a face and its window into the picture's own coordinates.
+func (f *Face) settle(img *image.Gray, w window) {
 	off := img.Rect.Min
 	x, y, s := int(w.col-w.size/2+0.5), int(w.row-w.size/2+0.5), int(w.size+0.5)
 	f.Box = image.Rect(x, y, x+s, y+s).Add(off)
@@ -197,5 +268,4 @@ func (d *Detector) face(img *image.Gray, w window) Face {
 	if !f.Eyes {
 		f.Left, f.Right = Point{}, Point{}
 	}
-	return f
 }

@@ -171,6 +171,22 @@ func (p *pupils) eyes(img *image.Gray, w window) (left, right Point, ok bool) {
 	return at[0], at[1], plausible(at[0], at[1], spread, w)
 }
 
+// near finds both pupils of a face whose eyes are about where a finder says.
+// The walks begin there. Where they end far from each other or from their
+// beginning the cascade is blind, and the finder's own points are what is known.
+func (p *pupils) near(img *image.Gray, left, right Point, w window) (Point, Point) {
+	t := turnOf(w.angle)
+	at := [2]Point{left, right}
+	for i, from := range at {
+		to, spread := p.locate(img, from.Y, from.X, eyeScale*w.size, t)
+		if spread > maxSpread*w.size || math.Hypot(to.X-from.X, to.Y-from.Y) > maxAside*w.size {
+			return left, right
+		}
+		at[i] = to
+	}
+	return at[0], at[1]
+}
+
 // Limits of a believable pair of eyes, as shares of the window's size. A box
 // has its pupils 0.37 apart (sd 0.03) and their middle 0.013 right of its own
 // (sd 0.02) and 0.079 above it (sd 0.02): BenchmarkFraming. The walks' spread

@@ -205,20 +205,32 @@ func New(spec *model.Spec, o Options) (*Tracker, error) {
 // tracks of earlier events are valid until the next Associate. A clock that
 // goes back is taken to stand still.
 func (t *Tracker) Associate(now time.Time, found []Found) []*Track {
+	return t.AssociateWhere(now, found, nil)
+}
+
+// AssociateWhere is Associate for a finder that looked at a part of the frame:
+// looked says whether it would have seen a face of that box. A face that nobody
+// looked for was not missed: such a frame is none of the Window's. A nil looked
+// is everywhere.
+func (t *Tracker) AssociateWhere(now time.Time, found []Found, looked func(image.Rectangle) bool) []*Track {
 	if t.now.IsZero() || now.After(t.now) {
 		t.now = now
 	}
 	t.events = t.events[:0]
 	for _, tr := range t.order {
 		tr.Visible = false
-		tr.history <<= 1
-		tr.evidence <<= 1
 	}
 	t.matched = t.matched[:0]
 	for range found {
 		t.matched = append(t.matched, nil)
 	}
 	t.pair(found)
+	for _, tr := range t.order {
+		if tr.Visible || looked == nil || looked(tr.Box) {
+			tr.history <<= 1
+			tr.evidence <<= 1
+		}
+	}
 	for i := range found {
 		if t.matched[i] == nil {
 			t.matched[i] = t.begin()

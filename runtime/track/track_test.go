@@ -434,3 +434,30 @@ func TestFaceNeedsEvidence(t *testing.T) {
 		}
 	}
 }
+
+func TestNotLookedIsNotGone(t *testing.T) {
+	tr := tracker(t, Options{Confirm: 3, Window: 5})
+	box := image.Rect(100, 100, 200, 200)
+	now := time.Unix(0, 0)
+	for i := range 15 {
+		now = now.Add(33 * time.Millisecond)
+		var found []Found
+		if i%3 == 0 { // looked for in every third frame alone: three sightings take seven frames
+			found = []Found{{Box: box}}
+		}
+		tr.AssociateWhere(now, found, func(b image.Rectangle) bool { return i%3 == 0 && b == box })
+		events := tr.Commit()
+		if begun := len(events) == 1 && events[0].Kind == Begin; begun != (i == 6) {
+			t.Errorf("frame %d: %v", i, events)
+		}
+	}
+	if n := len(tr.Tracks(nil)); n != 1 {
+		t.Errorf("%d tracks, want one", n)
+	}
+	// Looked for and not seen is gone after a while, as ever.
+	now = now.Add(800 * time.Millisecond)
+	tr.AssociateWhere(now, nil, func(image.Rectangle) bool { return true })
+	if events := tr.Commit(); len(events) != 1 || events[0].Kind != End {
+		t.Errorf("at the end: %v", events)
+	}
+}

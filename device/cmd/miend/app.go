@@ -293,7 +293,9 @@ func (a *app) pipeline(cfg *config.Config, after uint64) (*device.Pipeline, erro
 	if _, _, err := device.EnabledHeads(a.engine().Spec(), cfg.Heads); err != nil || a.cannot().State == signal.NoModel {
 		return nil, nil
 	}
-	finder, err := face.NewDetector(cfg.FaceOptions())
+	faces := cfg.FaceOptions()
+	faces.Live = true
+	finder, err := face.NewDetector(faces)
 	if err != nil {
 		return nil, err
 	}

@@ -184,6 +184,7 @@ var other = map[string]func(*config.Config){
 	"camera.mirror":                  func(c *config.Config) { c.Camera.Mirror = true },
 	"camera.loop":                    func(c *config.Config) { c.Camera.Loop = true },
 	"camera.ca":                      func(c *config.Config) { c.Camera.CA = "/ca.pem" },
+	"faces.finder":                   func(c *config.Config) { c.Faces.Finder = "pigo" },
 	"faces.min_size":                 func(c *config.Config) { c.Faces.MinSize = 80 },
 	"faces.max_size":                 func(c *config.Config) { c.Faces.MaxSize = 300 },
 	"faces.angles":                   func(c *config.Config) { c.Faces.Angles = []float64{30} },

@@ -1,0 +1,150 @@
+package face
+
+import (
+	"image"
+	"math"
+	"testing"
+
+	"math/rand/v2"
+	"mien/runtime/face/facetest"
+)
+
+func TestNetworkFindsFarAndTiltedFaces(t *testing.T) {
+	d := newDetector(t, Options{Finder: Network})
+	for _, c := range []struct{ x, y, size, tilt float64 }{
+		{320, 240, 120, 0}, {200, 150, 60, 0}, {90, 400, 44, 0}, {320, 200, 300, 0}, {300, 240, 150, -25}, {300, 240, 150, 40}, {420, 240, 90, -40},
+	} {
+		faces := d.Detect(scene(640, 480, c.x, c.y, c.size, c.tilt), nil)
+		if len(faces) != 1 {
+			t.Errorf("%+v: %d faces, want one: %+v", c, len(faces), faces)
+			continue
+		}
+		f := faces[0]
+		if dx, dy := (f.Left.X+f.Right.X)/2-c.x, (f.Left.Y+f.Right.Y)/2-c.y; !f.Eyes || math.Hypot(dx, dy) > 0.06*c.size {
+			t.Errorf("%+v: the eyes are off by %.1f, %.1f", c, dx, dy)
+		}
+		if got, want := f.Tilt(), c.tilt+portraitTilt; math.Abs(got-want) > 5 {
+			t.Errorf("%+v: tilt %.1f, want %.1f", c, got, want)
+		}
+		if r := float64(f.Box.Dx()) / c.size; r < 0.8 || r > 1.2 {
+			t.Errorf("%+v: box %v is %.2f of pigo's", c, f.Box, r)
+		}
+		if f.Score < SureScore && c.size >= small {
+			t.Errorf("%+v: score %.2f, which is not sure", c, f.Score)
+		}
+	}
+}
+
+func TestNetworkKeepsToItsPicture(t *testing.T) {
+	d := newDetector(t, Options{Finder: Network})
+	whole := scene(640, 480, 300, 200, 120, 0)
+	part := whole.SubImage(image.Rect(100, 40, 580, 440)).(*image.Gray)
+	a, b := d.Detect(whole, nil), d.Detect(part, nil)
+	if len(a) != 1 || len(b) != 1 || math.Hypot(a[0].Left.X-b[0].Left.X, a[0].Left.Y-b[0].Left.Y) > 4 {
+		t.Errorf("in the picture %+v, in a part of it %+v", a, b)
+	}
+	if faces := d.Detect(image.NewGray(image.Rect(0, 0, 12, 480)), nil); len(faces) != 0 {
+		t.Errorf("%d faces in a picture of 12 columns", len(faces))
+	}
+	for i := range 10 {
+		img := image.NewGray(image.Rect(0, 0, 640, 480))
+		facetest.Background(img, rand.New(rand.NewPCG(3, uint64(i))))
+		if faces := d.Detect(img, nil); len(faces) != 0 {
+			t.Errorf("background %d: %+v", i, faces)
+		}
+	}
+}
+
+func TestEveryPlaceIsInAView(t *testing.T) {
+	const least = 40
+	vs := views(640, 480, least, nil)
+	for size := float64(least); size <= 300; size *= 1.2 {
+		for y := size / 2; y <= 480-size/2; y += 10 {
+			for x := size / 2; x <= 640-size/2; x += 10 {
+				ok := false
+				for _, v := range vs {
+					ok = ok || size >= leastShare*v.side && math.Abs(x-v.x-0.5)+size/2 <= v.side/2+1 && math.Abs(y-v.y-0.5)+size/2 <= v.side/2+1
+				}
+				if !ok {
+					t.Fatalf("a face of %.0f pixels at %.0f,%.0f is whole in no view that it is large enough for", size, x, y)
+				}
+			}
+		}
+	}
+}
+
+// live runs a detector over frames of a still scene, and returns in which of
+// them a face was seen.
+func live(d *Detector, img *image.Gray, frames int) (seen []bool, looked int) {
+	for range frames {
+		faces := d.Detect(img, nil)
+		seen = append(seen, len(faces) == 1)
+		if len(faces) > 0 && d.Looked(faces[0].Box) {
+			looked++
+		}
+	}
+	return seen, looked
+}
+
+func TestLiveSharesTheWork(t *testing.T) {
+	d := newDetector(t, Options{Finder: Network, Live: true})
+	img := scene(640, 480, 320, 240, 150, 0)
+	seen, looked := live(d, img, 40)
+	n, first := 0, -1
+	for i, s := range seen {
+		if s {
+			n++
+			if first < 0 {
+				first = i
+			}
+		}
+	}
+	if first < 0 || first > 5 {
+		t.Errorf("first seen in frame %d, want one of the first six", first)
+	}
+	if n < 17 || n > 24 || looked != n {
+		t.Errorf("seen in %d of 40 frames, looked for in %d: want about every other, and both alike", n, looked)
+	}
+	if d.Looked(image.Rect(0, 0, 60, 60)) {
+		t.Error("it says that it looked for a face in the corner")
+	}
+	empty := image.NewGray(img.Rect)
+	seen, _ = live(d, empty, 20)
+	for i, s := range seen {
+		if s {
+			t.Errorf("frame %d has nobody in it, and a face was seen", i)
+		}
+	}
+	if len(d.places) != 0 {
+		t.Errorf("%d places are remembered of a face that is gone", len(d.places))
+	}
+}
+
+func TestNetworkAllocatesNothing(t *testing.T) {
+	img := scene(640, 480, 320, 240, 150, 0)
+	for _, l := range []bool{false, true} {
+		d := newDetector(t, Options{Finder: Network, Live: l, MinSize: 100})
+		faces := make([]Face, 0, 16)
+		for range 8 {
+			faces = d.Detect(img, faces[:0])
+		}
+		if n := testing.AllocsPerRun(4, func() { faces = d.Detect(img, faces[:0]) }); n != 0 {
+			t.Errorf("live %v: %v allocations a picture", l, n)
+		}
+	}
+}
+
+func TestOptionsNameTheFinder(t *testing.T) {
+	if err := (Options{Finder: "haar"}).Check(); err == nil {
+		t.Error("a finder that there is not is taken")
+	}
+	for _, name := range Finders() {
+		d := newDetector(t, Options{Finder: Finder(name)})
+		if got := d.Finder(); got == Auto || name != string(Auto) && got != Finder(name) {
+			t.Errorf("finder %s is %s", name, got)
+		}
+	}
+	if _, err := newNetwork([]byte("no network")); err == nil {
+		t.Error("nonsense is a network")
+	}
+}

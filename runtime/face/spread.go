@@ -1,0 +1,92 @@
+package face
+
+import "image"
+
+// Frames of a camera share the work. In every other frame the network looks for
+// the face that is known and was looked for longest ago. The others search the
+// picture, square after square, and take a first look from close by at what may
+// be a face there. So no frame runs the network more than searches times,
+// whatever is in it.
+const (
+	searches = 2  // squares of a frame that searches
+	lost     = 3  // looks in a row that saw no face, after which its place is forgotten
+	crowd    = 16 // places at most
+)
+
+// spread is how far the work on a camera's frames got.
+type spread struct {
+	turn, view int
+	looked     frame // from close by in this turn; no side: at nothing
+}
+
+// share looks at a frame's share of the work, and appends the faces seen.
+func (d *Detector) share(img *image.Gray, faces []Face) []Face {
+	s := &d.spread
+	s.turn++
+	s.looked = frame{}
+	i := d.due(s.turn%2 == 0)
+	if i < 0 {
+		for range searches {
+			d.search(img, d.views[s.view%len(d.views)])
+			s.view++
+		}
+		return faces
+	}
+	p := &d.places[i]
+	s.looked = p.close()
+	n := len(faces)
+	if d.again(img, p) {
+		faces = d.accept(img, &p.sighting, faces)
+	}
+	switch {
+	case len(faces) > n:
+		p.known, p.missed = true, 0
+		d.alone(i)
+	case !p.known || p.missed >= lost:
+		d.forget(i)
+	}
+	return faces
+}
+
+// due returns the place to look at in a frame, or -1 to search.
+func (d *Detector) due(known bool) int {
+	best := -1
+	for i := range d.places {
+		p := &d.places[i]
+		if p.known != known || best >= 0 && d.places[best].at <= p.at {
+			continue
+		}
+		best = i
+	}
+	return best
+}
+
+// alone forgets the places that are of the same face as place i.
+func (d *Detector) alone(i int) {
+	p := d.places[i].sighting
+	for k := len(d.places) - 1; k >= 0; k-- {
+		if k != i && d.places[k].covers(&p) {
+			d.forget(k)
+			if i == len(d.places) {
+				i = k // the last place has moved there
+			}
+		}
+	}
+}
+
+// forget drops place i.
+func (d *Detector) forget(i int) {
+	last := len(d.places) - 1
+	d.places[i] = d.places[last]
+	d.places = d.places[:last]
+}
+
+// sees tells whether a face in box would have been seen in this turn.
+func (s *spread) sees(box image.Rectangle) bool {
+	if s.looked.side == 0 {
+		return false
+	}
+	half := s.looked.side / closeUp / 2
+	x, y := float64(box.Min.X+box.Max.X)/2, float64(box.Min.Y+box.Max.Y)/2
+	return x > s.looked.x-half && x < s.looked.x+half && y > s.looked.y-half && y < s.looked.y+half
+}
