@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"mien/camera/replay/portrait"
 	"mien/runtime/model"
@@ -70,7 +73,12 @@ func TestEveryFlagRefusesNonsense(t *testing.T) {
 			} else {
 				args = append(args, word(v))
 			}
-			out, err := miend(args...)
+			// What is taken may run for ever.
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			var stdout, stderr bytes.Buffer
+			err := run(ctx, args, &stdout, &stderr)
+			cancel()
+			out := stdout.String()
 			if err == nil {
 				t.Errorf("miend %s is taken quietly: %.200s", strings.Join(args, " "), out)
 			} else if v == "" && !strings.Contains(err.Error(), "empty") {

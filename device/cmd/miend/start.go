@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,6 +35,15 @@ func (c runCmd) Run(e env) error {
 		return err
 	}
 	override(&cfg, c.Model, "", nil)
+	if c.Model != "" { // a slip of the pen, where a configured model may still come
+		m, _, err := openModel(cfg.Model, 0)
+		if err != nil {
+			return fmt.Errorf("--model: %w", err)
+		}
+		if err := m.Close(); err != nil {
+			return err
+		}
+	}
 	o := appOptions{path: c.Config}
 	if c.Replay != "" {
 		cfg.Camera.Source = secret.NewURL("replay:" + c.Replay)
