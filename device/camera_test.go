@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,9 +37,9 @@ func TestSlowCamera(t *testing.T) {
 		t.Run(gap.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t)
-				opened := 0
+				var opened atomic.Int64
 				open := func(context.Context) (camera.Source, error) {
-					if opened++; opened > 1 {
+					if opened.Add(1) > 1 {
 						return nil, errors.New("no such device")
 					}
 					return &slowCamera{gap: gap, fakeCamera: fakeCamera{left: 20, seen: true, hang: true}}, nil
@@ -49,13 +50,13 @@ func TestSlowCamera(t *testing.T) {
 				time.Sleep(4 * gap)
 				for time.Since(begin) < 20*gap {
 					time.Sleep(100 * time.Millisecond)
-					if h := s.Health(); !h.Ready || opened != 1 {
-						t.Fatalf("%v after the start: opened %d times, %s: %s", time.Since(begin), opened, h.State, h.Reason)
+					if h := s.Health(); !h.Ready || opened.Load() != 1 {
+						t.Fatalf("%v after the start: opened %d times, %s: %s", time.Since(begin), opened.Load(), h.State, h.Reason)
 					}
 				}
 				time.Sleep(5 * gap) // the camera is gone
-				if h := s.Health(); h.Ready || opened < 2 || !strings.Contains(h.Reason, "no such device") {
-					t.Errorf("opened %d times, %s: %s", opened, h.State, h.Reason)
+				if h := s.Health(); h.Ready || opened.Load() < 2 || !strings.Contains(h.Reason, "no such device") {
+					t.Errorf("opened %d times, %s: %s", opened.Load(), h.State, h.Reason)
 				}
 				r.stop()
 			})
