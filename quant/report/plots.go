@@ -26,12 +26,13 @@ func (r *Report) layersPNG() ([]byte, error) {
 		return nil, nil
 	}
 	p := plot.New()
-	p.Title.Text = "signal to quantisation noise, dB (worst first; 60 means 60 or more)"
+	p.Title.Text = "signal to quantisation noise, dB\nworst first; 60 means 60 or more"
+	p.Title.TextStyle.Font.Size = vg.Points(10)
 	var values plotter.Values
 	var names []string
 	for _, t := range r.Tensors {
 		values = append(values, min(max(t.SNR, 0), 60))
-		names = append(names, t.Name)
+		names = append(names, short(t.Name, 24))
 	}
 	bars, err := plotter.NewBarChart(values, vg.Points(9))
 	if err != nil {
@@ -55,6 +56,7 @@ const (
 	columns = 4
 	tileW   = 190
 	tileH   = 130
+	margin  = vg.Length(10) // half of a number at the end of an axis
 )
 
 // histogramsPNG draws what calibration saw of each tensor, with the clipping
@@ -78,16 +80,17 @@ func (r *Report) histogramsPNG() ([]byte, error) {
 			return nil, err
 		}
 		x, y := vg.Points(float64(i%columns*tileW)), vg.Points(float64((rows-1-i/columns)*tileH))
-		p.Draw(draw.Crop(canvas, x, x+vg.Points(tileW)-canvas.Max.X, y, y+vg.Points(tileH)-canvas.Max.Y))
+		p.Draw(draw.Crop(canvas, x+margin, x+vg.Points(tileW)-margin-canvas.Max.X, y+margin/2, y+vg.Points(tileH)-margin/2-canvas.Max.Y))
 	}
 	return encode(img)
 }
 
 func histogram(t Tensor) (*plot.Plot, error) {
 	p := plot.New()
-	p.Title.Text = fmt.Sprintf("%s, %.1f dB", t.Name, t.SNR)
+	p.Title.Text = fmt.Sprintf("%s, %.1f dB", short(t.Name, 32), t.SNR)
 	p.Title.TextStyle.Font.Size = vg.Points(8)
 	p.X.Tick.Label.Font.Size = vg.Points(6)
+	p.X.Tick.Marker = plot.TickerFunc(ends)
 	p.HideY()
 	width := (t.Seen[1] - t.Seen[0]) / float64(len(t.Hist))
 	var line plotter.XYs
@@ -116,6 +119,25 @@ func histogram(t Tensor) (*plot.Plot, error) {
 	}
 	p.Y.Min, p.Y.Max = 0, top
 	return p, nil
+}
+
+// ends marks both ends of an axis, and 0 where that is far from both: more does
+// not fit under a tile.
+func ends(lo, hi float64) []plot.Tick {
+	out := []plot.Tick{{Value: lo, Label: fmt.Sprintf("%.3g", lo)}, {Value: hi, Label: fmt.Sprintf("%.3g", hi)}}
+	if far := 0.2 * (hi - lo); lo < -far && hi > far {
+		out = append(out, plot.Tick{Value: 0, Label: "0"})
+	}
+	return out
+}
+
+// short cuts the middle out of a name of more than n letters.
+func short(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n/2]) + "…" + string(r[len(r)-(n-1-n/2):])
 }
 
 func encode(img *vgimg.Canvas) ([]byte, error) {

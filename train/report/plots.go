@@ -1,9 +1,13 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"image/color"
 	"io"
+	"math"
+	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -37,16 +41,67 @@ func curves(w io.Writer, asked []model.Head, log []train.Epoch) error {
 	plots := [][]*plot.Plot{make([]*plot.Plot, len(heads)), make([]*plot.Plot, len(heads))}
 	for i, h := range heads {
 		for k, value := range []func(train.HeadSummary) float64{accuracyOf, lossOf} {
-			p, err := curve(log, h, value)
+			p, err := curve(log, h, value, k == 0)
 			if err != nil {
 				return err
 			}
-			p.Legend.Top = k == 1 // accuracy rises, loss falls: where the lines are not
 			p.Title.Text, p.Y.Label.Text = h.Name, []string{"accuracy", "loss"}[k]
 			plots[k][i] = p
 		}
 	}
-	return drawGrid(w, plots, 9*vg.Centimeter, 7*vg.Centimeter)
+	legend, err := curvesLegend(slices.ContainsFunc(log, func(e train.Epoch) bool { return e.Dropped }))
+	if err != nil {
+		return err
+	}
+	return drawGrid(w, plots, legend, 9*vg.Centimeter, 7*vg.Centimeter)
+}
+
+// curvesLegend explains the lines of all curves.
+func curvesLegend(falls bool) (*plot.Legend, error) {
+	l := plot.NewLegend()
+	add := func(name string, style draw.LineStyle) error {
+		line, err := plotter.NewLine(plotter.XYs{{}, {X: 1}})
+		if err != nil {
+			return err
+		}
+		line.LineStyle = style
+		l.Add(name, line)
+		return nil
+	}
+	err := errors.Join(add("train", lineOf(trainColor)), add("val", lineOf(valColor)))
+	if falls {
+		err = errors.Join(err, add("learning rate falls", dashes()))
+	}
+	return &l, err
+}
+
+func lineOf(c color.Color) draw.LineStyle { return draw.LineStyle{Color: c, Width: vg.Points(1)} }
+
+func dashes() draw.LineStyle {
+	return draw.LineStyle{Color: dropColor, Width: vg.Points(1.5), Dashes: []vg.Length{vg.Points(4), vg.Points(3)}}
+}
+
+// epochs marks whole epochs, at most ten of them.
+func epochs(lo, hi float64) []plot.Tick {
+	var out []plot.Tick
+	step := 1
+	for i := 0; int(hi)-int(lo) > 10*step; i++ {
+		step = [...]int{2, 5, 10}[i%3] * int(math.Pow10(i/3))
+	}
+	for e := int(math.Ceil(lo)); e <= int(math.Floor(hi)); e++ {
+		if e > 0 && (e%step == 0 || step == 1) {
+			out = append(out, plot.Tick{Value: float64(e), Label: strconv.Itoa(e)})
+		}
+	}
+	return out
+}
+
+// overEpochs gives p an axis of epochs, from just before the first to just
+// after the last of them.
+func overEpochs(p *plot.Plot, first, last int) {
+	p.X.Label.Text, p.X.Tick.Marker = "epoch", plot.TickerFunc(epochs)
+	margin := max(0.03*float64(last-first), 0.3)
+	p.X.Min, p.X.Max = float64(first)-margin, float64(last)+margin
 }
 
 func accuracyOf(s train.HeadSummary) float64 { return s.Accuracy }
@@ -65,9 +120,8 @@ func points(log []train.Epoch, h model.Head, value func(train.HeadSummary) float
 	return xy
 }
 
-func curve(log []train.Epoch, h model.Head, value func(train.HeadSummary) float64) (*plot.Plot, error) {
+func curve(log []train.Epoch, h model.Head, value func(train.HeadSummary) float64, share bool) (*plot.Plot, error) {
 	p := plot.New()
-	p.X.Label.Text = "epoch"
 	p.Add(plotter.NewGrid())
 	for _, x := range []struct {
 		name  string
@@ -84,8 +138,11 @@ func curve(log []train.Epoch, h model.Head, value func(train.HeadSummary) float6
 		}
 		line.Color, dots.Color, dots.Radius, dots.Shape = x.color, x.color, vg.Points(1.5), draw.CircleGlyph{}
 		p.Add(line, dots)
-		p.Legend.Add(x.name, line)
 	}
+	if share {
+		p.Y.Min, p.Y.Max = 0, 1
+	}
+	overEpochs(p, log[0].Epoch, log[len(log)-1].Epoch)
 	for _, e := range log {
 		if e.Dropped {
 			if err := mark(p, float64(e.Epoch)); err != nil {
@@ -102,16 +159,30 @@ func mark(p *plot.Plot, x float64) error {
 	if err != nil {
 		return err
 	}
-	line.Color, line.Dashes = dropColor, []vg.Length{vg.Points(4), vg.Points(3)}
+	line.LineStyle = dashes()
 	p.Add(line)
 	return nil
 }
 
-func drawGrid(w io.Writer, plots [][]*plot.Plot, width, height vg.Length) error {
+// drawGrid draws plots of a size in rows, and the legend, if there is one, beside
+// them, where it covers none.
+func drawGrid(w io.Writer, plots [][]*plot.Plot, legend *plot.Legend, width, height vg.Length) error {
 	rows, cols := len(plots), len(plots[0])
-	c := vgimg.NewWith(vgimg.UseWH(width*vg.Length(cols), height*vg.Length(rows)), vgimg.UseDPI(110))
+	width, height = width*vg.Length(cols), height*vg.Length(rows)
+	var beside vg.Length
+	if legend != nil {
+		legend.Top, legend.Padding = true, vg.Points(3)
+		size := legend.Rectangle(draw.New(vgimg.New(width, height))).Size() // of the text, which depends on no size
+		beside, height = size.X+vg.Points(12), max(height, size.Y+vg.Points(12))
+	}
+	c := vgimg.NewWith(vgimg.UseWH(width+beside, height), vgimg.UseDPI(110))
+	canvas := draw.New(c)
+	if legend != nil {
+		legend.Draw(draw.Crop(canvas, width+vg.Points(4), -vg.Points(4), vg.Points(4), -vg.Points(8)))
+		canvas = draw.Crop(canvas, 0, -beside, 0, 0)
+	}
 	tiles := draw.Tiles{Rows: rows, Cols: cols, PadX: vg.Points(8), PadY: vg.Points(8), PadTop: vg.Points(4), PadBottom: vg.Points(4), PadLeft: vg.Points(4), PadRight: vg.Points(8)}
-	canvases := plot.Align(plots, tiles, draw.New(c))
+	canvases := plot.Align(plots, tiles, canvas)
 	for i := range plots {
 		for k := range plots[i] {
 			plots[i][k].Draw(canvases[i][k])
@@ -183,7 +254,10 @@ func confusion(w io.Writer, h model.Head, m *train.HeadMetrics) error {
 	}
 	p.Add(labels)
 	p.NominalX(h.Labels...)
+	if slices.ContainsFunc(h.Labels, func(l string) bool { return len(l) > 10 }) { // wider than a cell
+		p.X.Tick.Label.Rotation, p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = math.Pi/4, draw.XRight, draw.YCenter
+	}
 	p.NominalY(reversed...)
 	side := vg.Length(n)*1.9*vg.Centimeter + 4*vg.Centimeter
-	return drawGrid(w, [][]*plot.Plot{{p}}, side, side-2*vg.Centimeter)
+	return drawGrid(w, [][]*plot.Plot{{p}}, nil, side, side-2*vg.Centimeter)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/plot"
 
 	"mien/runtime/model"
 	"mien/train"
@@ -184,5 +185,46 @@ func TestOtherHeads(t *testing.T) {
 	}
 	if text := string(b); strings.Contains(text, "paper (RAF-DB)") || !strings.Contains(text, "| smile | folders | test | 1 | 1.0000 |") || !strings.Contains(text, "single-task") {
 		t.Error(text)
+	}
+}
+
+// Epochs are marked whole, and not so many that their numbers touch.
+func TestEpochsAreWhole(t *testing.T) {
+	for hi, want := range map[float64][]string{
+		1.3:  {"1"},
+		3.3:  {"1", "2", "3"},
+		28.8: {"5", "10", "15", "20", "25"},
+		104:  {"20", "40", "60", "80", "100"},
+	} {
+		var got []string
+		for _, tick := range epochs(0.7, hi) {
+			got = append(got, tick.Label)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("to %v: %s", hi, d)
+		}
+	}
+}
+
+// No legend lies on a curve: it stands beside the plots, which stay as wide as
+// they are without it.
+func TestLegendStandsBeside(t *testing.T) {
+	size := func(legend *plot.Legend) image.Point {
+		var b bytes.Buffer
+		if err := drawGrid(&b, [][]*plot.Plot{{plot.New()}}, legend, 200, 100); err != nil {
+			t.Fatal(err)
+		}
+		img, err := png.Decode(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return img.Bounds().Size()
+	}
+	l, err := curvesLegend(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if with, without := size(l), size(nil); with.X < without.X+50 || with.Y < without.Y {
+		t.Errorf("%v with a legend, %v without", with, without)
 	}
 }

@@ -52,12 +52,14 @@ func SweepRows(w io.Writer, s *sweep.Sweep) {
 func sweepCurves(w io.Writer, s *sweep.Sweep) error {
 	p := plot.New()
 	p.Title.Text = "validation accuracy of " + s.Monitor()
-	p.X.Label.Text, p.Y.Label.Text = "epoch", "accuracy"
+	p.Y.Label.Text, p.Y.Min, p.Y.Max = "accuracy", 0, 1
+	legend, last := plot.NewLegend(), 1
 	p.Add(plotter.NewGrid())
 	for i, t := range s.Ranked() {
 		if len(t.Curve) == 0 {
 			continue
 		}
+		last = max(last, len(t.Curve))
 		var xy plotter.XYs
 		for k, v := range t.Curve {
 			xy = append(xy, plotter.XY{X: float64(k + 1), Y: v})
@@ -69,10 +71,20 @@ func sweepCurves(w io.Writer, s *sweep.Sweep) error {
 		var c color.Color = color.Gray{190}
 		if i < 10 {
 			c = plotutil.Color(i)
-			p.Legend.Add(strings.Join(t.Set, " "), line)
+			legend.Add(short(strings.Join(t.Set, " "), 60), line)
 		}
 		line.Color, dots.Color = c, c
 		p.Add(line, dots)
 	}
-	return drawGrid(w, [][]*plot.Plot{{p}}, 20*vg.Centimeter, 13*vg.Centimeter)
+	overEpochs(p, 1, last)
+	return drawGrid(w, [][]*plot.Plot{{p}}, &legend, 20*vg.Centimeter, 13*vg.Centimeter)
+}
+
+// short cuts the middle out of a text of more than n letters.
+func short(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n/2]) + "…" + string(r[len(r)-(n-1-n/2):])
 }
