@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"mien/runtime/atomicfile"
 	"mien/runtime/upright"
@@ -57,12 +60,55 @@ func readCache(path string) map[contentKey][]byte {
 	if len(entries)%entryBytes != 0 || crc32.ChecksumIEEE(entries) != binary.LittleEndian.Uint32(b[len(b)-4:]) {
 		return nil
 	}
+	now := time.Now()
+	_ = os.Chtimes(path, now, now) // for trimCache; a cache that cannot be written is used all the same
 	all := make(map[contentKey][]byte, len(entries)/entryBytes)
 	for len(entries) > 0 {
 		all[contentKey(entries)] = entries[len(contentKey{}):entryBytes:entryBytes]
 		entries = entries[entryBytes:]
 	}
 	return all
+}
+
+// cacheBound is how large the folder of prepared faces may grow, in bytes: some
+// two million faces.
+const cacheBound = 4 << 30
+
+// trimCache takes away the files that were used longest ago until those that
+// stay have bound bytes or less. The file keep, just written, stays.
+func trimCache(keep string, bound int64) error {
+	paths, err := filepath.Glob(filepath.Join(filepath.Dir(keep), "faces-*.bin"))
+	if err != nil {
+		return err
+	}
+	type file struct {
+		path string
+		size int64
+		used time.Time
+	}
+	var files []file
+	var total int64
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			continue // another process took it away
+		}
+		total += info.Size()
+		if p != keep {
+			files = append(files, file{p, info.Size(), info.ModTime()})
+		}
+	}
+	slices.SortFunc(files, func(a, b file) int { return a.used.Compare(b.used) })
+	for _, f := range files {
+		if total <= bound {
+			return nil
+		}
+		if err := os.Remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		total -= f.size
+	}
+	return nil
 }
 
 // writeCache replaces a cache by the records of keys, and by those of older

@@ -68,7 +68,11 @@ func prepare(ctx context.Context, kind Kind, dir string, l *listing, o Options) 
 		if o.Limit == 0 {
 			older = nil // of pictures that are gone
 		}
-		if err := writeCache(cache, p.keys, p.records, older); err != nil {
+		err := writeCache(cache, p.keys, p.records, older)
+		if err == nil {
+			err = trimCache(cache, cacheBound)
+		}
+		if err != nil {
 			set.Notes = append(set.Notes, fmt.Sprintf("prepared faces are not kept for the next time: %v (free some space, or set XDG_CACHE_HOME to another disk)", err))
 		}
 	}
