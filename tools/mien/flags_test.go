@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -133,5 +134,22 @@ func TestExamples(t *testing.T) {
 func TestVersion(t *testing.T) {
 	if out := mustMien(t, "--version"); !strings.HasPrefix(out, "mien ") || strings.Count(out, "\n") != 1 {
 		t.Errorf("%q", out)
+	}
+}
+
+// The README names every command.
+func TestReadmeNamesEveryCommand(t *testing.T) {
+	b, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := program().Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range m.Leaves(true) {
+		if name := strings.TrimSpace(strings.TrimPrefix(n.Path(), "mien")); !strings.Contains(string(b), "`"+name+"`") {
+			t.Errorf("README.md does not name mien %s", name)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -169,6 +170,41 @@ func TestExamples(t *testing.T) {
 	for _, pkg := range []string{"runtime/graph", "runtime/graph/flatfile", "runtime/portable", "runtime/face", "runtime/track", "device/signal"} {
 		if files := testFiles(t, pkg); !holds(t, "\nfunc Example()", files...) || !holds(t, "// Output:", files...) {
 			t.Errorf("%s has no executed example", pkg)
+		}
+	}
+}
+
+// The README says the Go that go.mod asks for.
+func TestReadmeSaysWhichGo(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^go (\S+)$`).FindSubmatch(b)
+	if m == nil {
+		t.Fatal("go.mod names no Go")
+	}
+	if want := "Go " + string(m[1]) + " or later"; !holds(t, want, filepath.Join(root, "README.md")) {
+		t.Errorf("README.md does not say %q", want)
+	}
+}
+
+// A Go that is missing or too old is told in a sentence that says how to get one.
+func TestOldGoIsToldInASentence(t *testing.T) {
+	for version, want := range map[string]string{
+		"go1.19.8": "Go 1.19.8 is too old", "go1.26.7": "Go 1.26.7 is too old", "go1.27rc1": "", "go1.26.8": "", "go1.30.1": "", "go2.0": "",
+	} {
+		dir := t.TempDir()
+		// As Go 1.19 does, it cannot read go.mod.
+		fake := "#!/bin/sh\n[ \"$1\" = env ] && { echo 'go: errors parsing go.mod' >&2; exit 1; }\necho go version " + version + " linux/amd64\n"
+		if err := os.WriteFile(filepath.Join(dir, "go"), []byte(fake), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(filepath.Join(root, "tools/setup/go.sh"))
+		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != (want == "") || want != "" && (!strings.Contains(string(out), want) || !strings.Contains(string(out), "go.dev/dl")) {
+			t.Errorf("%s: %v: %s", version, err, out)
 		}
 	}
 }
