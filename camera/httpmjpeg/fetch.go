@@ -44,7 +44,7 @@ func newFetcher(o Options) (*fetcher, error) {
 		// A camera is a stranger: its headers are bounded, and nothing that it
 		// sends is unpacked.
 		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxResponseHeaderBytes, t.DisableCompression = 64<<10, true
+		t.MaxResponseHeaderBytes, t.DisableCompression, t.DialContext = 64<<10, true, dial
 		if t.TLSClientConfig, err = trust(o.CA); err != nil {
 			return nil, err
 		}

@@ -284,6 +284,26 @@ func TestCA(t *testing.T) {
 	}
 }
 
+// Answers that are not quite HTTP are understood.
+func TestAlmostHTTP(t *testing.T) {
+	file := string(still1(t))
+	for _, head := range []string{"ICY 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 200\r\n\r\n"} {
+		address := raw(t, func(c net.Conn) {
+			for _, b := range []byte(head) { // in the smallest pieces
+				if _, err := c.Write([]byte{b}); err != nil {
+					return
+				}
+			}
+			fmt.Fprint(c, file, "\r\n--frame\r\n", file)
+		})
+		s := start(t, Options{URL: address})
+		if err := s.Next(t.Context(), &camera.Frame{}); err != nil {
+			t.Errorf("%q: %v", head, err)
+		}
+		s.Close()
+	}
+}
+
 // A stream of nothing but bad pictures says what was wrong with them.
 func TestReasons(t *testing.T) {
 	arithmetic := bytes.Replace(still1(t), []byte{0xff, 0xc0}, []byte{0xff, 0xc9}, 1)
