@@ -214,7 +214,7 @@ func TestFirmware(t *testing.T) {
 }
 
 // The consent line is a wire to the header: while it is low the firmware is
-// blind, whatever the camera sees.
+// blind and not ready, whatever the camera sees.
 func TestConsentLine(t *testing.T) {
 	const consent = 21
 	files := installed(t)
@@ -224,9 +224,9 @@ func TestConsentLine(t *testing.T) {
 	m := boot(t, files, "")
 	do(t, m, "feed", "face")
 	do(t, m, "start", "miend", "/usr/lib/mien/miend", "run", "--config", "/etc/mien/mien.yaml")
-	until(t, m, idle)
+	until(t, m, safe)
 	do(t, m, "wait", "miend", "15000") // several looks at a face would be made here
-	if err := idle.Check(levels(t, m)); err != nil {
+	if err := safe.Check(levels(t, m)); err != nil {
 		t.Errorf("without consent: %v", err)
 	}
 	drive := func(level int) {
@@ -241,7 +241,7 @@ func TestConsentLine(t *testing.T) {
 		t.Error("a line that the firmware drives can be driven from outside") // negative control
 	}
 	drive(0)
-	until(t, m, idle)
+	until(t, m, safe)
 	drive(1)
 	until(t, m, smiles)
 	do(t, m, "signal", "miend", "15")

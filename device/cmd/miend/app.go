@@ -113,7 +113,12 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	if a.out, err = device.NewOutputs(machine, a.header, a.to.Transition); err != nil {
 		return nil, err
 	}
-	a.out.Watch(a.to.State)
+	a.out.Watch(func(s device.State) {
+		if s.State == signal.WireFault {
+			log.Error("a line does not follow; it is tried again and again", "error", s.Reason)
+		}
+		a.to.State(s)
+	})
 	p, err := a.pipeline(&cfg, 0)
 	if err != nil {
 		return nil, err

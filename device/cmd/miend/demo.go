@@ -150,6 +150,13 @@ func (d *demo) Track(t *device.Track) {
 	d.write(t)
 }
 
+// State implements device.StateObserver.
+func (d *demo) State(s device.State) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.write(s)
+}
+
 // Transition implements device.Observer.
 func (d *demo) Transition(t signal.Transition) {
 	d.mu.Lock()
