@@ -241,6 +241,7 @@ func TestEmptyText(t *testing.T) {
 // zeroMeans are the keys of numbers and durations that may be 0, and what it
 // means. All others refuse it: 0 would mean the default, which nobody asked for.
 var zeroMeans = map[string]string{
+	"camera.rotate":   "upright",
 	"camera.max_rate": "no bound", "faces.min_size": "the finder's own", "faces.max_size": "as large as the picture", "model.threads": "what suits the board",
 	"answers.hysteresis": "none", "answers.smoothing": "none", "answers.dwell": "none", "answers.min_score": "takes all",
 	"answers.quality.min_size": "off", "answers.quality.min_sharpness": "off", "answers.quality.min_brightness": "off",

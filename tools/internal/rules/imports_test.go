@@ -38,6 +38,7 @@ var rules = []rule{
 	{"quant/...", []string{"quant/...", "runtime/...", "train/arch"}},
 	{"train/arch", []string{"runtime/model/..."}},
 	{"train/...", []string{"train/...", "runtime/...", "quant/..."}},
+	{"device/internal/soak", []string{"device/...", "camera/...", "runtime/...", "boards"}}, // a tool that plays a camera
 	{"device/cmd/...", []string{"device/...", "camera/...", "runtime/...", "boards/..."}},
 	{"device/...", []string{"device/...", "camera", "runtime/...", "boards"}},
 	{"tools/internal/picture", []string{"camera", "camera/mjpeg", "camera/picture", "runtime/upright"}},
