@@ -35,6 +35,7 @@ type kept struct {
 	wake    chan struct{}
 	file    string // names the topics that a broker may still retain, for the next start
 	known   known
+	unsaved bool              // known is not in the file yet
 	parts   map[string]string // components of the introduction as it is now
 }
 
@@ -188,7 +189,7 @@ func (k *kept) stray(topic string) {
 // retain drops from what is said, and from what the broker retains, the
 // topics of this life and of earlier ones that keep does not name, and
 // remembers the rest for the next.
-func (k *kept) retain(now known) error {
+func (k *kept) retain(now known) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, topic := range append(slices.Clone(k.known.Topics), k.order...) {
@@ -209,42 +210,50 @@ func (k *kept) retain(now known) error {
 		maps.Copy(k.known.Components, now.Components)
 		all.Components = k.known.Components
 	}
-	return k.remember(all)
+	k.known, k.unsaved = all, true
 }
 
-func (k *kept) remember(n known) error {
-	b, err := json.Marshal(n)
-	if err == nil {
-		k.known = n
+// persist writes what is remembered to the file, if that is news. Nobody who
+// changes it waits for the disk.
+func (k *kept) persist() error {
+	k.mu.Lock()
+	b, err := json.Marshal(k.known)
+	todo := k.unsaved
+	k.unsaved = false
+	k.mu.Unlock()
+	if err == nil && todo {
 		err = atomicfile.Write(k.file, append(b, '\n'))
 	}
 	if err != nil {
+		k.mu.Lock()
+		k.unsaved = true
+		k.mu.Unlock()
 		return fmt.Errorf("publish: queue: %w", err)
 	}
 	return nil
 }
 
 // said is told that the broker has taken a topic.
-func (k *kept) said(m message) error {
+func (k *kept) said(m message) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.topics[m.Topic]
 	if t == nil {
-		return nil
+		return
 	}
 	t.strikes, t.refused = 0, 0
 	if t.first != nil && bytes.Equal(m.Payload, t.first) {
-		t.first, k.known.Components = nil, k.parts
-		return k.remember(k.known)
+		t.first, k.known.Components, k.unsaved = nil, k.parts, true
+		return
 	}
 	if len(m.Payload) > 0 || len(t.payload) > 0 {
-		return nil
+		return
 	}
 	delete(k.topics, m.Topic) // cleared, and done with
 	is := func(s string) bool { return s == m.Topic }
 	k.order = slices.DeleteFunc(k.order, is)
 	k.known.Topics = slices.DeleteFunc(k.known.Topics, is)
-	return k.remember(k.known)
+	k.unsaved = true
 }
 
 // refuse is told that the broker does not take a topic, and reports whether

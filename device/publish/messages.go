@@ -92,7 +92,7 @@ func states() (names []string) {
 
 // describe says in the retained topics what the device has: its introduction,
 // its state and its lines. What it had before and has no more is cleared.
-func (p *Publisher) describe() error {
+func (p *Publisher) describe(health []byte) {
 	now := known{}
 	say := func(topic string, payload []byte, lasting bool) {
 		p.kept.set(topic, payload, lasting)
@@ -106,8 +106,8 @@ func (p *Publisher) describe() error {
 			now.Components[k] = c.Platform
 		}
 		words, err := json.Marshal(p.discovery(parts))
-		if err != nil {
-			return fmt.Errorf("publish: introduction: %w", err)
+		if err != nil { // words and numbers always are JSON
+			p.o.Report(fmt.Errorf("publish: introduction: %w", err))
 		}
 		// Home Assistant forgets an entity when its platform is all that is said
 		// of it, and after that has to be told without it
@@ -125,15 +125,15 @@ func (p *Publisher) describe() error {
 		now.Topics = append(now.Topics, now.Config)
 	}
 	say(p.topic("state"), p.state, false)
-	if p.o.Health != nil {
-		say(p.topic("health"), healthOf(p.o.Health()), false)
+	if health != nil {
+		say(p.topic("health"), health, false)
 	}
 	for _, l := range p.o.Lines {
 		if l != "heartbeat" {
 			say(p.line(l), levelOf(p.lines[l]), false)
 		}
 	}
-	return p.kept.retain(now)
+	p.kept.retain(now)
 }
 
 // goodbye makes the retained topics true of a device that is not there.

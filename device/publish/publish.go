@@ -214,10 +214,19 @@ func New(o Options) (*Publisher, error) {
 		}
 	}
 	p.kept = newKept(keptFile(o.Dir))
-	if err := p.describe(); err != nil {
+	p.describe(p.health())
+	if err := p.kept.persist(); err != nil {
 		return nil, errors.Join(err, p.queue.close())
 	}
 	return p, nil
+}
+
+// health is what the health topic says; nil for nothing.
+func (p *Publisher) health() []byte {
+	if p.o.Health == nil {
+		return nil
+	}
+	return healthOf(p.o.Health())
 }
 
 // Authority reads the certificates of a broker's authority from a PEM file.
@@ -236,10 +245,12 @@ func Authority(file string) (*x509.CertPool, error) {
 // Describe says that the device now has these heads and lines: what it had
 // before and has no more is cleared at the broker and at Home Assistant.
 func (p *Publisher) Describe(heads []model.Head, lines []string) error {
+	health := p.health() // before the lock: who is asked may wait for who tells us of a line
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.o.Heads, p.o.Lines = heads, lines
-	return p.describe()
+	p.describe(health)
+	p.mu.Unlock()
+	return p.kept.persist()
 }
 
 // Reading implements device.Observer.
@@ -335,7 +346,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 		}
 	}
 	<-p.stored
-	return p.queue.close()
+	return errors.Join(p.kept.persist(), p.queue.close())
 }
 
 func (p *Publisher) clientID() string { return "mien-" + p.o.ID }
@@ -442,10 +453,8 @@ func (p *Publisher) part(ctx context.Context, l *link) {
 func (p *Publisher) answered(s *sent, ack *packets.Puback) error {
 	switch code := ack.ReasonCode; {
 	case s.ticket == nil && code < 0x80:
-		if s.Topic == "" {
-			return nil // only asked whether everything before it is answered
-		}
-		return p.kept.said(s.message)
+		p.kept.said(s.message)
+		return nil
 	case s.ticket == nil:
 		if p.kept.refuse(s.Topic, code) {
 			p.o.Report(fmt.Errorf("publish: %s is refused by the broker: %w", s.Topic, refusalOf(ack)))
@@ -600,8 +609,11 @@ func (p *Publisher) store(ctx context.Context) {
 			if err := p.queue.sync(); err != nil {
 				p.report.once("sync", err)
 			}
-			if p.o.Health != nil {
-				p.kept.set(p.topic("health"), healthOf(p.o.Health()), false)
+			if err := p.kept.persist(); err != nil {
+				p.report.once("persist", err)
+			}
+			if h := p.health(); h != nil {
+				p.kept.set(p.topic("health"), h, false)
 			}
 		case <-ctx.Done():
 			for { // what was observed before the end counts

@@ -50,7 +50,7 @@ func face(id uint64, side int, label string) device.FaceReading {
 
 // The broker is killed mid-stream and stays away for a minute; the publisher
 // itself is stopped and started in the middle of that. Everything arrives, in
-// order; only what was on its way at a cut may come twice.
+// order; only what was on its way at a cut comes twice.
 func TestNothingIsLostAndOrderHolds(t *testing.T) {
 	t.Parallel() // it waits, most of the time
 	b := newBroker(t)
@@ -91,7 +91,7 @@ func TestNothingIsLostAndOrderHolds(t *testing.T) {
 	e.await("the last message", func(h []heard) bool { return count(h, o.prefix()+"/transition", last) > 0 && p.Stats().Queued == 0 })
 	stop()
 
-	want, twice := 0, 0
+	next, reached, jumps, twice := 0, 0, 0, 0
 	for _, h := range e.all() {
 		var got int
 		switch {
@@ -110,17 +110,20 @@ func TestNothingIsLostAndOrderHolds(t *testing.T) {
 		default:
 			continue
 		}
-		switch {
-		case got == want:
-			want++
-		case got == want-1:
-			twice++
-		default:
-			t.Fatalf("message %d came where %d was due", got, want)
+		if got > next {
+			t.Fatalf("message %d came where %d was due", got, next)
 		}
+		if got < next { // the connection was cut: what was on its way comes again
+			jumps++
+		}
+		if got < reached {
+			twice++
+		}
+		next = got + 1
+		reached = max(reached, next)
 	}
-	if want != n || twice > 4 {
-		t.Errorf("%d of %d arrived, %d twice", want, n, twice)
+	if reached != n || jumps > 4 || twice > 4*window {
+		t.Errorf("%d of %d arrived, %d twice after %d cuts", reached, n, twice, jumps)
 	}
 	s := p.Stats()
 	if s.Lost != 0 || s.Queued != 0 {

@@ -120,16 +120,27 @@ func openQueue(dir string, maximum int64) (*queue, error) {
 	}
 	lock, err := lockfile.Take(filepath.Join(dir, lockfile.Name), patience)
 	if err != nil {
-		return nil, fmt.Errorf("publish: queue: %w", err)
+		return nil, fmt.Errorf("publish: queue: %w%s", err, mend(err, dir))
 	}
 	q := &queue{dir: dir, maximum: maximum, segment: max(maximum/16, 4<<10), wake: make(chan struct{}, 1), lock: lock}
 	if err := q.open(); err != nil {
+		if hint := mend(err, dir); hint != "" {
+			err = fmt.Errorf("%w%s", err, hint)
+		}
 		if q.c != nil {
 			err = errors.Join(err, q.c.Close())
 		}
 		return nil, errors.Join(err, lock.Release())
 	}
 	return q, nil
+}
+
+// mend says what to do about files that belong to somebody else.
+func mend(err error, dir string) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Sprintf(" (give it to the user of the service: chown -R mien:mien %s)", dir)
+	}
+	return ""
 }
 
 func (q *queue) open() (err error) {
