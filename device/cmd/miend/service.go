@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	ossignal "os/signal"
@@ -14,6 +15,7 @@ import (
 	"mien/device/config"
 	"mien/device/pins"
 	"mien/device/signal"
+	"mien/runtime/infer"
 )
 
 // watch tells systemd how things are, and feeds its watchdog and the
@@ -138,10 +140,15 @@ func (a *app) reloads(ctx context.Context) {
 	hup := make(chan os.Signal, 1)
 	ossignal.Notify(hup, syscall.SIGHUP)
 	defer ossignal.Stop(hup)
+	again := time.NewTicker(modelRetry)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-again.C:
+			a.lookForModel()
+			continue
 		case <-hup:
 		}
 		if a.path == "" {
@@ -155,6 +162,35 @@ func (a *app) reloads(ctx context.Context) {
 			a.log.ErrorContext(answer(ctx), "the changed configuration is refused, the one before stays", "error", err)
 		}
 	}
+}
+
+// modelRetry is how often a model that could not be opened is looked for.
+const modelRetry = 10 * time.Second
+
+// lookForModel opens the model that was not there at start, if it is now.
+func (a *app) lookForModel() {
+	none := a.cannot()
+	if none.State != signal.NoModel {
+		return
+	}
+	cfg := *a.now.Load()
+	m, name, err := openModelOn(cfg.Model, a.board)
+	if err != nil {
+		return // the state says so
+	}
+	put := func(m infer.Model, name string, why device.State) (before infer.Model) {
+		a.modelMu.Lock()
+		defer a.modelMu.Unlock()
+		before, a.model, a.modelName, a.unable = a.model, m, name, why
+		return before
+	}
+	before := put(m, name, device.State{})
+	if err := a.takeOver(&cfg, map[config.Reload]bool{config.Heads: true}); err != nil {
+		put(before, "none", none)
+		a.log.Error("the model opens, but the configuration does not fit it", "model", name, "error", errors.Join(err, m.Close()))
+		return
+	}
+	a.log.Info("the model is there", "model", name)
 }
 
 // reload takes a changed configuration over, as far as that goes while frames
@@ -189,17 +225,26 @@ func (a *app) reload(cfg config.Config) error {
 		a.log.Info("nothing has changed that can be taken over now")
 		return nil
 	}
-	if err := a.replace(&cfg, how); err != nil {
+	if err := a.takeOver(&cfg, how); err != nil {
 		return err
 	}
-	if err := a.settle(&cfg); err != nil {
+	a.log.Info("configuration taken over", "keys", config.Names(taken), "enabled", audit(&cfg))
+	return nil
+}
+
+// takeOver makes cfg the present configuration, everywhere.
+func (a *app) takeOver(cfg *config.Config, how map[config.Reload]bool) error {
+	if err := a.replace(cfg, how); err != nil {
+		return err
+	}
+	if err := a.settle(cfg); err != nil {
 		return err
 	}
 	a.sup.Unable(a.cannot())
 	if a.page != nil {
 		a.page.SetPreview(cfg.Status.Preview)
 		if how[config.Heads] {
-			a.page.Tell(a.statusOptions(&cfg).Info)
+			a.page.Tell(a.statusOptions(cfg).Info)
 		}
 	}
 	if b := a.broker.Load(); b != nil {
@@ -207,7 +252,6 @@ func (a *app) reload(cfg config.Config) error {
 			a.log.Warn("mqtt", "error", err)
 		}
 	}
-	a.log.Info("configuration taken over", "keys", config.Names(taken), "enabled", audit(&cfg))
 	return nil
 }
 
