@@ -65,7 +65,7 @@ const (
 func Finders() []string { return []string{string(Auto), string(Network), string(Pigo)} }
 
 // best is the finder that Auto stands for.
-const best = Pigo
+const best = Network
 
 // Options of a Detector. The zero value suits a camera of 640x480.
 type Options struct {

@@ -26,8 +26,12 @@ func scene(w, h int, x, y, size, tilt float64) *image.Gray {
 
 var portraitTilt = math.Atan2(float64(portrait.RightEye.Y-portrait.LeftEye.Y), float64(portrait.RightEye.X-portrait.LeftEye.X)) * 180 / math.Pi
 
+// newDetector returns a detector, with pigo's finder unless o names another.
 func newDetector(t testing.TB, o Options) *Detector {
 	t.Helper()
+	if o.Finder == "" {
+		o.Finder = Pigo
+	}
 	d, err := NewDetector(o)
 	if err != nil {
 		t.Fatal(err)

@@ -143,7 +143,7 @@ func BenchmarkFromCrop(b *testing.B) {
 // second look, of crops of faces tilted by up to 24 degrees and of pictures
 // without an upright face.
 func BenchmarkFalseFaces(b *testing.B) {
-	d, err := NewDetector(Options{Angles: []float64{-20, 20}})
+	d, err := NewDetector(Options{Finder: Pigo, Angles: []float64{-20, 20}})
 	if err != nil {
 		b.Fatal(err)
 	}

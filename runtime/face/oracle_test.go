@@ -58,10 +58,7 @@ func TestScanAgreesWithPigo(t *testing.T) {
 	total := 0
 	for i, img := range []*image.Gray{portrait.Gray(), noise(320, 240, 1), noise(240, 320, 2)} {
 		for _, o := range []Options{{}, {MinSize: 24, Step: 0.05, Grow: 1.05}, {MinSize: 31, MaxSize: 200, Step: 0.13, Grow: 1.23}} {
-			d, err := NewDetector(o)
-			if err != nil {
-				t.Fatal(err)
-			}
+			d := newDetector(t, o)
 			largest := min(img.Rect.Dx(), img.Rect.Dy())
 			if d.o.MaxSize > 0 {
 				largest = min(largest, d.o.MaxSize)

@@ -2,21 +2,21 @@ package face
 
 import "image"
 
-// Frames of a camera share the work. In every other frame the network looks for
-// the face that is known and was looked for longest ago. The others search the
-// picture, square after square, and take a first look from close by at what may
-// be a face there. So no frame runs the network more than searches times,
-// whatever is in it.
+// Frames of a camera share the work, and the network runs once in each. In
+// every other frame it looks for the face that is known and was looked for
+// longest ago. The others search the picture, square after square, and take a
+// first look from close by at what may be a face there. Of the squares every
+// other one is of the largest, where near faces are: those are what a device is
+// used by, and wait least.
 const (
-	searches = 2  // squares of a frame that searches
-	lost     = 3  // looks in a row that saw no face, after which its place is forgotten
-	crowd    = 16 // places at most
+	lost  = 3  // looks in a row that saw no face, after which its place is forgotten
+	crowd = 16 // places at most
 )
 
 // spread is how far the work on a camera's frames got.
 type spread struct {
-	turn, view int
-	looked     frame // from close by in this turn; no side: at nothing
+	turn, wide, rest int   // frames; squares of the largest size and others, so far
+	looked           frame // from close by in this turn; no side: at nothing
 }
 
 // share looks at a frame's share of the work, and appends the faces seen.
@@ -26,10 +26,7 @@ func (d *Detector) share(img *image.Gray, faces []Face) []Face {
 	s.looked = frame{}
 	i := d.due(s.turn%2 == 0)
 	if i < 0 {
-		for range searches {
-			d.search(img, d.views[s.view%len(d.views)])
-			s.view++
-		}
+		d.search(img, s.next(d.views))
 		return faces
 	}
 	p := &d.places[i]
@@ -46,6 +43,20 @@ func (d *Detector) share(img *image.Gray, faces []Face) []Face {
 		d.forget(i)
 	}
 	return faces
+}
+
+// next returns the square whose turn it is.
+func (s *spread) next(views []frame) frame {
+	wide := 1
+	for wide < len(views) && views[wide].side == views[0].side {
+		wide++
+	}
+	if rest := views[wide:]; len(rest) > 0 && s.rest < s.wide {
+		s.rest++
+		return rest[s.rest%len(rest)]
+	}
+	s.wide++
+	return views[s.wide%wide]
 }
 
 // due returns the place to look at in a frame, or -1 to search.

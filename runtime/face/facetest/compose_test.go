@@ -21,7 +21,7 @@ func frame(seed uint64) (*image.Gray, *rand.Rand) {
 // No background has a face, so what is found in composed frames is what was
 // put there. It also is a test against false faces.
 func TestBackgroundsHaveNoFaces(t *testing.T) {
-	d, err := face.NewDetector(face.Options{Angles: []float64{-25, 25}})
+	d, err := face.NewDetector(face.Options{Finder: face.Pigo, Angles: []float64{-25, 25}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestRandomStaysInside(t *testing.T) {
 
 // A face is found where it was put, as large and tilted as it was put there.
 func TestPlace(t *testing.T) {
-	d, err := face.NewDetector(face.Options{Angles: []float64{-20, 20}})
+	d, err := face.NewDetector(face.Options{Finder: face.Pigo, Angles: []float64{-20, 20}})
 	if err != nil {
 		t.Fatal(err)
 	}
