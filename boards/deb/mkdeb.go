@@ -240,6 +240,9 @@ func thirdParty() ([]byte, error) {
 			return nil, fmt.Errorf("%s: no licence in %s (%v)", module, dir, err)
 		}
 		for _, path := range texts {
+			if info, err := os.Stat(path); err == nil && info.IsDir() {
+				continue // the texts again, each by its name
+			}
 			text, err := os.ReadFile(path)
 			if err != nil {
 				return nil, err
