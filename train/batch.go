@@ -74,7 +74,7 @@ func classWeights(h head, samples []data.Sample, balance float64) []float32 {
 }
 
 // at makes the batch of n images from position pos on in the endless stream
-// of shuffled passes over the samples.
+// of epochs, each with the samples in an order of its own.
 func (b *batcher) at(pos uint64, n int) *batch {
 	b.batch.N, b.batch.views = n, b.batch.views[:0]
 	for _, w := range b.batch.Weight {

@@ -7,9 +7,9 @@ import (
 	"mien/runtime/portable/internal/kernel"
 )
 
-// quantizeMultiplier splits a positive factor into m/2^31 * 2^(left-right), as
+// quantiseMultiplier splits a positive factor into m/2^31 * 2^(left-right), as
 // TFLite's QuantizeMultiplier does.
-func quantizeMultiplier(f float64) (m, left, right int32) {
+func quantiseMultiplier(f float64) (m, left, right int32) {
 	if f == 0 {
 		return 0, 0, 0
 	}
@@ -92,7 +92,7 @@ func newEpilogue(factors []float64, bias []int32, out affine, act graph.Activati
 	e.Lo, e.Hi = out.bounds(act)
 	copy(e.Bias, bias)
 	for c, f := range factors {
-		e.Mult[c], e.Left[c], e.Right[c] = quantizeMultiplier(f)
+		e.Mult[c], e.Left[c], e.Right[c] = quantiseMultiplier(f)
 	}
 	return e
 }
@@ -116,7 +116,7 @@ func tableOf(f func(int8) int8) *[256]int8 {
 // rescale returns the function that takes values of one quantisation to
 // another in integers and clamps to [lo, hi], as TFLite's QUANTIZE and RELU do.
 func rescale(in, out affine, lo, hi int32) func(int8) int8 {
-	m, left, right := quantizeMultiplier(float64(in.scale) / float64(out.scale))
+	m, left, right := quantiseMultiplier(float64(in.scale) / float64(out.scale))
 	return func(q int8) int8 {
 		v := kernel.Multiply(int32(q)-in.zero, m, left, right) + out.zero
 		return int8(min(max(v, lo), hi))
@@ -127,8 +127,8 @@ func rescale(in, out affine, lo, hi int32) func(int8) int8 {
 // 16-bit fixed-point numbers.
 func hardSwish(in, out affine) func(int8) int8 {
 	hires := in.scale / 128
-	om, oleft, oright := quantizeMultiplier(float64(hires / out.scale))
-	rm, rleft, rright := quantizeMultiplier(float64(hires / (3.0 / 32768)))
+	om, oleft, oright := quantiseMultiplier(float64(hires / out.scale))
+	rm, rleft, rright := quantiseMultiplier(float64(hires / (3.0 / 32768)))
 	om16, rm16 := narrow(om), narrow(rm)
 	oexp := oleft - oright
 	return func(q int8) int8 {

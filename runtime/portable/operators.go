@@ -23,7 +23,7 @@ var builders = map[graph.Kind]func(*planner, *graph.Op) error{
 	graph.Conv2D:            oldInt8((*planner).conv2D),
 	graph.DepthToSpace:      (*planner).blocks,
 	graph.DepthwiseConv2D:   oldInt8((*planner).depthwiseConv2D),
-	graph.Dequantize:        (*planner).dequantize,
+	graph.Dequantize:        (*planner).dequantise,
 	graph.Div:               inFloat((*planner).pair),
 	graph.Elu:               (*planner).unary,
 	graph.Exp:               (*planner).unary,
@@ -46,7 +46,7 @@ var builders = map[graph.Kind]func(*planner, *graph.Op) error{
 	graph.Pad:               (*planner).pad,
 	graph.PadV2:             (*planner).pad,
 	graph.Prelu:             (*planner).prelu,
-	graph.Quantize:          (*planner).quantize,
+	graph.Quantize:          (*planner).quantise,
 	graph.ReduceMax:         (*planner).reduce,
 	graph.ReduceMin:         (*planner).reduce,
 	graph.Relu:              (*planner).unary,
@@ -168,8 +168,8 @@ func clamped(act graph.Activation) func(in, out affine) func(int8) int8 {
 	}
 }
 
-// quantize takes QUANTIZE: float32 to int8, or int8 to another int8.
-func (p *planner) quantize(op *graph.Op) error {
+// quantise takes QUANTIZE: float32 to int8, or int8 to another int8.
+func (p *planner) quantise(op *graph.Op) error {
 	in, out := p.tensors[op.Inputs[0]], p.tensors[op.Outputs[0]]
 	q, err := quantOf(out)
 	if err != nil {
@@ -205,8 +205,8 @@ func (s *toInt8) run(w *worker, _, _ int) {
 	s.then.int8(w, out, 0)
 }
 
-// dequantize takes DEQUANTIZE; of a constant it makes another constant.
-func (p *planner) dequantize(op *graph.Op) error {
+// dequantise takes DEQUANTIZE; of a constant it makes another constant.
+func (p *planner) dequantise(op *graph.Op) error {
 	in, out := p.tensors[op.Inputs[0]], p.tensors[op.Outputs[0]]
 	if out.Type != graph.Float32 || !slices.Equal(in.Shape, out.Shape) {
 		return fmt.Errorf("output is %v %v, want float32 %v", out.Type, out.Shape, in.Shape)

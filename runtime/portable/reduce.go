@@ -70,7 +70,7 @@ func (p *planner) reduce(op *graph.Op) error {
 		if s.q, err = quantOf(out); err != nil {
 			return err
 		}
-		s.m, s.l, s.r = quantizeMultiplier(float64(s.in.scale) / (float64(s.divisor) * float64(s.q.scale)))
+		s.m, s.l, s.r = quantiseMultiplier(float64(s.in.scale) / (float64(s.divisor) * float64(s.q.scale)))
 	}
 	p.push(s)
 	return nil

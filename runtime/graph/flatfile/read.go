@@ -228,7 +228,7 @@ func (r *reader) tensor(t *schema.Tensor) error {
 		r.unkept("the variants of tensor %q", out.Name)
 	}
 	if q := t.Quantization(nil); q != nil {
-		if out.Quant, err = r.quantization(q, out.Name); err != nil {
+		if out.Quant, err = r.quantisation(q, out.Name); err != nil {
 			return err
 		}
 	}
@@ -236,7 +236,7 @@ func (r *reader) tensor(t *schema.Tensor) error {
 	return nil
 }
 
-func (r *reader) quantization(q *schema.QuantizationParameters, name string) (*graph.Quant, error) {
+func (r *reader) quantisation(q *schema.QuantizationParameters, name string) (*graph.Quant, error) {
 	if q.DetailsType() != 0 {
 		r.unkept("the custom quantisation of tensor %q", name)
 	}

@@ -25,7 +25,7 @@ var makers = map[graph.Kind]func(*builder, graph.Kind){
 	graph.Conv2D:            (*builder).conv,
 	graph.DepthToSpace:      (*builder).depthToSpace,
 	graph.DepthwiseConv2D:   (*builder).depthwise,
-	graph.Dequantize:        (*builder).dequantize,
+	graph.Dequantize:        (*builder).dequantise,
 	graph.Div:               (*builder).divide,
 	graph.Elu:               (*builder).unary,
 	graph.Exp:               (*builder).unary,
@@ -48,7 +48,7 @@ var makers = map[graph.Kind]func(*builder, graph.Kind){
 	graph.Pad:               (*builder).pad,
 	graph.PadV2:             (*builder).pad,
 	graph.Prelu:             (*builder).prelu,
-	graph.Quantize:          (*builder).quantize,
+	graph.Quantize:          (*builder).quantise,
 	graph.ReduceMax:         (*builder).reduce,
 	graph.ReduceMin:         (*builder).reduce,
 	graph.Relu:              (*builder).unary,
@@ -462,8 +462,8 @@ func (b *builder) unary(k graph.Kind) {
 	b.op(k, nil, b.value("out", q, s...), in)
 }
 
-// quantize goes from typ to int8.
-func (b *builder) quantize(k graph.Kind) {
+// quantise goes from typ to int8.
+func (b *builder) quantise(k graph.Kind) {
 	s := b.shape()
 	in := b.value("in", b.quant(6), s...)
 	to := *b
@@ -471,8 +471,8 @@ func (b *builder) quantize(k graph.Kind) {
 	b.op(k, nil, to.value("out", b.quant(4), s...), in)
 }
 
-// dequantize goes from int8 to float32, whatever typ is.
-func (b *builder) dequantize(k graph.Kind) {
+// dequantise goes from int8 to float32, whatever typ is.
+func (b *builder) dequantise(k graph.Kind) {
 	s := b.shape()
 	b.typ = graph.Int8
 	in := b.value("in", b.quant(6), s...)

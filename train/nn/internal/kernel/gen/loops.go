@@ -68,7 +68,7 @@ func rows(w *writer, name, doc string, slices, channels int, enter, body, leave 
 
 func nothing() {}
 
-// loops writes the element by element kernels.
+// loops writes the elementwise kernels.
 func loops(s isa) string {
 	w := newWriter(s)
 	elu(w)
