@@ -57,7 +57,7 @@ func (o SupervisorOptions) defaults() SupervisorOptions {
 
 // ErrHung is what Run ends with when a stage hangs that starting it again did
 // not mend: the process has to be started again.
-var ErrHung = errors.New("a stage hangs, and starting it again did not help")
+var ErrHung = errors.New("a stage hangs for good: the process has to start again")
 
 // mostHangs is how many hangs of a stage within hangWindow are answered by
 // starting it again.
