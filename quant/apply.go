@@ -18,6 +18,13 @@ func Apply(g *graph.Graph, p *Plan) (*graph.Graph, error) {
 	if err := plainFloat(g); err != nil {
 		return nil, err
 	}
+	if p.Model != "" {
+		if sum, err := Fingerprint(g); err != nil {
+			return nil, err
+		} else if sum != p.Model {
+			return nil, fmt.Errorf("quant: the plan was made for another model (its SHA-256 is %.12s..., this one's is %.12s...): make a plan for this one", p.Model, sum)
+		}
+	}
 	g, err := Equalise(g, p.Equal)
 	if err != nil {
 		return nil, err
@@ -94,7 +101,7 @@ func (a *applier) run() error {
 		if err != nil {
 			return err
 		}
-		a.primary[i] = t
+		a.primary[i] = a.dst.Tensors[at].Type
 		a.dst.Inputs = append(a.dst.Inputs, at)
 	}
 	for _, o := range a.src.Ops {
@@ -116,7 +123,23 @@ func (a *applier) run() error {
 		a.dst.Outputs = append(a.dst.Outputs, at)
 	}
 	a.name()
+	for _, s := range a.src.Signatures {
+		a.dst.Signatures = append(a.dst.Signatures, graph.Signature{Key: s.Key,
+			Inputs: follow(s.Inputs, a.src.Inputs, a.dst.Inputs), Outputs: follow(s.Outputs, a.src.Outputs, a.dst.Outputs)})
+	}
 	return nil
+}
+
+// follow gives the entries of a signature the tensors that now are inputs or
+// outputs in the places of those that they name.
+func follow(list []graph.NamedTensor, from, to []int) []graph.NamedTensor {
+	var out []graph.NamedTensor
+	for _, n := range list {
+		if k := slices.Index(from, n.Tensor); k >= 0 {
+			out = append(out, graph.NamedTensor{Name: n.Name, Tensor: to[k]})
+		}
+	}
+	return out
 }
 
 // name gives inputs and outputs the names by which engines find them, and
@@ -144,7 +167,7 @@ func (a *applier) activation(i int, typ graph.Type) (int, error) {
 	if t.Type != graph.Float32 {
 		typ = t.Type // indices stay as they are
 	}
-	n := &graph.Tensor{Name: t.Name, Type: typ, Shape: t.Shape}
+	n := &graph.Tensor{Name: t.Name, Type: typ, Shape: t.Shape, Signature: t.Signature, HasRank: t.HasRank}
 	if typ != graph.Float32 && typ != t.Type {
 		q, err := a.quant(t, typ)
 		if err != nil {

@@ -3,6 +3,7 @@ package quant
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"mien/runtime/graph"
 	"mien/runtime/portable"
@@ -12,15 +13,20 @@ import (
 // over that many is known far better than the errors it corrects.
 const biasSamples = 100
 
+// A deep network has many layers to run for, and gets fewer samples for each.
+const (
+	biasRuns  = 1600
+	biasLeast = 16
+)
+
 // CorrectBias sets the Shift of the plan's biases such that each channel that
 // a layer computes has the mean that it has in the float graph g. It goes layer by layer, as a corrected layer changes what the
 // next one sees (after Nagel et al. 2019, empirical variant). Layers with a
 // fused activation are left alone: their mean is not the bias's to move.
 func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, samples Samples, o Options) error {
-	samples = Spread(samples, biasSamples)
 	var todo []*graph.Op
+	fused := 0
 	for _, op := range g.Ops {
-		name := g.Tensors[op.Outputs[0]].Name
 		if biasOf(op) < 0 {
 			continue
 		}
@@ -29,11 +35,18 @@ func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, samples Samples, 
 			continue
 		}
 		if op.Fused() != graph.None {
-			p.Notes = append(p.Notes, fmt.Sprintf("the bias of %s was not corrected: its activation is fused", name))
+			fused++
 			continue
 		}
 		todo = append(todo, op)
 	}
+	if fused > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("%s not corrected: an activation is fused behind, and what it cuts off is not the bias's to move", count(fused, "bias was", "biases were")))
+	}
+	if len(todo) == 0 {
+		return nil
+	}
+	samples = Spread(samples, max(biasLeast, min(biasSamples, biasRuns/len(todo))))
 	// The means must be of the same samples on both sides.
 	names := make([]string, len(todo))
 	for i, op := range todo {
@@ -44,14 +57,14 @@ func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, samples Samples, 
 		return err
 	}
 	flat := *p
-	flat.Equal = nil // g has been equalised already
+	flat.Equal, flat.Model = nil, "" // g has been equalised already
 	tick := o.ticker(len(todo))
 	for i, op := range todo {
 		q, err := Apply(g, &flat)
 		if err != nil {
 			return err
 		}
-		got, err := channelMeans(ctx, q, names[i:i+1], nil, samples, o)
+		got, err := channelMeans(ctx, upTo(q, names[i]), names[i:i+1], nil, samples, o)
 		if err != nil {
 			return err
 		}
@@ -65,6 +78,29 @@ func CorrectBias(ctx context.Context, g *graph.Graph, p *Plan, samples Samples, 
 	return nil
 }
 
+// upTo returns the part of g that computes a tensor, with it as the output.
+func upTo(g *graph.Graph, name string) *graph.Graph {
+	at := g.Find(name)
+	if at < 0 {
+		return g
+	}
+	out := *g
+	out.Outputs, out.Ops, out.Signatures = []int{at}, nil, nil
+	wanted := map[int]bool{at: true}
+	for k := len(g.Ops) - 1; k >= 0; k-- {
+		o := g.Ops[k]
+		if !slices.ContainsFunc(o.Outputs, func(i int) bool { return wanted[i] }) {
+			continue
+		}
+		for _, i := range o.Inputs {
+			wanted[i] = true
+		}
+		out.Ops = append(out.Ops, o)
+	}
+	slices.Reverse(out.Ops)
+	return &out
+}
+
 // channelMeans returns the mean of each channel of the named tensors, values
 // below their floor counted as the floor.
 func channelMeans(ctx context.Context, g *graph.Graph, names []string, floors map[string]float32, samples Samples, o Options) ([][]float64, error) {
@@ -75,7 +111,8 @@ func channelMeans(ctx context.Context, g *graph.Graph, names []string, floors ma
 		}
 	}
 	sums := newChannelSums(g, watch)
-	err := runSamples(ctx, g, samples, o.threads(samples.Len()), func(_ int, s *portable.Session) error {
+	keep := !slices.Equal(watch, g.Outputs)
+	err := runKept(ctx, g, samples, o.threads(samples.Len()), keep, func(_ int, s *portable.Session) error {
 		for k, t := range watch {
 			v, err := s.Real(nil, t)
 			if err != nil {

@@ -72,7 +72,7 @@ func Calibrate(ctx context.Context, g *graph.Graph, samples Samples, o Options) 
 			v := s.Float32(t)
 			var err error
 			if spans[i][k], err = spanOf(v); err != nil {
-				return fmt.Errorf("quant: sample %d: tensor %s: %w", i, g.Tensors[t].Name, err)
+				return fmt.Errorf("quant: %s: tensor %s: %w", NameOf(samples, i), g.Tensors[t].Name, err)
 			}
 			sums[k].add(v)
 		}

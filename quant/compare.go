@@ -23,7 +23,9 @@ type Diff struct {
 	Error      float64 // sum of squares of the difference
 	Dot        float64
 	MaxError   float64
+	Rows, Same int // of outputs: rows of the last dimension, and those whose largest value is in the same place
 	outOfRange int
+	samples    []power // of CompareAnswers
 }
 
 // SNR is signal power over error power in decibels, +Inf when they are equal.

@@ -22,6 +22,19 @@ type Plan struct {
 	Layers  []LayerPlan  `json:"layers"`
 	Tensors []TensorPlan `json:"tensors"`
 	Notes   []string     `json:"notes,omitempty"`
+	// Trials are the recoveries that were tried.
+	Trials []Trial `json:"trials,omitempty"`
+	// Model is the Fingerprint of the float graph that the plan is for; Apply
+	// refuses another. Empty means any.
+	Model string `json:"model,omitempty"`
+}
+
+// Clone returns a copy that can be changed.
+func (p *Plan) Clone() *Plan {
+	c := *p
+	c.Equal, c.Layers, c.Tensors = slices.Clone(p.Equal), slices.Clone(p.Layers), slices.Clone(p.Tensors)
+	c.Notes, c.Trials = slices.Clone(p.Notes), slices.Clone(p.Trials)
+	return &c
 }
 
 // LayerPlan says what a layer computes with. A layer is an operator, called as
@@ -113,10 +126,43 @@ func ParsePlan(b []byte) (*Plan, error) {
 	if err := p.Recipe.Check(); err != nil {
 		return nil, err
 	}
-	if len(p.Layers) == 0 {
-		return nil, errors.New("quant: the plan has no layers")
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("quant: plan: %w", err)
 	}
 	return p, nil
+}
+
+// check says what is wrong with a plan by itself.
+func (p *Plan) check() error {
+	if len(p.Layers) == 0 {
+		return errors.New("it has no layers")
+	}
+	layers := map[string]bool{}
+	for _, l := range p.Layers {
+		if !slices.Contains([]string{"float32", "int8", "int16"}, l.Type) {
+			return fmt.Errorf("layer %s is of type %q (want float32, int8 or int16)", l.Name, l.Type)
+		}
+		if layers[l.Name] {
+			return fmt.Errorf("layer %s is there twice", l.Name)
+		}
+		layers[l.Name] = true
+	}
+	types := map[Role][]string{Input: {"int8", "int16"}, Activation: {"int8", "int16"}, Weight: {"float32", "float16", "int8", "int16"},
+		Bias: {"float32", "float16", "int32", "int64"}}
+	tensors := map[string]bool{}
+	for _, t := range p.Tensors {
+		allowed, ok := types[t.Role]
+		switch {
+		case !ok:
+			return fmt.Errorf("tensor %s has the role %q", t.Name, t.Role)
+		case !slices.Contains(allowed, t.Type):
+			return fmt.Errorf("tensor %s, of role %s, is of type %q (want one of %v)", t.Name, t.Role, t.Type, allowed)
+		case tensors[t.Name]:
+			return fmt.Errorf("tensor %s is there twice", t.Name)
+		}
+		tensors[t.Name] = true
+	}
+	return nil
 }
 
 // Floors returns, by name, the real values below which nothing matters.
@@ -141,7 +187,7 @@ func NewPlan(g *graph.Graph, stats *Stats, r Recipe) (*Plan, error) {
 		return nil, err
 	}
 	r = r.defaults()
-	p := &planner{g: g, stats: stats, r: r, plan: &Plan{Recipe: r}, floor: map[int]bool{}}
+	p := &planner{g: g, stats: stats, r: r, plan: &Plan{Recipe: r}, floor: map[int]bool{}, group: map[int]int{}}
 	if stats != nil {
 		p.plan.Faces = stats.Faces
 	}
@@ -165,9 +211,13 @@ func NewPlan(g *graph.Graph, stats *Stats, r Recipe) (*Plan, error) {
 // plainFloat says why g is not a float graph that can be quantised.
 func plainFloat(g *graph.Graph) error {
 	for _, t := range g.Tensors {
-		if t.Quant != nil || t.Type != graph.Float32 && t.Type != graph.Int32 {
-			return fmt.Errorf("quant: tensor %s is %s already; start from the float32 model", t.Name, t.Type)
+		switch t.Type {
+		case graph.Float32, graph.Int32, graph.Int64, graph.Bool:
+			if t.Quant == nil {
+				continue
+			}
 		}
+		return fmt.Errorf("quant: tensor %s is %s already; start from the float32 model", t.Name, t.Type)
 	}
 	seen := map[string]bool{}
 	for _, t := range g.Tensors {
@@ -191,6 +241,32 @@ type planner struct {
 	plan  *Plan
 	kinds map[int]graph.Type // what computes each tensor
 	floor map[int]bool       // see TensorPlan.Floor
+	group map[int]int        // tensors that share one range point to one of them
+}
+
+// root stands for the tensors that share a range with one.
+func (p *planner) root(i int) int {
+	for {
+		up, ok := p.group[i]
+		if !ok || up == i {
+			return i
+		}
+		i = up
+	}
+}
+
+// tied are the tensors that share a range with one, itself among them.
+func (p *planner) tied(i int) []int {
+	out := []int{i}
+	for k := range p.group {
+		if k != i && p.root(k) == p.root(i) {
+			out = append(out, k)
+		}
+	}
+	if r := p.root(i); r != i && !slices.Contains(out, r) {
+		out = append(out, r)
+	}
+	return out
 }
 
 func (p *planner) layers() error {
@@ -222,7 +298,11 @@ func (p *planner) layers() error {
 }
 
 func (p *planner) layerType(o *graph.Op, name string) graph.Type {
-	if !p.r.integer() || matches(p.r.Float, name) {
+	if !p.r.integer() || matches(p.r.Float, name) || !computesFloats(p.g, o) {
+		return graph.Float32
+	}
+	if weighted(o) && !p.g.Tensors[o.Inputs[1]].Const() {
+		p.note("%s (%s) computes in float32: its weights are computed, too, and integer kernels take constant ones", name, o.Name())
 		return graph.Float32
 	}
 	want := graph.Int8
@@ -234,6 +314,14 @@ func (p *planner) layerType(o *graph.Op, name string) graph.Type {
 		return graph.Float32
 	}
 	return want
+}
+
+// computesFloats says whether an operator reads or makes float32 values that
+// are not constant; others, as those of shapes, stay as they are.
+func computesFloats(g *graph.Graph, o *graph.Op) bool {
+	return slices.ContainsFunc(slices.Concat(o.Inputs, o.Outputs), func(i int) bool {
+		return i >= 0 && !g.Tensors[i].Const() && g.Tensors[i].Type == graph.Float32
+	})
 }
 
 func (p *planner) note(format string, args ...any) {
@@ -273,6 +361,7 @@ func (p *planner) activations() error {
 	}
 	p.elu(clip)
 	p.tie(clip)
+	p.bound(clip)
 	for i, t := range p.g.Tensors {
 		if t.Const() || t.Type != graph.Float32 {
 			continue
@@ -483,12 +572,34 @@ func (p *planner) weights(tp *TensorPlan, o *graph.Op, v, bias []float32, inScal
 				s = max(s, max(b, -b)/inScale/(1<<29))
 			}
 		}
-		if !(s > 1e-30) {
-			s = 1 // nothing but zeros
-		}
 		tp.Scale = append(tp.Scale, s)
 	}
+	p.channels(tp, o, inScale)
 	tp.Axis = max(tp.Axis, 0)
+}
+
+// channels gives channels whose weights are nothing, or next to it, a scale that
+// engines take: see bound.
+func (p *planner) channels(tp *TensorPlan, o *graph.Op, in float32) {
+	most := slices.Max(tp.Scale)
+	least := most * minConv
+	if out := p.plan.Tensor(p.g.Tensors[o.Outputs[0]].Name); out != nil && in > 0 {
+		if s, _ := out.affine(p.kinds[o.Outputs[0]]); s > 0 {
+			least = max(least, s/in*minConv)
+			if !(most > 1e-30) {
+				most = s / in // nothing but zeros
+			}
+		}
+	}
+	if !(most > 1e-30) {
+		most = 1
+	}
+	for c, s := range tp.Scale {
+		if !(s > 1e-30) {
+			s = most
+		}
+		tp.Scale[c] = max(s, least)
+	}
 }
 
 // peaks returns the largest magnitude of each of n slices along axis.

@@ -37,9 +37,12 @@ const (
 	Percentile Calibrator = "percentile" // all but the outermost part
 	MSE        Calibrator = "mse"        // least squared error of the values seen
 	Entropy    Calibrator = "entropy"    // least Kullback-Leibler divergence of their distribution
+	// Best is the one of the others with which the outputs come nearest to float,
+	// tried on the samples of the calibration; a plan names which it was.
+	Best Calibrator = "best"
 )
 
-// Calibrators lists the calibrators.
+// Calibrators lists the calibrators, but for Best, which is one of them.
 func Calibrators() []Calibrator { return []Calibrator{MinMax, Average, Percentile, MSE, Entropy} }
 
 // DefaultPercentile is the part of the values that Percentile keeps, in percent.
@@ -75,7 +78,7 @@ func DefaultRecipe(m Mode) Recipe {
 	r := Recipe{Mode: m}
 	switch m {
 	case Int8:
-		r.Calibrator, r.AdaRound, r.CorrectBias = MSE, true, true
+		r.Calibrator, r.AdaRound, r.CorrectBias = Best, true, true
 	case Int16x8:
 		r.Calibrator, r.AdaRound, r.FloatIO = MSE, true, true
 	}
@@ -151,7 +154,10 @@ func (r Recipe) Check() error {
 	if !slices.Contains(Modes(), r.Mode) {
 		return fmt.Errorf("quant: no mode %q (there are %v)", r.Mode, Modes())
 	}
-	if !slices.Contains(Calibrators(), r.Calibrator) {
+	if r.Calibrator == Best && r.Mode != Int8 {
+		return fmt.Errorf("quant: calibrator %s is tried for int8 alone, not for %s: name one of %v", Best, r.Mode, Calibrators())
+	}
+	if r.Calibrator != Best && !slices.Contains(Calibrators(), r.Calibrator) {
 		return fmt.Errorf("quant: no calibrator %q (there are %v)", r.Calibrator, Calibrators())
 	}
 	if r.Percentile != 0 && !(r.Percentile > 50 && r.Percentile <= 100) {
@@ -188,6 +194,9 @@ func (r Recipe) Levels() float64 {
 // integer says whether activations are quantised ahead of time.
 func (r Recipe) integer() bool { return r.Mode == Int8 || r.Mode == Int16x8 }
 
+// Quantises says whether the recipe stores anything in integers.
+func (r Recipe) Quantises() bool { return r.defaults().integer() || r.Mode == Dynamic }
+
 // Calibrated says whether the recipe needs faces.
 func (r Recipe) Calibrated() bool { return r.defaults().integer() || r.AdaRound || r.Equalise }
 
@@ -197,6 +206,9 @@ func (r Recipe) String() string {
 	var with []string
 	if r.integer() {
 		c := string(r.Calibrator)
+		if r.Calibrator == Best {
+			c = "the calibrator that is nearest to float"
+		}
 		if r.Calibrator == Percentile {
 			c = fmt.Sprintf("percentile %g", r.Percentile)
 		}

@@ -22,6 +22,14 @@ type Samples interface {
 	Bounds(k int) (lo, hi float64, ok bool)
 }
 
+// NameOf is how messages call sample i: by its file, where it has one.
+func NameOf(s Samples, i int) string {
+	if n, ok := s.(interface{ Name(int) string }); ok {
+		return n.Name(i)
+	}
+	return fmt.Sprintf("sample %d", i)
+}
+
 // Face is a picture of model.Side by model.Side grey pixels, row by row.
 type Face []uint8
 
@@ -69,6 +77,9 @@ func (s some) Len() int { return s.n }
 func (s some) Fill(i, k int, dst []float32) error {
 	return s.Samples.Fill(i*s.Samples.Len()/s.n, k, dst)
 }
+
+// Name is that of the sample among all.
+func (s some) Name(i int) string { return NameOf(s.Samples, i*s.Samples.Len()/s.n) }
 
 // Spread returns at most n of the samples, evenly spread.
 func Spread(s Samples, n int) Samples {

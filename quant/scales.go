@@ -100,7 +100,7 @@ func (p *planner) setApart() {
 // tie gives the tensors around copying operators one range: that of what goes
 // in, the widest where several do.
 func (p *planner) tie(clip map[int][2]float64) {
-	group := map[int]int{} // a tensor of the same group, or itself
+	group := p.group // a tensor of the same group, or itself
 	var find func(i int) int
 	find = func(i int) int {
 		if g, ok := group[i]; ok && g != i {

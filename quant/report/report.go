@@ -32,19 +32,32 @@ type Sample struct {
 // Report is everything that Compare found out.
 type Report struct {
 	Recipe      quant.Recipe `json:"recipe"`
-	Faces       int          `json:"faces"` // measured
+	Faces       int          `json:"faces"` // or other samples, measured
 	Calibrated  int          `json:"calibrated"`
 	FloatBytes  int          `json:"float_bytes"`
 	Bytes       int          `json:"bytes"`
 	FloatEngine string       `json:"float_engine"`
 	Engine      string       `json:"engine"`
 	Heads       []Head       `json:"heads"`
-	// Tensors are the activations, the worst first.
+	// Outputs are those of a model that has no heads.
+	Outputs []Output `json:"outputs,omitempty"`
+	Limits  Limits   `json:"limits,omitzero"` // of the outputs
+	// Tensors are the activations, that which loses most by itself first.
 	Tensors []Tensor `json:"tensors"`
-	Notes   []string `json:"notes,omitempty"`
+	// Layers are what each layer gains when it alone is left in float, the most
+	// first; Advice is what else was tried and came nearer to float.
+	Layers []quant.LayerLoss `json:"layers,omitempty"`
+	Advice []quant.Advice    `json:"advice,omitempty"`
+	Trials []quant.Trial     `json:"trials,omitempty"`
+	// OutputSNR is how near to float all outputs are together, on the samples by
+	// which layers and advice were measured.
+	OutputSNR float64  `json:"output_snr_db,omitempty"`
+	Doubts    []string `json:"doubts,omitempty"` // about the samples
+	Notes     []string `json:"notes,omitempty"`
 	// MaxDrop is how many points a head may lose.
 	MaxDrop float64 `json:"max_drop"`
 	Verdict string  `json:"verdict"`
+	Passed  *bool   `json:"passed,omitempty"` // absent where nothing was in force or could be told
 }
 
 // Head is how one head did.
@@ -77,11 +90,24 @@ type Score struct {
 
 // Input is what Compare compares.
 type Input struct {
-	Result  *quant.Result
-	File    []byte // the quantised .tflite
-	Float   []byte // the float .tflite
-	Samples []Sample
-	Heads   []model.Head // that the samples' labels go by
+	Result *quant.Result
+	File   []byte // the quantised .tflite
+	Float  []byte // the float .tflite
+	// FloatBytes is the size of the file that Float was made of, where that is
+	// another.
+	FloatBytes int
+	Samples    []Sample     // of a face model
+	Heads      []model.Head // that the samples' labels go by
+	// Data is what another model is measured with, in Engine: tflite, portable, or
+	// else the first of them that runs the file.
+	Data   quant.Samples
+	Engine string
+	Limits Limits
+	// Graph is the float graph, and Calibration what it was calibrated with: with
+	// both, the report says which layer hurts most and what to try next.
+	Graph       *graph.Graph
+	Calibration quant.Samples
+	Doubts      []string // about the samples
 	// Open loads a file into the engine that measures; it is called several
 	// times, once for each thread and file.
 	Open func(file []byte) (infer.Model, error)
@@ -103,53 +129,106 @@ type answer struct {
 
 // Compare measures.
 func Compare(ctx context.Context, in Input) (*Report, error) {
-	if len(in.Samples) == 0 {
-		return nil, errors.New("report: no faces to measure with")
+	if len(in.Samples) > 0 {
+		var faces quant.Faces
+		for _, s := range in.Samples {
+			faces = append(faces, s.Face)
+		}
+		in.Data = faces
 	}
-	r := &Report{Recipe: in.Result.Plan.Recipe, Faces: len(in.Samples), Calibrated: in.Result.Plan.Faces,
-		FloatBytes: len(in.Float), Bytes: len(in.File), MaxDrop: in.MaxDrop, Notes: slices.Clone(in.Result.Plan.Notes)}
+	if in.Data == nil || in.Data.Len() == 0 {
+		return nil, errors.New("report: no samples to measure with")
+	}
+	r := &Report{Recipe: in.Result.Plan.Recipe, Faces: in.Data.Len(), Calibrated: in.Result.Plan.Faces, Doubts: in.Doubts,
+		FloatBytes: cmp.Or(in.FloatBytes, len(in.Float)), Bytes: len(in.File), MaxDrop: in.MaxDrop, Limits: in.Limits,
+		Notes: slices.Clone(in.Result.Plan.Notes), Trials: in.Result.Plan.Trials}
 	tapped := in.Tapped
 	if tapped == 0 {
 		tapped = 50
 	}
-	tapped = min(max(tapped, 0), len(in.Samples))
-	total := 2*len(in.Samples) + tapped
+	tapped = min(max(tapped, 0), in.Data.Len())
+	total := tapped
+	if len(in.Samples) > 0 {
+		total += 2 * len(in.Samples)
+	}
 	if in.Before != nil {
 		total -= len(in.Samples)
 	}
 	tick := in.ticker(total)
-	before, err := in.Before, error(nil)
-	if before == nil {
-		if before, err = ask(ctx, in, in.Float, tick); err != nil {
-			return nil, err
-		}
+	measure := r.heads
+	if len(in.Samples) == 0 {
+		measure = func(ctx context.Context, in Input, _ func()) error { return r.outputs(ctx, in) }
 	}
-	after, err := ask(ctx, in, in.File, tick)
-	if err != nil {
+	if err := measure(ctx, in, tick); err != nil {
 		return nil, err
 	}
-	r.FloatEngine, r.Engine = before.engine, after.engine
-	if len(before.heads) != len(after.heads) || len(before.faces) != len(after.faces) {
-		return nil, fmt.Errorf("report: %d heads about %d faces in float, quantised %d about %d",
-			len(before.heads), len(before.faces), len(after.heads), len(after.faces))
-	}
-	for h := range before.heads {
-		r.Heads = append(r.Heads, headOf(before.heads[h], h, in.Heads, in.Samples, before.faces, after.faces))
-	}
-	faces := make(quant.Faces, tapped)
-	for i := range faces {
-		faces[i] = in.Samples[i*len(in.Samples)/tapped].Face
-	}
 	if tapped > 0 {
-		if r.Tensors, err = tensors(ctx, in, faces, tick); err != nil {
+		var err error
+		if r.Tensors, err = tensors(ctx, in, quant.Spread(in.Data, tapped), tick); err != nil {
 			return nil, err
 		}
 	}
 	if mode := r.Recipe.Mode; mode == quant.Dynamic || mode == quant.Int16x8 {
 		r.Notes = append(r.Notes, "tensor by tensor, only the error of the weights is shown: the instrument does not compute in mode "+string(mode))
 	}
-	r.Verdict = r.verdict()
+	if err := r.ask(ctx, in); err != nil {
+		return nil, err
+	}
+	r.judge()
 	return r, nil
+}
+
+// heads measures a face model.
+func (r *Report) heads(ctx context.Context, in Input, tick func()) error {
+	before, err := in.Before, error(nil)
+	if before == nil {
+		if before, err = ask(ctx, in, in.Float, tick); err != nil {
+			return err
+		}
+	}
+	after, err := ask(ctx, in, in.File, tick)
+	if err != nil {
+		return err
+	}
+	r.FloatEngine, r.Engine = before.engine, after.engine
+	if len(before.heads) != len(after.heads) || len(before.faces) != len(after.faces) {
+		return fmt.Errorf("report: %d heads about %d faces in float, quantised %d about %d",
+			len(before.heads), len(before.faces), len(after.heads), len(after.faces))
+	}
+	for h := range before.heads {
+		head := headOf(before.heads[h], h, in.Heads, in.Samples, before.faces, after.faces)
+		if doubt := head.doubt(); doubt != "" {
+			r.Doubts = append(r.Doubts, doubt)
+		}
+		r.Heads = append(r.Heads, head)
+	}
+	return nil
+}
+
+// Samples by which layers and advice are measured.
+const adviceSamples = 16
+
+// ask measures which layer hurts most, and what comes nearer to float. It takes
+// a while, so a file that is good enough is spared the second.
+func (r *Report) ask(ctx context.Context, in Input) error {
+	if in.Graph == nil || !r.Recipe.Quantises() {
+		return nil
+	}
+	j, err := quant.NewJudge(ctx, in.Graph, in.Data, adviceSamples, in.Options)
+	if err != nil {
+		return err
+	}
+	if r.OutputSNR, err = j.SNR(in.Result.Graph); err != nil {
+		return err
+	}
+	if r.Layers, err = quant.Sweep(in.Result, j, quant.Options{Threads: in.Threads, Progress: in.Progress}); err != nil {
+		return err
+	}
+	if r.enough() {
+		return nil
+	}
+	r.Advice, err = quant.Advise(ctx, in.Graph, in.Result, in.Calibration, j, r.Layers, in.Options)
+	return err
 }
 
 // ticker counts steps for Progress.
@@ -330,77 +409,6 @@ func (s Score) chance(limit float64) string {
 		return ""
 	}
 	return fmt.Sprintf("; the limit is inside the 95%% interval, %.2f to %.2f, so only more faces can tell for sure", s.Low, s.High)
-}
-
-// Check is an error when a head lost more than MaxDrop points on the faces
-// measured, and says whether the interval of the loss includes the limit.
-func (r *Report) Check() error {
-	w, ok := r.Worst()
-	switch {
-	case !ok:
-		return errors.New("report: no face has a label, so no accuracy can be lost or kept")
-	case w.All.over(r.MaxDrop):
-		return fmt.Errorf("report: %s lost %.2f points, more than the limit of %g (lost %d and won %d of %d faces%s)",
-			w.Name, w.All.Drop, r.MaxDrop, w.All.Lost, w.All.Won, w.All.N, w.All.chance(r.MaxDrop))
-	}
-	return nil
-}
-
-// goodAgreement is what the answers of an integer model should keep to.
-const goodAgreement = 0.97
-
-// verdict is one sentence, with the next thing to try. It says Pass where Check
-// is nil, and Fail where it is not.
-func (r *Report) verdict() string {
-	if r.Recipe.Mode == quant.Float32 {
-		return "This is the float model as trained; quantise it with --mode int8 to make it four times smaller and faster."
-	}
-	agree := slices.MinFunc(r.Heads, func(a, b Head) int { return cmp.Compare(a.Agreement, b.Agreement) })
-	size := fmt.Sprintf("%.1f times smaller", float64(r.FloatBytes)/float64(max(r.Bytes, 1)))
-	agrees := fmt.Sprintf("answers agree with float on at least %.1f%% of the faces (%s)", 100*agree.Agreement, agree.Name)
-	worst, ok := r.Worst()
-	if !ok {
-		return fmt.Sprintf("No accuracy was measured, as no face has a label: %s, %s.", size, agrees)
-	}
-	lost := fmt.Sprintf("%s lost %.2f points, the limit is %g", worst.Name, worst.All.Drop, r.MaxDrop)
-	if worst.All.Drop <= 0 {
-		lost = fmt.Sprintf("no head lost accuracy, the limit is %g points", r.MaxDrop)
-	}
-	lost += worst.All.chance(r.MaxDrop)
-	switch {
-	case worst.All.over(r.MaxDrop):
-		return fmt.Sprintf("Fail: %s. Next: %s.", lost, r.advice())
-	case agree.Agreement < goodAgreement:
-		return fmt.Sprintf("Pass: %s, %s. But %s. Next: %s.", size, lost, agrees, r.advice())
-	}
-	return fmt.Sprintf("Pass: %s, %s; %s.", size, lost, agrees)
-}
-
-// advice is the next thing to try.
-func (r *Report) advice() string {
-	c := r.Recipe
-	for _, t := range r.Tensors {
-		cut := t.Seen[0] < t.Clip[0] || t.Seen[1] > t.Clip[1] // else the type's range ends there, as a softmax's
-		if cut && t.Saturation > 0.01 && c.Calibrator != quant.MinMax {
-			return fmt.Sprintf("%.1f%% of the values of %s are clipped: try --calibrator minmax", 100*t.Saturation, t.Name)
-		}
-	}
-	switch {
-	case c.Mode == quant.Int8 && !c.CorrectBias:
-		return "try --correct-bias"
-	case c.Mode != quant.Float16 && !c.AdaRound:
-		return "try --adaround"
-	case c.Mode == quant.Int8 && c.Calibrator == quant.MinMax:
-		return "try --calibrator mse"
-	case c.Mode == quant.Int8 && !c.Equalise:
-		return "try --equalise"
-	}
-	for _, t := range r.Tensors {
-		if t.Layer && !slices.Contains(c.Float, t.Name) && c.Mode == quant.Int8 {
-			return "try --float-layers " + t.Name
-		}
-	}
-	return "try --mode float16"
 }
 
 // layers returns the names of what layers compute.

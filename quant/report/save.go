@@ -53,11 +53,19 @@ func (r *Report) Markdown() []byte {
 	p("# Quantisation report\n\n**%s**\n", r.Verdict)
 	p("Recipe: %s.", r.Recipe)
 	if r.Calibrated > 0 {
-		p("Calibrated with %d faces.", r.Calibrated)
+		p("Calibrated with %d samples.", r.Calibrated)
 	}
-	p("Measured on %d faces; float in %s, quantised in %s.\n", r.Faces, r.FloatEngine, r.Engine)
+	p("Measured on %d samples; float in %s, quantised in %s.\n", r.Faces, r.FloatEngine, r.Engine)
 	p("Size: %d bytes, float %d bytes (%.2f of it).\n", r.Bytes, r.FloatBytes, float64(r.Bytes)/float64(max(r.FloatBytes, 1)))
-	r.accuracy(p)
+	for _, d := range r.Doubts {
+		p("**Mind:** %s.\n", d)
+	}
+	if len(r.Heads) > 0 {
+		r.accuracy(p)
+	}
+	r.outputTable(p)
+	r.advice(p)
+	r.layerTable(p)
 	r.worstLayers(p)
 	for _, n := range r.Notes {
 		p("- %s", n)
@@ -93,6 +101,68 @@ func (r *Report) accuracy(p func(string, ...any)) {
 	}
 }
 
+func (r *Report) outputTable(p func(string, ...any)) {
+	if len(r.Outputs) == 0 {
+		return
+	}
+	p("## Outputs\n\nWhat the file gives against what the float model gives. Largest: the largest magnitude that the float model gave. Top 1: on which part")
+	p("of a distribution's rows the largest value is in the same place. Engines: the largest difference between the TensorFlow Lite library and mien's")
+	p("own engine, in steps of the output's integers.\n")
+	p("| output | type | SNR dB | cosine | largest error | largest | top 1 | engines |")
+	p("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+	for _, o := range r.Outputs {
+		top, steps := "", ""
+		if o.Top1 != nil {
+			top = fmt.Sprintf("%.2f%%", 100**o.Top1)
+		}
+		if o.Steps != nil {
+			steps = fmt.Sprintf("%g", *o.Steps)
+		}
+		p("| %s | %s %v | %.1f | %.6f | %.4g | %.4g | %s | %s |", cell(o.Name), o.Type, o.Shape, o.SNR, o.Cosine, o.MaxError, o.Largest, top, steps)
+	}
+	p("")
+}
+
+// cell is a name inside a table.
+func cell(name string) string { return strings.ReplaceAll(name, "|", "\\|") }
+
+// advice lists what was tried: the recoveries of the recipe, and other recipes.
+func (r *Report) advice(p func(string, ...any)) {
+	if len(r.Trials) > 0 {
+		p("## Recoveries\n\nEach is kept only where it brings the outputs nearer to float, on samples of the calibration.\n")
+		p("| recovery | SNR without, dB | with | |\n| --- | ---: | ---: | --- |")
+		for _, t := range r.Trials {
+			kept := "not kept"
+			if t.Kept {
+				kept = "kept"
+			}
+			p("| --%s | %.1f | %.1f | %s |", t.What, t.Before, t.After, kept)
+		}
+		p("")
+	}
+	if len(r.Advice) > 0 {
+		p("## What to try next\n\nThe outputs' SNR is %.1f dB on the samples by which these were measured.\n", r.OutputSNR)
+		p("| change | SNR dB | gain | mien quantize |\n| --- | ---: | ---: | --- |")
+		for _, a := range r.Advice {
+			p("| %s | %.1f | %+.1f | `%s` |", cell(a.Change), a.SNR, a.Gain, cell(a.Flags))
+		}
+		p("")
+	}
+}
+
+// layerTable lists what each layer costs by itself.
+func (r *Report) layerTable(p func(string, ...any)) {
+	if len(r.Layers) == 0 {
+		return
+	}
+	p("## Layers, the worst first\n\nWhat the outputs gain when one layer alone computes in float32; the outputs' SNR is %.1f dB as the file is. All are in report.json.\n", r.OutputSNR)
+	p("| layer | operator | SNR dB | gain |\n| --- | --- | ---: | ---: |")
+	for _, l := range r.Layers[:min(len(r.Layers), shownTensors)] {
+		p("| %s | %s | %.1f | %+.2f |", cell(l.Name), l.Operator, l.SNR, l.Gain)
+	}
+	p("")
+}
+
 func (s Score) row() string {
 	return fmt.Sprintf("%d | %.2f%% | %.2f%% | %+.2f | %+.2f to %+.2f", s.N, 100*s.Float, 100*s.Quant, s.Drop, s.Low, s.High)
 }
@@ -101,7 +171,7 @@ func (r *Report) worstLayers(p func(string, ...any)) {
 	if len(r.Tensors) == 0 {
 		return
 	}
-	p("## Tensors, the worst first\n")
+	p("## Tensors, that which loses most by itself first\n")
 	p("SNR: power of the float values over power of the error. Clipped: float values outside the range of the integers.")
 	p("All tensors are in report.json; layers.png and histograms.png show them, the red lines being the clipping points.\n")
 	p("| tensor | type | SNR dB | lost here dB | cosine | clipped | range kept | range seen |")
@@ -114,7 +184,7 @@ func (r *Report) worstLayers(p func(string, ...any)) {
 		if t.Seen != [2]float64{} {
 			seen = fmt.Sprintf("%.3g to %.3g", t.Seen[0], t.Seen[1])
 		}
-		p("| %s | %s | %.1f | %.1f | %.5f | %.3f%% | %s | %s |", strings.ReplaceAll(t.Name, "|", "\\|"), t.Type, t.SNR, t.Lost,
+		p("| %s | %s | %.1f | %.1f | %.5f | %.3f%% | %s | %s |", cell(t.Name), t.Type, t.SNR, t.Lost,
 			t.Cosine, 100*t.Saturation, kept, seen)
 	}
 	p("")
@@ -130,6 +200,19 @@ func (r *Report) Summary() string {
 		}
 		fmt.Fprintf(&b, "%-8s agrees on %.2f%% of %d faces; accuracy %.2f%% -> %.2f%% of %d, %+.2f points lost (95%% %+.2f to %+.2f)\n",
 			h.Name, 100*h.Agreement, r.Faces, 100*h.All.Float, 100*h.All.Quant, h.All.N, h.All.Drop, h.All.Low, h.All.High)
+	}
+	for _, o := range r.Outputs {
+		fmt.Fprintf(&b, "%s: SNR %.1f dB, cosine %.6f, off by at most %.4g of %.4g", o.Name, o.SNR, o.Cosine, o.MaxError, o.Largest)
+		if o.Top1 != nil {
+			fmt.Fprintf(&b, ", top 1 agrees on %.2f%%", 100**o.Top1)
+		}
+		if o.Steps != nil {
+			fmt.Fprintf(&b, "; the engines differ by at most %g steps", *o.Steps)
+		}
+		fmt.Fprintln(&b)
+	}
+	for _, d := range r.Doubts {
+		fmt.Fprintf(&b, "mind: %s\n", d)
 	}
 	fmt.Fprintln(&b, r.Verdict)
 	return b.String()

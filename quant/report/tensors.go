@@ -31,18 +31,17 @@ type Tensor struct {
 	Hist       []uint64   `json:"histogram,omitempty"`
 }
 
-// maxSNR stands for no error at all, which JSON cannot say.
-const maxSNR = 200
+const maxSNR = quant.MaxSNR
 
 // shownBins is the number of bins of a histogram in the report.
 const shownBins = 64
 
-func tensors(ctx context.Context, in Input, faces quant.Faces, tick func()) ([]Tensor, error) {
+func tensors(ctx context.Context, in Input, samples quant.Samples, tick func()) ([]Tensor, error) {
 	probe, err := quant.Computable(in.Result.Graph)
 	if err != nil {
 		return nil, err
 	}
-	diffs, err := quant.Compare(ctx, in.Result.Float, probe, in.Result.Plan.Floors(), faces, quant.Options{Threads: in.Threads,
+	diffs, err := quant.Compare(ctx, in.Result.Float, probe, in.Result.Plan.Floors(), samples, quant.Options{Threads: in.Threads,
 		Progress: func(int, int) { tick() }})
 	if err != nil {
 		return nil, err
@@ -68,12 +67,15 @@ func tensors(ctx context.Context, in Input, faces quant.Faces, tick func()) ([]T
 	for i := range out {
 		worst := math.Inf(1)
 		for _, o := range g.Ops {
-			if g.Tensors[o.Outputs[0]].Name != out[i].Name {
+			if !slices.ContainsFunc(o.Outputs, func(k int) bool { return g.Tensors[k].Name == out[i].Name }) {
 				continue
 			}
 			for _, k := range o.Inputs {
-				if k >= 0 && !g.Tensors[k].Const() {
-					worst = min(worst, snr[g.Tensors[k].Name])
+				if k < 0 || g.Tensors[k].Const() {
+					continue
+				}
+				if s, ok := snr[g.Tensors[k].Name]; ok {
+					worst = min(worst, s)
 				}
 			}
 		}
@@ -81,7 +83,7 @@ func tensors(ctx context.Context, in Input, faces quant.Faces, tick func()) ([]T
 			out[i].Lost = max(worst-out[i].SNR, 0)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Tensor) int { return cmp.Compare(a.SNR, b.SNR) })
+	slices.SortStableFunc(out, func(a, b Tensor) int { return cmp.Or(cmp.Compare(b.Lost, a.Lost), cmp.Compare(a.SNR, b.SNR)) })
 	return out, nil
 }
 

@@ -26,7 +26,7 @@ import (
 // quantFlags are what mien quantize and mien compare have in common: a
 // network, faces to calibrate with and faces to measure on.
 type quantFlags struct {
-	Checkpoint string   `help:"Checkpoint of the trainer." placeholder:"F.safetensors" required:""`
+	Checkpoint string   `help:"Checkpoint of the trainer." placeholder:"F.safetensors"`
 	Heads      []string `help:"Heads that the file shall have; nothing of the others is in it. By default all." placeholder:"emotion,age"`
 	Calibrate  []string `help:"Faces to calibrate with: KIND:DIR (${kinds}), whose training split is used, or faces:DIR, a folder of crops." placeholder:"KIND:DIR" check:"faces" sep:"none"`
 	Faces      int      `help:"How many of them." default:"500"`

@@ -20,6 +20,8 @@ import (
 )
 
 type quantizeCmd struct {
+	Model      string `arg:"" optional:"" name:"MODEL.tflite" help:"Any float .tflite model. Or, of mien's own networks, --checkpoint."`
+	modelFlags `embed:""`
 	quantFlags `embed:""`
 	Out        string `help:"File to write. The plan goes beside it, as F.plan.json." placeholder:"F.tflite" required:""`
 	Plan       string `help:"Carry out this plan (JSON or YAML) instead of making one." placeholder:"F.plan.json" type:"existingfile"`
@@ -34,12 +36,18 @@ type quantizeCmd struct {
 }
 
 func (c *quantizeCmd) Run(e env) error {
+	if err := c.which(); err != nil {
+		return err
+	}
 	if err := c.recipeFlags.check(); err != nil {
 		return err
 	}
 	// First, so that no minutes are lost for want of a folder.
 	if err := os.MkdirAll(filepath.Dir(c.Out), 0o755); err != nil {
 		return fmt.Errorf("--out: %w", err)
+	}
+	if c.Model != "" {
+		return c.model(e)
 	}
 	card, err := c.card()
 	if err != nil {

@@ -1,0 +1,33 @@
+package samples
+
+import "mien/quant"
+
+// kept is how many samples there are for each that Split keeps back.
+const kept = 5
+
+// part is some of the samples.
+type part struct {
+	quant.Samples
+	at []int
+}
+
+func (p part) Len() int                           { return len(p.at) }
+func (p part) Name(i int) string                  { return quant.NameOf(p.Samples, p.at[i]) }
+func (p part) Fill(i, k int, dst []float32) error { return p.Samples.Fill(p.at[i], k, dst) }
+
+// Split keeps every fifth sample back to measure with. Where there are fewer than
+// ten, all serve for both.
+func Split(s quant.Samples) (calibration, measure quant.Samples) {
+	if s.Len() < 2*kept {
+		return s, s
+	}
+	a, b := part{Samples: s}, part{Samples: s}
+	for i := range s.Len() {
+		if i%kept == kept-1 {
+			b.at = append(b.at, i)
+		} else {
+			a.at = append(a.at, i)
+		}
+	}
+	return a, b
+}
