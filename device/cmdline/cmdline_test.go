@@ -1,12 +1,14 @@
 package cmdline
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -196,5 +198,44 @@ func TestColour(t *testing.T) {
 func TestCount(t *testing.T) {
 	if got := Count(1, "line") + Count(0, "line") + Count(2, "line"); got != "1 line0 lines2 lines" {
 		t.Error(got)
+	}
+}
+
+// TestMain lets the test binary be a program that works until it is stopped.
+func TestMain(m *testing.M) {
+	if os.Getenv("MIEN_TEST_MAIN") != "" {
+		Main("dog", func(ctx context.Context, _ []string, stdout, _ io.Writer) error {
+			fmt.Fprintln(stdout, "working")
+			<-ctx.Done()
+			return errors.New("not done")
+		})
+	}
+	os.Exit(m.Run())
+}
+
+// Ctrl-C ends work that is not done with the status that shells know.
+func TestInterrupted(t *testing.T) {
+	for sig, want := range map[os.Signal]int{os.Interrupt: Interrupted, syscall.SIGTERM: Terminated} {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "MIEN_TEST_MAIN=1")
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "working\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		var exit *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != want || said.String() != "dog: not done\n" {
+			t.Errorf("%v: %v, said %q; want status %d", sig, err, said.String(), want)
+		}
 	}
 }
