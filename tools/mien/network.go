@@ -118,6 +118,23 @@ func (n *network) describe(card *model.Card, g *graph.Graph) {
 			}
 		}
 	}
+	card.Description = about(card.Heads)
+}
+
+// about says what a model with these heads answers, and of whom the network is.
+func about(heads []model.Head) string {
+	var names []string
+	for _, h := range heads {
+		names = append(names, h.Name)
+	}
+	what := strings.Join(names, ", ")
+	if i := len(names) - 1; i > 0 {
+		what = strings.Join(names[:i], ", ") + " and " + names[i]
+	}
+	if what != "" {
+		what = strings.ToUpper(what[:1]) + what[1:]
+	}
+	return what + " of a face, after Saroop et al. 2021 (arXiv 2110.15028)."
 }
 
 // calibration returns the faces of --calibrate, evenly from all that there

@@ -229,9 +229,8 @@ var commonLimits = []string{
 // card begins the model card with what does not depend on the checkpoint.
 func (c *quantizeCmd) card() (model.Card, error) {
 	card := model.Card{
-		Description: "Emotion, gender, race and age of a face, after Saroop et al. 2021 (arXiv 2110.15028).",
-		Input:       "face: one grey picture of 50x50 pixels, the eyes level; float: pixel/255; int8: pixel-128",
-		Limits:      commonLimits,
+		Input:  "face: one grey picture of 50x50 pixels, the eyes level; float: pixel/255; int8: pixel-128",
+		Limits: commonLimits,
 	}
 	for _, s := range c.Trained {
 		kind, n, _ := strings.Cut(s, ":")
