@@ -389,6 +389,9 @@ func (p *planner) split(op *graph.Op) error {
 	if err != nil {
 		return err
 	}
+	if o, ok := op.Options.(graph.SplitOptions); !ok || o.N != len(op.Outputs) {
+		return fmt.Errorf("%d outputs, and its options are %+v", len(op.Outputs), op.Options)
+	}
 	begin, size := make([]int, len(in.Shape)), slices.Clone(in.Shape)
 	for _, out := range op.Outputs {
 		if len(p.tensors[out].Shape) != len(size) {
@@ -402,6 +405,15 @@ func (p *planner) split(op *graph.Op) error {
 			return err
 		}
 		begin[axis] += size[axis]
+	}
+	if op.Kind == graph.SplitV {
+		var parts []int
+		for _, out := range op.Outputs {
+			parts = append(parts, p.tensors[out].Shape[axis])
+		}
+		if err := p.stated(op, 1, parts); err != nil {
+			return err
+		}
 	}
 	if begin[axis] != in.Shape[axis] {
 		return fmt.Errorf("its parts are %d of %v along axis %d", begin[axis], in.Shape, axis)
@@ -420,7 +432,7 @@ func (p *planner) unpack(op *graph.Op) error {
 	if err != nil {
 		return err
 	}
-	if in.Shape[axis] != len(op.Outputs) {
+	if in.Shape[axis] != len(op.Outputs) || o.N != len(op.Outputs) {
 		return fmt.Errorf("%d outputs for axis %d of %v", len(op.Outputs), axis, in.Shape)
 	}
 	tables := slices.Delete(whole(in.Shape), axis, axis+1)
@@ -500,6 +512,9 @@ func (p *planner) tile(op *graph.Op) error {
 
 func (p *planner) broadcastTo(op *graph.Op) error {
 	in, out := p.tensors[op.Inputs[0]].Shape, p.tensors[op.Outputs[0]].Shape
+	if err := p.stated(op, 1, out); err != nil {
+		return err
+	}
 	lead := len(out) - len(in)
 	if lead < 0 {
 		return fmt.Errorf("%v cannot become %v", in, out)
@@ -568,6 +583,9 @@ func (p *planner) resizeNearest(op *graph.Op) error {
 	in, out := p.tensors[op.Inputs[0]].Shape, p.tensors[op.Outputs[0]].Shape
 	if len(in) != 4 || len(out) != 4 || in[0] != out[0] || in[3] != out[3] {
 		return fmt.Errorf("%v cannot become %v", in, out)
+	}
+	if err := p.stated(op, 1, out[1:3]); err != nil {
+		return err
 	}
 	tables := whole(in)
 	for d := 1; d < 3; d++ {

@@ -93,6 +93,12 @@ const (
 	maxThreads = 256
 )
 
+// Check says why g could not be loaded.
+func Check(g *graph.Graph) error {
+	_, err := Load(g, Options{})
+	return err
+}
+
 // Load checks g and plans it. It does not keep g's slices of weights, and
 // leaves g as it is.
 func Load(g *graph.Graph, o Options) (*Network, error) {

@@ -54,6 +54,18 @@ func (p *planner) reduce(op *graph.Op) error {
 	if step != s.size {
 		return fmt.Errorf("axes %v of %v reduced are not %v", axes, in.Shape, out.Shape)
 	}
+	o, _ := op.Options.(graph.ReduceOptions)
+	var shape []int
+	for d, n := range in.Shape {
+		if !reduced[4-len(in.Shape)+d] {
+			shape = append(shape, n)
+		} else if o.KeepDims {
+			shape = append(shape, 1)
+		}
+	}
+	if err := p.shaped(op.Outputs[0], shape); err != nil {
+		return err
+	}
 	switch op.Kind {
 	case graph.Mean:
 		s.divisor = s.n

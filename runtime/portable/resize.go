@@ -36,6 +36,9 @@ func (p *planner) resizeBilinear(op *graph.Op) error {
 	if in.Type != out.Type {
 		return fmt.Errorf("input is %v, output %v: want the same", in.Type, out.Type)
 	}
+	if err := p.stated(op, 1, out.Shape[1:3]); err != nil {
+		return err
+	}
 	s := &bilinear{node: node{reads: op.Inputs[:1:1], out: op.Outputs[0]}, from: four(in.Shape), to: four(out.Shape), typ: in.Type}
 	switch in.Type {
 	case graph.Float32:

@@ -19,12 +19,93 @@ func (p *planner) reshape(op *graph.Op) error {
 			return err
 		}
 	}
+	if err := p.reshaped(op, in.Shape, out.Shape); err != nil {
+		return err
+	}
 	if in.Const() {
 		p.fold(op.Outputs[0], in.Data)
 		return nil
 	}
 	p.alias[op.Outputs[0]] = p.alias[op.Inputs[0]]
 	return nil
+}
+
+// reshaped checks that what an operator says of its output's shape is the shape
+// that the file gives it.
+func (p *planner) reshaped(op *graph.Op, in, out []int) error {
+	switch op.Kind {
+	case graph.Reshape:
+		if len(op.Inputs) > 1 && op.Inputs[1] >= 0 {
+			return p.stated(op, 1, out)
+		}
+		if o, ok := op.Options.(graph.ReshapeOptions); ok && len(o.Shape) > 0 {
+			return fits(o.Shape, out)
+		}
+	case graph.ExpandDims:
+		if p.tensors[op.Inputs[1]].Const() {
+			axes, err := p.indices(op, 1, 1)
+			if err != nil {
+				return err
+			}
+			axis, err := axisOf(axes[0], len(in)+1)
+			if err != nil {
+				return err
+			}
+			return fits(slices.Insert(slices.Clone(in), axis, 1), out)
+		}
+	case graph.Squeeze:
+		o, ok := op.Options.(graph.SqueezeOptions)
+		if !ok {
+			return errors.New("it has no options")
+		}
+		goes := map[int]bool{}
+		for _, d := range o.Dims {
+			axis, err := axisOf(d, len(in))
+			if err != nil || in[axis] != 1 {
+				return fmt.Errorf("dimension %d of %v cannot go", d, in)
+			}
+			goes[axis] = true
+		}
+		var left []int
+		for d, n := range in {
+			if !goes[d] && (n != 1 || len(o.Dims) > 0) {
+				left = append(left, n)
+			}
+		}
+		return fits(left, out)
+	}
+	return nil
+}
+
+// stated checks a shape that an operator's constant input states.
+func (p *planner) stated(op *graph.Op, slot int, want []int) error {
+	if t := p.optional(op, slot); t == nil || !t.Const() {
+		return nil
+	}
+	have, err := p.indices(op, slot, -1)
+	if err != nil {
+		return err
+	}
+	return fits(have, want)
+}
+
+// fits says whether a shape is another, but for one size of -1, which is what is
+// left.
+func fits(have, want []int) error {
+	open := 0
+	if len(have) == len(want) {
+		for d, n := range have {
+			if n == -1 {
+				open++
+			} else if n != want[d] {
+				open = 2
+			}
+		}
+		if open < 2 {
+			return nil
+		}
+	}
+	return fmt.Errorf("it asks for the shape %v, and its output is %v", have, want)
 }
 
 // paste copies tensors to places of a larger one, row by row: PAD,
@@ -208,6 +289,9 @@ func (p *planner) packTensors(op *graph.Op) error {
 	axis, err := axisOf(o.Axis, len(out.Shape))
 	if err != nil {
 		return err
+	}
+	if o.N != len(op.Inputs) {
+		return fmt.Errorf("%d inputs, and its options say %d", len(op.Inputs), o.N)
 	}
 	rest := slices.Delete(slices.Clone(out.Shape), axis, axis+1)
 	return p.join(op, axis, func(in *graph.Tensor) (int, bool) { return 1, slices.Equal(in.Shape, rest) })

@@ -29,6 +29,9 @@ func (p *planner) transposeConv(op *graph.Op) error {
 	if len(filter.Shape) != 4 || len(in.Shape) != 4 || len(out.Shape) != 4 {
 		return fmt.Errorf("filter %v, input %v, output %v: want four dimensions of each", filter.Shape, in.Shape, out.Shape)
 	}
+	if err := p.stated(op, 0, out.Shape); err != nil {
+		return err
+	}
 	f := filter.Shape
 	s := &scatter{n: in.Shape[0], ih: in.Shape[1], iw: in.Shape[2], oh: out.Shape[1], ow: out.Shape[2], oc: f[0],
 		kh: f[1], kw: f[2], sh: o.StrideH, sw: o.StrideW}

@@ -77,16 +77,28 @@ func open(data []byte, opt Options) (*Engine, error) {
 	return e, nil
 }
 
-// openOnProcessor loads a model with XNNPACK or the library's own kernels.
+// openOnProcessor loads a model with XNNPACK, or the library's own kernels
+// where they are asked for or XNNPACK does not take the model.
 func openOnProcessor(data []byte, spec *model.Spec, opt Options) (*Engine, error) {
-	if opt.Builtin {
-		return build(data, spec, opt, nil)
+	var why error
+	if !opt.Builtin {
+		d, err := newXNNPACK(max(opt.Threads, 1))
+		if err == nil {
+			var e *Engine
+			if e, err = build(data, spec, opt, d); err == nil {
+				return e, nil
+			}
+		}
+		why = err
 	}
-	d, err := newXNNPACK(max(opt.Threads, 1))
+	e, err := build(data, spec, opt, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnsuited, err)
 	}
-	return build(data, spec, opt, d)
+	if why != nil {
+		e.warning = fmt.Sprintf("XNNPACK does not take the model (%v); the library's own kernels serve, which are slower", why)
+	}
+	return e, nil
 }
 
 // build makes the interpreter, with d or without a delegate. It owns d.
@@ -145,7 +157,7 @@ func verify(data []byte) (*model.Spec, error) {
 	if len(spec.Heads) == 0 {
 		return nil, errors.New("the model has no output that mien knows (emotion, gender, race or age)")
 	}
-	return spec, nil
+	return spec, suited(g)
 }
 
 // unprefixed is an error of runtime/graph/flatfile without that package's name,

@@ -8,10 +8,12 @@ import (
 	"unsafe"
 
 	gotflite "github.com/mattn/go-tflite"
+
+	"mien/runtime/graph/flatfile"
 )
 
 // Runner runs any .tflite file on the library: the oracle of the tests of
-// what is not a face model. It trusts the file, as the library does.
+// what is not a face model.
 type Runner struct {
 	Engine
 	inputs, outputs [][]byte
@@ -20,6 +22,13 @@ type Runner struct {
 // NewRunner loads a file. Tensors are numbered as in the file's lists of
 // inputs and outputs.
 func NewRunner(data []byte, opt Options) (_ *Runner, err error) {
+	g, err := flatfile.Unmarshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("tflite: %w", unprefixed{err})
+	}
+	if err := suited(g); err != nil {
+		return nil, fmt.Errorf("tflite: %w", err)
+	}
 	r := &Runner{}
 	defer func() {
 		if err != nil {

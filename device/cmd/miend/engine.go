@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -44,7 +45,8 @@ func modelBytes(c config.Model) (data []byte, name string, err error) {
 }
 
 // openModel loads the configured model into the configured engine. "auto" is
-// TensorFlow Lite where this build has it, and the portable engine elsewhere.
+// TensorFlow Lite where this build has it and it computes the model rightly, and
+// the portable engine elsewhere.
 func openModel(c config.Model, threads int) (infer.Model, string, error) {
 	return openModelOn(c, boards.Board{Threads: threads})
 }
@@ -80,18 +82,22 @@ func openEngine(engine string, data []byte, threads int, edgeTPU bool) (infer.Mo
 	default:
 		return nil, fmt.Errorf("no engine %q; there are auto, tflite and portable", engine)
 	}
+	var unsuited error
 	if engine != "portable" {
 		m, err := tflite.Open(data, tflite.Options{Threads: threads, EdgeTPU: edgeTPU})
 		if err == nil {
 			return m, nil
 		}
-		if engine == "tflite" || !errors.Is(err, tflite.ErrUnavailable) {
+		if engine == "tflite" || !errors.Is(err, tflite.ErrUnavailable) && !errors.Is(err, tflite.ErrUnsuited) {
 			return nil, err
+		}
+		if errors.Is(err, tflite.ErrUnsuited) {
+			unsuited = err
 		}
 	}
 	m, err := portable.Open(data, portable.Options{Threads: threads})
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(unsuited, err) // the library's reason names the operator first
 	}
 	return m, nil
 }
