@@ -107,8 +107,8 @@ func measureModel(e env, mod infer.Model, heads []model.Head, samples []data.Sam
 	return train.EvalModel(e.ctx, mod, heads, samples, b.set)
 }
 
-// fitHeads finds the temperature of each head. A head that no picture
-// has a label for keeps 1.
+// fitHeads finds the temperature of each head. A head that no picture has a
+// label for keeps the one that the model's card gives it, or 1.
 func fitHeads(spec *model.Spec, fit, held *train.Metrics) ([]temperature, error) {
 	out := make([]temperature, len(spec.Heads))
 	for k, h := range spec.Heads {
@@ -116,6 +116,9 @@ func fitHeads(spec *model.Spec, fit, held *train.Metrics) ([]temperature, error)
 		t, err := m.Temperature()
 		if err != nil {
 			return nil, fmt.Errorf("head %s: %w", h.Name, err)
+		}
+		if m.N == 0 && k < len(spec.Card.Temperature) && spec.Card.Temperature[k] > 0 {
+			t = spec.Card.Temperature[k]
 		}
 		out[k] = temperature{Head: h.Name, N: m.N, Temperature: t, Before: m.ECE, After: m.ScaledECE(t)}
 		if m := held.Heads[h.Name]; m.N > 0 && out[k].N > 0 {
@@ -150,7 +153,7 @@ func printTemperatures(w io.Writer, all []temperature) error {
 	fmt.Fprintln(t, "head\tn\ttemperature\tECE\tscaled\theld out n\tECE\tscaled\t")
 	for _, c := range all {
 		if c.N == 0 {
-			fmt.Fprintf(t, "%s\t0\t1\t\t\t\t\t\t\n", c.Head)
+			fmt.Fprintf(t, "%s\t0\t%.3f\tkept\t\t\t\t\t\n", c.Head, c.Temperature)
 			continue
 		}
 		fmt.Fprintf(t, "%s\t%d\t%.3f\t%.4f\t%.4f\t", c.Head, c.N, c.Temperature, c.Before, c.After)

@@ -58,6 +58,14 @@ func TestTemperature(t *testing.T) {
 	if again := mustMien(t, "temperature", out, "--data", "fer2013:"+fer, "--data", "utkface:"+utk, "--split", "train", "--json", "--engine", "portable"); again != said {
 		t.Errorf("again:\n%s\nfirst:\n%s", again, said)
 	}
+	// A head without labels keeps what the card says.
+	var kept []temperature
+	if err := json.Unmarshal([]byte(mustMien(t, "temperature", out, "--data", "fer2013:"+fer, "--split", "train", "--json", "--engine", "portable")), &kept); err != nil {
+		t.Fatal(err)
+	}
+	if len(kept) != 2 || kept[1].N != 0 || kept[1].Temperature != got[1].Temperature {
+		t.Errorf("age had %v and no label, and became %+v", got[1].Temperature, kept)
+	}
 	if text := mustMien(t, "temperature", in, "--data", "fer2013:"+fer, "--split", "train", "--engine", "portable"); !strings.Contains(text, "emotion") || !strings.Contains(text, "age") {
 		t.Errorf("printed %q", text)
 	}
