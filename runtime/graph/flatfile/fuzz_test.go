@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"mien/runtime/graph"
@@ -300,5 +301,12 @@ func TestOptionsFitTheSchema(t *testing.T) {
 				t.Errorf("%s: field %d of %T is a %v, the schema has %q", k, i, known.Options, kind, fields[id])
 			}
 		}
+	}
+}
+
+func TestSaysWhatAPointerIs(t *testing.T) {
+	_, err := Unmarshal([]byte("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"))
+	if err == nil || !strings.Contains(err.Error(), "git lfs pull") {
+		t.Error(err)
 	}
 }

@@ -1,6 +1,7 @@
 package flatfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -15,6 +16,9 @@ import (
 // stay as it is; what Unmarshal allocates beside is bounded by a small multiple
 // of len(b).
 func Unmarshal(b []byte) (g *graph.Graph, err error) {
+	if bytes.HasPrefix(b, []byte("version https://git-lfs")) {
+		return nil, errors.New("flatfile: a Git LFS pointer, not the model itself: fetch that with `git lfs pull`")
+	}
 	if len(b) < 8 || string(b[4:8]) != identifier {
 		return nil, errors.New("flatfile: not a .tflite file (no TFL3 at byte 4)")
 	}
