@@ -479,6 +479,11 @@ func (p *planner) constant(o *graph.Op, slot int) (TensorPlan, error) {
 	layer := p.kinds[o.Outputs[0]]
 	switch {
 	case p.r.Mode == Float16:
+		for _, x := range v {
+			if x > 65504 || x < -65504 {
+				return tp, fmt.Errorf("it holds %g, and float16 ends at 65504: take another mode", x)
+			}
+		}
 		tp.Type = graph.Float16.String()
 		return tp, nil
 	case p.r.Mode == Dynamic:

@@ -42,6 +42,9 @@ func (c *quantizeCmd) Run(e env) error {
 	if err := c.recipeFlags.check(); err != nil {
 		return err
 	}
+	if c.MaxDrop != nil && *c.MaxDrop != *c.MaxDrop {
+		return errors.New("--max-drop NaN is no limit")
+	}
 	// First, so that no minutes are lost for want of a folder.
 	if err := os.MkdirAll(filepath.Dir(c.Out), 0o755); err != nil {
 		return fmt.Errorf("--out: %w", err)
