@@ -234,6 +234,9 @@ func (p *Pipeline) Silence(now time.Time, blank bool) {
 // by having them look at nothing, and forgets the answers.
 func (p *Pipeline) wipe() {
 	clear(p.crop.Pix)
+	if f, ok := p.faces.(interface{ Forget() }); ok {
+		f.Forget()
+	}
 	if w, h := p.reading.Width, p.reading.Height; w > 0 && h > 0 {
 		p.found = p.faces.Detect(image.NewGray(image.Rect(0, 0, w, h)), p.found[:0])
 		_ = p.model.Predict(&p.crop, p.scores) // its answer is of no interest either

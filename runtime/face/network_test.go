@@ -3,9 +3,9 @@ package face
 import (
 	"image"
 	"math"
+	"math/rand/v2"
 	"testing"
 
-	"math/rand/v2"
 	"mien/runtime/face/facetest"
 )
 
@@ -146,5 +146,26 @@ func TestOptionsNameTheFinder(t *testing.T) {
 	}
 	if _, err := newNetwork([]byte("no network")); err == nil {
 		t.Error("nonsense is a network")
+	}
+}
+
+// A detector that has to forget knows of no place afterwards.
+func TestForget(t *testing.T) {
+	d := newDetector(t, Options{Finder: Network, Live: true})
+	img := scene(640, 480, 300, 200, 120, 0)
+	for range 60 {
+		d.Detect(img, nil)
+	}
+	if len(d.places) == 0 {
+		t.Fatal("no place is known after 60 frames of a face")
+	}
+	d.Forget()
+	if len(d.places) != 0 || d.spread != (spread{}) {
+		t.Errorf("%v is known still", d.places)
+	}
+	for _, p := range d.places[:cap(d.places)] {
+		if p != (place{}) {
+			t.Errorf("%v lies in memory still", p)
+		}
 	}
 }

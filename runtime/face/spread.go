@@ -92,6 +92,13 @@ func (d *Detector) forget(i int) {
 	d.places = d.places[:last]
 }
 
+// Forget drops what a detector remembers of the pictures before: where faces
+// were. What it looked at last is gone with the next picture.
+func (d *Detector) Forget() {
+	clear(d.places[:cap(d.places)])
+	d.places, d.spread = d.places[:0], spread{}
+}
+
 // sees tells whether a face in box would have been seen in this turn.
 func (s *spread) sees(box image.Rectangle) bool {
 	if s.looked.side == 0 {
