@@ -170,12 +170,12 @@ lint: setup build/bin/staticcheck ## gofmt, vet, staticcheck, generated files
 
 .PHONY: test-go
 test-go: setup ## the Go tests of this workstation, those with goroutines under the race detector
-	go test ./...
+	go test -timeout 30m ./...
 	go vet -tags tflite,edgetpu ./runtime/tflite
 	go test -tags tflite,edgetpu ./runtime/tflite
 	go vet -tags tflite,onnx ./train/onnx
 	go test -tags tflite,onnx ./train/onnx
-	go test -race $(RACE)
+	go test -timeout 30m -race $(RACE)
 
 RACE = ./camera/... ./device/... ./runtime/track/... ./runtime/tflite/... ./runtime/portable ./boards/...
 
