@@ -183,8 +183,12 @@ func TestFirmware(t *testing.T) {
 	// comes back the pipeline goes on by itself.
 	do(t, m, "unplug")
 	until(t, m, safe)
+	// miend opens the camera the moment it is there, and what it shows can be set
+	// up only while nobody has it open.
+	do(t, m, "signal", "miend", "19") // SIGSTOP
 	do(t, m, "plug")
 	do(t, m, "feed", "face")
+	do(t, m, "signal", "miend", "18") // SIGCONT
 	until(t, m, smiles)
 
 	flat(t, m)

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"crypto/rand"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,10 +64,10 @@ func TestPowerCutDuringUpdate(t *testing.T) {
 	}
 	files := installed(t)
 	files["/etc/mien/keys/us.pub"] = File{Data: key}
-	for _, label := range []string{"sad", "happy"} {
+	for i, label := range []string{"sad", "happy"} {
 		data := says(t, label)
 		files["/models/"+label+".tflite"] = File{Data: data}
-		files["/models/"+label+".tflite.minisig"] = File{Data: minisign.SignWithComments(private, data, label, "a test")}
+		files["/models/"+label+".tflite.minisig"] = File{Data: minisign.SignWithComments(private, data, fmt.Sprintf("version:%d", i+1), "a test")}
 	}
 	files["/frames/face"] = File{Data: frame(true)}
 	// The model comes from the card.
