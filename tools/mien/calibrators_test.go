@@ -22,7 +22,8 @@ func TestEveryCalibratorIsAFlag(t *testing.T) {
 		for _, f := range n.Flags {
 			if f.Name == "calibrator" {
 				found++
-				if got := strings.Trim(f.Enum, ","); got != want {
+				// best tries them all, where a file is made of the nearest.
+				if got := strings.TrimPrefix(strings.Trim(f.Enum, ","), string(quant.Best)+","); got != want {
 					t.Errorf("mien %s --calibrator takes %q, want %q", n.Name, got, want)
 				}
 			}
