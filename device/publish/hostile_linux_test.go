@@ -85,6 +85,9 @@ func publication(flags byte, topic string, payload []byte) []byte {
 	return append(b, payload...)
 }
 
+// memoryLimit is what a device may take beside a hostile broker, in KiB.
+const memoryLimit = (64 << 10) * shadow
+
 // A stranger in the broker's place costs a device less than 64 MiB and never
 // its life.
 func TestHostileBrokers(t *testing.T) {
@@ -153,8 +156,8 @@ func TestHostileBrokers(t *testing.T) {
 				t.Fatalf("%v: %s%s", err, out, &stderr)
 			}
 			var most int
-			if _, err := fmt.Sscan(string(out), &most); err != nil || most > 64<<10 {
-				t.Errorf("%d KiB, at most %d are allowed (%q, %v)", most, 64<<10, out, err)
+			if _, err := fmt.Sscan(string(out), &most); err != nil || most > memoryLimit {
+				t.Errorf("%d KiB, at most %d are allowed (%q, %v)", most, memoryLimit, out, err)
 			}
 			t.Logf("%d KiB", most)
 		})
