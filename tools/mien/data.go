@@ -165,6 +165,9 @@ func tellSet(w io.Writer, spec string, s *data.Set) {
 	if len(s.Skipped) > 0 {
 		fmt.Fprintf(w, "%s: passed over %s\n", spec, data.Skips(s.Skipped))
 	}
+	if n := len(s.Unfound); n > 0 {
+		fmt.Fprintf(w, "%s: the face in the middle was found in %d of %d photographs; the others are left out\n", spec, len(s.Samples), len(s.Samples)+n)
+	}
 	if n := s.Marked(data.NoFace); n > 0 {
 		fmt.Fprintf(w, "%s: no face was found in %d of %d pictures: these are taken to be framed as the others\n", spec, n, len(s.Samples))
 	}
@@ -198,6 +201,9 @@ func listed(spec string, r *data.Report) [][]string {
 	rows := [][]string{{"set", "path", "what", "split"}}
 	for _, b := range r.Set.Bad {
 		rows = append(rows, []string{spec, b.Path, b.Err.Error(), ""})
+	}
+	for _, path := range r.Set.Unfound {
+		rows = append(rows, []string{spec, path, "no face found in the middle", "left out"})
 	}
 	for i, g := range r.Duplicates {
 		for _, k := range g {

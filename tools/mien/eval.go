@@ -34,12 +34,15 @@ type evalCmd struct {
 
 // evalReport is what --json prints.
 type evalReport struct {
-	Model  string                        `json:"model"`
-	Engine string                        `json:"engine"`
-	Data   []string                      `json:"data"`
-	Split  string                        `json:"split"`
-	Images int                           `json:"images"`
-	Heads  map[string]*train.HeadMetrics `json:"heads"`
+	Model  string   `json:"model"`
+	Engine string   `json:"engine"`
+	Data   []string `json:"data"`
+	Split  string   `json:"split"`
+	Images int      `json:"images"`
+	// Unfound counts the photographs whose face was not found, which are not
+	// among the images.
+	Unfound int                           `json:"unfound,omitempty"`
+	Heads   map[string]*train.HeadMetrics `json:"heads"`
 	// Groups are the accuracies among the images of one label of another head.
 	Groups map[string][]train.Group `json:"groups"`
 	// Scaled are the calibration errors after the card's temperatures.
@@ -74,6 +77,9 @@ func (c *evalCmd) Run(e env) error {
 	maps.DeleteFunc(m.Heads, func(_ string, h *train.HeadMetrics) bool { return h.N == 0 }) // nothing was measured of them
 	r := evalReport{Model: c.Model, Engine: engine, Data: c.Data, Split: split, Images: len(samples), Heads: m.Heads,
 		Groups: map[string][]train.Group{}, Scaled: map[string]float64{}}
+	for _, s := range sets {
+		r.Unfound += len(s.Unfound)
+	}
 	for i, h := range card.Heads {
 		x := m.Heads[h.Name]
 		if x == nil || x.N == 0 {

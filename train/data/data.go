@@ -59,6 +59,7 @@ type Set struct {
 	Samples   []Sample
 	Published bool           // it came with a split of its own
 	Bad       []Bad          // pictures and rows that were left out
+	Unfound   []string       // photographs whose face was not found, and that were left out
 	Skipped   map[string]int // files that are no pictures of the set, by the reason
 	Notes     []string       // what the user should know, a sentence each
 }
@@ -94,8 +95,11 @@ func Load(ctx context.Context, spec string, o Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(s.Bad) > 0 && (o.Strict || len(s.Samples) == 0) {
+	if len(s.Bad) > 0 && (o.Strict || len(s.Samples)+len(s.Unfound) == 0) {
 		return nil, unreadable(kind.Name, dir, s.Bad)
+	}
+	if len(s.Samples) == 0 {
+		return nil, fmt.Errorf("data: %s: no face was found in any of the %d photographs of %s", kind.Name, len(s.Unfound), dir)
 	}
 	s.split(kind, o)
 	return s, nil

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
 
+	"mien/camera/replay/portrait"
 	"mien/runtime/model"
 )
 
@@ -557,6 +558,55 @@ func TestFairFace(t *testing.T) {
 	}
 	if len(s.Bad) != 1 || !strings.Contains(s.Bad[0].Err.Error(), "does not lie") || !strings.HasSuffix(s.Bad[0].Path, "fairface_label_val.csv:4") {
 		t.Errorf("bad: %v", s.Bad)
+	}
+}
+
+// A photograph's face is found as on a board; one without a face near its
+// middle is no sample, and is counted.
+func TestFairFacePhotographs(t *testing.T) {
+	dir := t.TempDir()
+	whole := portrait.Gray()
+	middle := image.NewGray(image.Rect(0, 0, 320, 320)) // the portrait's face is not in the portrait's middle
+	for y := range 320 {
+		for x := range 320 {
+			middle.Pix[y*320+x] = whole.GrayAt(x+60, max(y-40, 0)).Y
+		}
+	}
+	put(t, filepath.Join(dir, "a.jpg"), jpegOf(t, middle, 95))
+	put(t, filepath.Join(dir, "b.jpg"), jpegOf(t, whole, 95)) // its face is far up
+	putFace(t, 1, 200, dir, "c.jpg")
+	put(t, filepath.Join(dir, "ground_truth.json"), []byte(`[
+ {"id": "1", "filename": "a.jpg", "age": "30-39", "gender": "Female"},
+ {"id": "2", "filename": "b.jpg", "age": "70+", "gender": "Male", "race": "Black"},
+ {"id": "3", "filename": "c.jpg", "age": "0-2", "gender": "Male"},
+ {"id": "4", "filename": "d.jpg", "age": "old", "gender": "Male"}
+]`))
+	cache := t.TempDir()
+	s := load(t, "fairface:"+dir, Options{CacheDir: cache})
+	if got := labelsOf(s); len(got) != 1 || !slices.Equal(got["a.jpg"], Labels{-1, 1, -1, 2}) {
+		t.Errorf("samples %v, want a.jpg alone", got)
+	}
+	if got := splitsOf(s); got["a.jpg"] != Test {
+		t.Errorf("splits %v: what is for measuring trains", got)
+	}
+	if len(s.Unfound) != 2 || filepath.Base(s.Unfound[0]) != "b.jpg" || filepath.Base(s.Unfound[1]) != "c.jpg" {
+		t.Errorf("unfound %v, want b.jpg and c.jpg", s.Unfound)
+	}
+	if len(s.Bad) != 1 || !strings.HasSuffix(s.Bad[0].Path, "ground_truth.json:5") || !strings.Contains(s.Bad[0].Err.Error(), `age "old"`) {
+		t.Errorf("bad: %v", s.Bad)
+	}
+	if kept, err := os.ReadDir(cache); err != nil || len(kept) > 0 {
+		t.Errorf("the cache has %v (%v): another finder would find other faces", kept, err)
+	}
+
+	for text, want := range map[string][]string{
+		`[{"filename": "c.jpg", "age": "0-2", "gender": "Male"}]`: {"no face was found in any of the 1 photographs"},
+		"{}":                     {"ground_truth.json:1", "want a list"},
+		"[\n {\"filename\": 3}]": {"ground_truth.json:2", "Filename"},
+		`[{"filename": "../x.jpg", "age": "0-2", "gender": "Male"}]`: {"does not lie in the set's folder"},
+	} {
+		put(t, filepath.Join(dir, "ground_truth.json"), []byte(strings.ReplaceAll(text, `\n`, "\n")))
+		wantError(t, "fairface:"+dir, want...)
 	}
 }
 

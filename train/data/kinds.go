@@ -37,7 +37,7 @@ const own = "of the user's own; who made it knows its terms"
 // kinds are all that there are.
 var kinds = []Kind{
 	{Name: "fairface", Title: "FairFace", Terms: "CC BY 4.0 (Karkkainen, Joo 2021)", Crop: face.Loose, list: listFairFace,
-		Layout: "fairface_label_train.csv or fairface_label_val.csv beside train/ and val/"},
+		Layout: "fairface_label_train.csv or fairface_label_val.csv beside train/ and val/; or ground_truth.json beside photographs with surroundings, which are a test split"},
 	{Name: "fer2013", Title: "FER-2013", Terms: "public research competition (Goodfellow et al. 2013)", Crop: face.Fer, list: listFER,
 		Layout: "fer2013.csv or icml_face_data.csv, or <emotion>/*.jpg, or train/<emotion>/*.jpg and test/<emotion>/*.jpg"},
 	{Name: "ferplus", Title: "FER+", Terms: "labels MIT (Barsoum et al. 2016); pictures of FER-2013, public research competition (Goodfellow et al. 2013)", Crop: face.Fer, list: listFERPlus,
@@ -143,6 +143,9 @@ type item struct {
 	published string  // the split that the set itself puts it in
 	row       []uint8 // 48x48 pixels of a CSV row; nil: the image is in a file
 	box       box     // the part of the image that is the face; zero: all of it
+	// photograph tells that the face stands in surroundings, near the middle: it
+	// is found and framed as on a board, and is no sample when it is not found.
+	photograph bool
 }
 
 // box is a part of an image, in pixels.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -38,6 +39,7 @@ type Marks uint8
 const (
 	NoFace    Marks = 1 << iota // none was found: the picture is taken to be framed as the others
 	Flattened                   // it was transparent in places, and is laid on grey
+	unfound                     // none was found in a photograph: it is no sample
 )
 
 // Marked counts the samples with a mark.
@@ -54,6 +56,9 @@ func (s *Set) Marked(m Marks) int {
 // prepare reads the listed images, from the cache where it has them.
 func prepare(ctx context.Context, kind Kind, dir string, l *listing, o Options) (*Set, error) {
 	set := &Set{Kind: kind.Name, Dir: dir, Heads: o.heads(), Bad: l.bad, Skipped: l.skipped}
+	if slices.ContainsFunc(l.items, func(it item) bool { return it.photograph }) {
+		o.CacheDir = "" // the finder that boards have changes oftener than faces are framed otherwise
+	}
 	cache := cachePath(o.CacheDir, kind, dir)
 	var known map[contentKey][]byte
 	if o.CacheDir != "" {
@@ -97,6 +102,10 @@ func (s *Set) fill(kind Kind, items []item, p *prepared, o Options) {
 			continue
 		}
 		r := p.records[i]
+		if Marks(r[8])&unfound != 0 {
+			s.Unfound = append(s.Unfound, path)
+			continue
+		}
 		s.Samples = append(s.Samples, Sample{
 			Path: path, Labels: labels, Soft: soft, published: it.published,
 			ID: binary.LittleEndian.Uint64(r), Marks: Marks(r[8]), Face: r[9:][:Pixels:Pixels], thumb: r[9+Pixels:],
@@ -164,6 +173,7 @@ type preparer struct {
 	kind  Kind
 	dir   string
 	crop  *face.Cropper
+	board *face.Detector // what boards find faces with; nil until it is needed
 	face  *image.Gray
 	large *sync.Mutex // one large picture at a time is in memory
 }
@@ -187,7 +197,15 @@ func (w *preparer) prepare(it *item, content []byte) ([]byte, error) {
 		}
 	}
 	binary.LittleEndian.PutUint64(record, hashBytes(content))
-	if !w.crop.FromCrop(w.face, img, w.kind.Crop) {
+	if it.photograph {
+		found, err := w.find(img)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			marks |= unfound
+		}
+	} else if !w.crop.FromCrop(w.face, img, w.kind.Crop) {
 		marks |= NoFace
 	}
 	record[8] = byte(marks)

@@ -51,6 +51,7 @@ var rules = []rule{
 var tests = []rule{
 	{"runtime/face/...", []string{"camera/replay/portrait"}}, // a photograph of a face
 	{"device/...", []string{"camera/replay/portrait"}},
+	{"train/data", []string{"camera/replay/portrait"}},
 }
 
 // alone names what only one place may import directly.
