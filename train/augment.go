@@ -7,18 +7,23 @@ import (
 	"mien/runtime/model"
 )
 
-// warp changes pictures at random.
-type warp struct{}
+// warp changes pictures at random. It keeps its working memory and serves one
+// goroutine at a time.
+type warp struct {
+	wild wild
+}
 
-// apply writes the changed face in [0,1]. A recipe without augmentation
-// draws nothing.
+// apply writes the changed face in [0,1], in the order in which a picture comes
+// about: what stands before the face and lights it, how it is framed, what lens
+// and file make of it. A recipe without augmentation draws nothing.
 func (w *warp) apply(dst []float32, face []uint8, a *Augment, rng *rand.Rand) {
 	if *a == (Augment{}) {
 		pixels(dst, face)
 		return
 	}
-	w.move(dst, face, a, rng)
+	w.move(dst, w.wild.scene(face, a, rng), a, rng)
 	w.light(dst, a, rng)
+	w.wild.file(dst, a, rng)
 	if rng.Float64() < a.Erase {
 		erase(dst, rng)
 	}

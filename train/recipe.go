@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -132,15 +133,38 @@ type Schedule struct {
 	MinLR    float64 `yaml:"min_lr"`
 }
 
-// Augment says how far pictures are changed at random; 0 is off.
+// Augment says how far pictures are changed at random; 0 is off. Its fields are
+// the one table of changes: key, greatest value, what it means.
 type Augment struct {
-	Flip       float64 `yaml:"flip"`       // probability of a mirror image
-	Shift      float64 `yaml:"shift"`      // pixels of 50, each way
-	Rotate     float64 `yaml:"rotate"`     // degrees, each way
-	Zoom       float64 `yaml:"zoom"`       // part of the size, each way
-	Brightness float64 `yaml:"brightness"` // part of white, each way
-	Contrast   float64 `yaml:"contrast"`   // part of the contrast, each way
-	Erase      float64 `yaml:"erase"`      // probability of a grey rectangle
+	Flip       float64 `yaml:"flip" most:"1"`       // probability of a mirror image
+	Shift      float64 `yaml:"shift" most:"50"`     // pixels of 50, each way
+	Rotate     float64 `yaml:"rotate" most:"180"`   // degrees, each way
+	Zoom       float64 `yaml:"zoom" most:"0.9"`     // part of the size, each way
+	Brightness float64 `yaml:"brightness" most:"1"` // part of white, each way
+	Contrast   float64 `yaml:"contrast" most:"1"`   // part of the contrast, each way
+	Erase      float64 `yaml:"erase" most:"1"`      // probability of a grey rectangle
+
+	// What photographs of elsewhere have.
+	Cover    float64 `yaml:"cover" most:"1"`    // probability of a cap, glasses or a mask, drawn
+	Shadow   float64 `yaml:"shadow" most:"1"`   // probability of a shadow with a soft edge over a part
+	Exposure float64 `yaml:"exposure" most:"4"` // stops, each way; what is too bright is white
+	Gamma    float64 `yaml:"gamma" most:"2"`    // natural logarithm of the exponent, each way
+	Far      float64 `yaml:"far" most:"0.9"`    // part of the resolution that is lost at most
+	Blur     float64 `yaml:"blur" most:"5"`     // standard deviation at most, in pixels of 50
+	Noise    float64 `yaml:"noise" most:"1"`    // standard deviation at most, part of white
+	JPEG     float64 `yaml:"jpeg" most:"1"`     // probability of having been a JPEG of quality 15 to 75
+}
+
+// check refuses what lies beyond the table.
+func (a Augment) check() error {
+	var errs []error
+	v := reflect.ValueOf(a)
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag
+		most, err := strconv.ParseFloat(tag.Get("most"), 64)
+		errs = append(errs, err, within("augment."+tag.Get("yaml"), v.Field(i).Float(), 0, most))
+	}
+	return errors.Join(errs...)
 }
 
 //go:embed recipes/*.yaml
@@ -474,17 +498,14 @@ func (r Recipe) check() error {
 		return err
 	}
 	const most = 1e9
-	a, s := r.Augment, r.Schedule
+	s := r.Schedule
 	return errors.Join(
 		within("validation", r.Validation, 0.001, 0.9), within("batch", float64(r.Batch), 2, 65536),
 		within("epochs", float64(r.Epochs), 1, most), within("epoch_images", float64(r.EpochImages), 0, most),
 		within("lr", r.LR, 1e-12, 1e12), within("weight_decay", r.WeightDecay, 0, 1),
 		within("schedule.warmup", s.Warmup, 0, most), within("schedule.factor", s.Factor, 1e-6, 1),
 		within("schedule.patience", float64(s.Patience), 1, most), within("schedule.min_lr", s.MinLR, 0, most),
-		within("augment.flip", a.Flip, 0, 1), within("augment.shift", a.Shift, 0, model.Side),
-		within("augment.rotate", a.Rotate, 0, 180), within("augment.zoom", a.Zoom, 0, 0.9),
-		within("augment.brightness", a.Brightness, 0, 1), within("augment.contrast", a.Contrast, 0, 1),
-		within("augment.erase", a.Erase, 0, 1), within("balance", r.Balance, 0, 2),
+		r.Augment.check(), within("balance", r.Balance, 0, 2),
 		within("smoothing", r.Smoothing, 0, 0.9), within("distill", r.Distill, 0, 1), within("views", float64(r.Views), 0, 100), within("mixup", r.Mixup, 0, 100),
 		within("ema", r.EMA, 0, 0.999999), within("dropout", r.Dropout, 0, 1.6))
 }
