@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,8 +25,8 @@ func taught(t *testing.T, faces string, resume bool, out string, teachers []stri
 	return err
 }
 
-// teacher trains an edge network for a moment.
-func teacher(t *testing.T, faces string) string {
+// trainTeacher trains an edge network for a moment.
+func trainTeacher(t *testing.T, faces string) string {
 	t.Helper()
 	r, err := LoadRecipe("paper", []string{"arch=edge", "epochs=1", "batch=16", "validation=0.3"})
 	if err != nil {
@@ -44,7 +45,7 @@ func teacher(t *testing.T, faces string) string {
 func TestTeach(t *testing.T) {
 	faces := t.TempDir()
 	drawFaces(t, faces, 8)
-	path := teacher(t, faces)
+	path := trainTeacher(t, faces)
 	r, err := LoadRecipe("paper", []string{"batch=16", "distill=0.25", "validation=0.3"})
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +64,9 @@ func TestTeach(t *testing.T) {
 	for _, row := range b.Target {
 		plain.Target = append(plain.Target, append([]float32(nil), row...))
 	}
-	run.teachers.teach(b)
+	if err := run.teachers.teach(b); err != nil {
+		t.Fatal(err)
+	}
 	for head, says := range net.Predict(b.X, 16) {
 		labels := len(run.heads[head].Labels)
 		for i := range 16 {
@@ -96,7 +99,7 @@ func TestViews(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run, err := newRun(Options{Recipe: r, Sets: loadFaces(t, faces, r), Out: t.TempDir(), Net: tiny(), Teachers: []string{teacher(t, faces)}})
+	run, err := newRun(Options{Recipe: r, Sets: loadFaces(t, faces, r), Out: t.TempDir(), Net: tiny(), Teachers: []string{trainTeacher(t, faces)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,12 +110,14 @@ func TestViews(t *testing.T) {
 	for pass := range passes {
 		passes[pass] = map[string]seen{}
 		if pass == 2 {
-			run.teachers.nets = []*nn.Net{nil}
+			run.teachers.all[0].net = nil
 		}
 		for at := 0; at < n; {
 			k := min(5, n-at)
 			b := run.batches.at(uint64(pass*n+at), k, min(5, max(n-at-k, 1)))
-			run.teachers.teach(b)
+			if err := run.teachers.teach(b); err != nil {
+				t.Fatal(err)
+			}
 			for i := range k {
 				id := run.train[b.views[i]%n].ID
 				passes[pass][fmt.Sprint(id)] = seen{slices.Clone(b.X[i*data.Pixels:][:data.Pixels]), slices.Clone(b.Target[0][i*7:][:7])}
@@ -140,7 +145,7 @@ func TestViews(t *testing.T) {
 func TestDistillOptions(t *testing.T) {
 	faces := t.TempDir()
 	drawFaces(t, faces, 8)
-	path := teacher(t, faces)
+	path := trainTeacher(t, faces)
 	out := t.TempDir()
 	if err := taught(t, faces, false, out, []string{path}, "distill=0.5"); err != nil {
 		t.Fatal(err)
@@ -166,5 +171,66 @@ func TestDistillOptions(t *testing.T) {
 		if err := taught(t, faces, c.resume, to, c.teachers, c.set); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", what, err, c.want)
 		}
+	}
+}
+
+// TestAnswers: what a teacher said is on the disk for other students, bit for
+// bit; a row that was cut short is asked for again; other views have a file of
+// their own.
+func TestAnswers(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 8)
+	path, shared := trainTeacher(t, faces), t.TempDir()
+	student := func(set ...string) *run {
+		r, err := LoadRecipe("paper", append([]string{"batch=8", "distill=0.5", "validation=0.3", "views=1", "augment.shift=3"}, set...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		run, err := newRun(Options{Recipe: r, Sets: loadFaces(t, faces, r), Out: t.TempDir(), Net: tiny(), Teachers: []string{path}, Answers: shared})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(run.close)
+		return run
+	}
+	target := func(r *run) []float32 {
+		b := r.batches.at(0, 8, 8)
+		if err := r.teachers.teach(b); err != nil {
+			t.Fatal(err)
+		}
+		return slices.Clone(b.Target[0])
+	}
+	first := student()
+	want := target(first)
+	second := student("smoothing=0", "lr=0.1")
+	net := second.teachers.all[0].net
+	second.teachers.all[0].net = nil // it would be asked in vain
+	if got := target(second); !slices.Equal(got, want) {
+		t.Error("what is on the disk is not what was said")
+	}
+	files, err := filepath.Glob(filepath.Join(shared, "answers-*.bin"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files %v, %v: want one for the views that both saw", files, err)
+	}
+	b, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, cut := range map[string][]byte{"truncated": b[:len(b)-20], "torn": append(slices.Clone(b[:len(b)-20]), make([]byte, 20)...), "empty": nil} {
+		if err := os.WriteFile(files[0], cut, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		third := student()
+		third.teachers.all[0].net = net
+		if got := target(third); !slices.Equal(got, want) {
+			t.Errorf("%s: the answers differ", name)
+		}
+		if again, err := os.ReadFile(files[0]); err != nil || !slices.Equal(again[:len(b)-20], b[:len(b)-20]) {
+			t.Errorf("%s: they were not written again (%v)", name, err)
+		}
+	}
+	target(student("augment.shift=2"))
+	if files, _ := filepath.Glob(filepath.Join(shared, "answers-*.bin")); len(files) != 2 {
+		t.Errorf("%d files, want another for other views", len(files))
 	}
 }

@@ -108,7 +108,7 @@ func (r *run) taught() map[string]Taught {
 				images++
 			}
 		}
-		asked := len(r.teachers.nets) > 0
+		asked := len(r.teachers.all) > 0
 		switch {
 		case r.weights[i] > 0 && (images > 0 || asked):
 			if t.Teachers = t.Teachers || asked; asked {

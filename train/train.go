@@ -5,6 +5,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,9 @@ type Options struct {
 	// targets. Train them on the same images and seed, or they know the ones
 	// that validate.
 	Teachers []string
+	// Answers is the folder for what the teachers said of each view, where the
+	// recipe has a number of views; runs may share it. "" means Out.
+	Answers string
 	// SaveEvery is the time between saves within an epoch; 0 means 5 minutes.
 	SaveEvery time.Duration
 	// StopAfter ends the run after that many epochs in all, as if it were
@@ -151,6 +155,9 @@ func (r *run) close() {
 	if r.batches != nil {
 		r.batches.stop()
 	}
+	if r.teachers != nil {
+		_ = r.teachers.close() // their files are read again before they are believed
+	}
 	_ = r.lock.Release() // closing a file that only names its owner
 }
 
@@ -159,6 +166,7 @@ func newRun(o Options) (*run, error) {
 	if o.SaveEvery == 0 {
 		o.SaveEvery = 5 * time.Minute
 	}
+	o.Answers = cmp.Or(o.Answers, o.Out)
 	r := &run{o: o, recipe: &o.Recipe}
 	if err := r.recipe.check(); err != nil {
 		return nil, fmt.Errorf("train: recipe %s: %w", r.recipe.Name, err)
@@ -170,14 +178,14 @@ func newRun(o Options) (*run, error) {
 		return nil, err
 	}
 	var err error
-	if r.teachers, err = newTeachers(&r.o, r.heads, len(r.train)); err != nil {
+	if r.teachers, err = newTeachers(&r.o, r.heads, r.train); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
+		return nil, errors.Join(fmt.Errorf("train: %w", err), r.teachers.close())
 	}
 	if r.lock, err = lockfile.Take(filepath.Join(o.Out, lockfile.Name), 0); err != nil {
-		return nil, fmt.Errorf("train: %w", err)
+		return nil, errors.Join(fmt.Errorf("train: %w", err), r.teachers.close())
 	}
 	if err := r.start(); err != nil {
 		r.close()
@@ -383,7 +391,9 @@ func (r *run) step() error {
 	n := min(r.recipe.Batch, r.perEpoch-r.state.At)
 	next := min(r.recipe.Batch, r.perEpoch-(r.state.At+n)%r.perEpoch)
 	b := r.batches.at(uint64(r.state.Epoch)*uint64(r.perEpoch)+uint64(r.state.At), n, next)
-	r.teachers.teach(b)
+	if err := r.teachers.teach(b); err != nil {
+		return err
+	}
 	l, err := r.net.Step(&b.Batch, r.weights, r.recipe.Seed<<40^r.state.Step)
 	if err != nil {
 		return err
