@@ -20,6 +20,7 @@ import (
 
 type trainCmd struct {
 	Recipe    string        `help:"Recipe: ${recipes}, or a .yaml file. With --resume: the run's own." placeholder:"NAME" check:"recipe"`
+	Chain     string        `help:"Train the steps of this file, one after the other; what is done of them in --out is not done again." placeholder:"F.yaml"`
 	Data      []string      `help:"Data set as KIND:DIR; repeat for several (${kinds})." placeholder:"KIND:DIR" required:"" sep:"none" check:"data"`
 	Out       string        `help:"Folder for checkpoints, log and report." placeholder:"DIR" required:""`
 	Epochs    int           `help:"At most that many epochs; overrides the recipe."`
@@ -27,15 +28,21 @@ type trainCmd struct {
 	Resume    bool          `help:"Go on with the run in --out."`
 	From      string        `help:"Take the first weights from this checkpoint." placeholder:"F.safetensors"`
 	Teacher   []string      `help:"Checkpoint whose answers are learned beside the labels (recipe key distill); repeat for several." placeholder:"F.safetensors" sep:"none"`
+	Answers   string        `help:"Folder for what teachers said of each view, which runs may share. By default --out." placeholder:"DIR"`
 	Head      []string      `help:"Ask this instead of the recipe's heads, as NAME=LABEL,LABEL; repeat for several." placeholder:"NAME=LABEL,..." sep:"none"`
 	Strict    bool          `help:"A picture that cannot be read is an error; otherwise it is counted and left out."`
 	Set       []string      `help:"Override a recipe key, as schedule.factor=0.5." placeholder:"KEY=VALUE" sep:"none" check:"set"`
 	Threads   int           `help:"Threads; 0 means one for each CPU." least:"0"`
 	StopAfter int           `help:"Stop after that many epochs in all; the schedule stays the recipe's."`
 	SaveEvery time.Duration `help:"Time between saves within an epoch." default:"5m"`
+
+	inChain func() string // how long the chain will take from here on; nil: there is none
 }
 
 func (c *trainCmd) Run(e env) error {
+	if c.Chain != "" {
+		return c.chain(e)
+	}
 	recipe, err := c.recipe()
 	if err != nil {
 		return err
@@ -50,9 +57,9 @@ func (c *trainCmd) Run(e env) error {
 	if silent := train.Silent(recipe, sets, len(c.Teacher) > 0); len(silent) > 0 {
 		fmt.Fprintf(e.stderr, "warning: no training image has a label of %s: untaught heads are left out of files made from this run\n", strings.Join(silent, ", "))
 	}
-	show := &trainView{e: e, out: c.Out, heads: recipe.Heads}
+	show := &trainView{e: e, out: c.Out, heads: recipe.Heads, inChain: c.inChain}
 	res, err := train.Run(e.ctx, train.Options{
-		Recipe: recipe, Sets: sets, Out: c.Out, Threads: threads(c.Threads), Resume: c.Resume, From: c.From, Teachers: c.Teacher,
+		Recipe: recipe, Sets: sets, Out: c.Out, Threads: threads(c.Threads), Resume: c.Resume, From: c.From, Teachers: c.Teacher, Answers: c.Answers,
 		SaveEvery: c.SaveEvery, StopAfter: c.StopAfter, Progress: show.progress,
 	})
 	show.end()
@@ -213,6 +220,9 @@ type trainView struct {
 	heads []model.Head
 	err   error // of the curves
 	bar   *bar
+
+	inChain func() string
+
 	epoch int
 	phase string
 }
@@ -261,6 +271,9 @@ func (v *trainView) printEpoch(p train.Progress) {
 	}
 	if x.Best {
 		b.WriteString(" (best)")
+	}
+	if v.inChain != nil {
+		b.WriteString("; " + v.inChain())
 	}
 	fmt.Fprintln(v.e.stdout, b.String())
 }

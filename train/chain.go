@@ -1,0 +1,195 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"mien/train/data"
+)
+
+// Chain is runs one after the other: teachers, and the students that learn from
+// them. All that a step needs is in the chain, in the steps before it or in files
+// beside it, so it can be cut at any instant and go on, here or, with its folder,
+// elsewhere.
+type Chain struct {
+	About string `yaml:"about"`
+	Steps []Step `yaml:"steps"`
+}
+
+// Step is a run of a chain.
+type Step struct {
+	Name   string   `yaml:"name"`   // and the folder of the run, in that of the chain
+	Recipe string   `yaml:"recipe"` // a name, or a file
+	Set    []string `yaml:"set"`    // overrides, as KEY=VALUE
+	Data   []string `yaml:"data"`   // kinds of the data sets that it learns from, of those that are given
+	// From is a step before whose best weights come first, or a checkpoint
+	// beside the chain's file; "" means fresh weights.
+	From     string   `yaml:"from"`
+	Teachers []string `yaml:"teachers"` // as From
+}
+
+// LoadChain reads a chain. Files that it names are taken from its own folder.
+func LoadChain(path string) (*Chain, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("train: chain: %w", err)
+	}
+	var c Chain
+	if err := yaml.UnmarshalWithOptions(b, &c, yaml.Strict()); err != nil {
+		return nil, fmt.Errorf("train: chain %s: %s", path, strings.TrimSpace(yaml.FormatError(err, false, false)))
+	}
+	if len(c.Steps) == 0 {
+		return nil, fmt.Errorf("train: chain %s has no steps", path)
+	}
+	for i := range c.Steps {
+		s := &c.Steps[i]
+		if err := c.check(i, filepath.Dir(path)); err != nil {
+			return nil, fmt.Errorf("train: chain %s: step %d (%s): %w", path, i+1, s.Name, err)
+		}
+	}
+	return &c, nil
+}
+
+// check refuses a step that could not run, and finds the files that it names.
+func (c *Chain) check(i int, dir string) error {
+	s := &c.Steps[i]
+	if s.Name == "" || s.Name != filepath.Base(s.Name) || strings.HasPrefix(s.Name, ".") {
+		return fmt.Errorf("name %q is no folder's", s.Name)
+	}
+	if slices.ContainsFunc(c.Steps[:i], func(x Step) bool { return x.Name == s.Name }) {
+		return errors.New("its name is taken")
+	}
+	if filepath.Ext(s.Recipe) != "" {
+		s.Recipe = filepath.Join(dir, s.Recipe)
+	}
+	r, err := s.recipe()
+	if err != nil {
+		return err
+	}
+	if (r.Distill > 0) != (len(s.Teachers) > 0) {
+		return fmt.Errorf("the recipe's distill is %g, and the step names %d teachers", r.Distill, len(s.Teachers))
+	}
+	if len(s.Data) == 0 {
+		return errors.New("it names no kind of data")
+	}
+	for _, kind := range s.Data {
+		if _, err := data.KindByName(kind); err != nil {
+			return err
+		}
+	}
+	for _, name := range append([]*string{&s.From}, pointers(s.Teachers)...) {
+		if *name == "" || c.before(i, *name) {
+			continue
+		}
+		path := filepath.Join(dir, *name)
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("%s is no step before it, and no checkpoint: %w", *name, err)
+		}
+		*name = path
+	}
+	return nil
+}
+
+func pointers(s []string) []*string {
+	var p []*string
+	for i := range s {
+		p = append(p, &s[i])
+	}
+	return p
+}
+
+func (c *Chain) before(i int, name string) bool {
+	return slices.ContainsFunc(c.Steps[:i], func(x Step) bool { return x.Name == name })
+}
+
+func (s *Step) recipe() (Recipe, error) { return LoadRecipe(s.Recipe, s.Set) }
+
+// Checkpoint is the file that a step's From or one of its Teachers means, in a
+// chain whose folder is out.
+func (c *Chain) Checkpoint(name, out string) string {
+	if c.before(len(c.Steps), name) {
+		return filepath.Join(out, name, BestFile)
+	}
+	return name
+}
+
+// Kinds are the kinds of data sets that the chain needs.
+func (c *Chain) Kinds() []string {
+	var all []string
+	for _, s := range c.Steps {
+		all = append(all, s.Data...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// Left estimates the time to the chain's end from the logs of its steps, by
+// their names: what is left takes as long for each multiply-add as the last
+// epoch did. It is not known before a first epoch has ended.
+func (c *Chain) Left(logs map[string][]Epoch) (time.Duration, bool) {
+	var speed, left float64 // multiply-adds a second, and in all
+	images := 0             // of an epoch
+	for _, s := range c.Steps {
+		if log := logs[s.Name]; len(log) > 0 {
+			last := log[len(log)-1]
+			work, err := s.work(last.Epoch)
+			if err != nil {
+				return 0, false
+			}
+			speed, images = last.ImagesPerS*work, last.Images
+		}
+	}
+	if speed == 0 {
+		return 0, false
+	}
+	for _, s := range c.Steps {
+		r, err := s.recipe()
+		if err != nil {
+			return 0, false
+		}
+		n := images
+		if log := logs[s.Name]; len(log) > 0 {
+			n = log[0].Images
+		} else if r.EpochImages > 0 {
+			n = r.EpochImages
+		}
+		for epoch := len(logs[s.Name]) + 1; epoch <= r.Epochs; epoch++ {
+			work, err := s.work(epoch)
+			if err != nil {
+				return 0, false
+			}
+			left += work * float64(n)
+		}
+	}
+	return time.Duration(left / speed * float64(time.Second)), true
+}
+
+// work is the multiply-adds of an image in an epoch, which counts from 1: three
+// times the network's own, and once that of each teacher who is asked, taken to
+// be as large.
+func (s *Step) work(epoch int) (float64, error) {
+	r, err := s.recipe()
+	if err != nil {
+		return 0, err
+	}
+	net, err := r.Net()
+	if err != nil {
+		return 0, err
+	}
+	cost, err := net.Cost()
+	if err != nil {
+		return 0, err
+	}
+	passes := 3
+	if r.Views == 0 || epoch <= r.Views {
+		passes += len(s.Teachers)
+	}
+	return float64(passes * cost.MultiplyAdds), nil
+}
