@@ -59,9 +59,10 @@ type sums struct {
 // Keys of a checkpoint's metadata.
 const (
 	MetaArch   = "arch"
-	MetaHeads  = "heads"  // those of the network, JSON
-	MetaTaught = "taught" // Taught by head, JSON
-	MetaRecipe = "recipe" // the whole recipe, YAML
+	MetaHeads  = "heads"    // those of the network, JSON
+	MetaTaught = "taught"   // Taught by head, JSON
+	MetaRecipe = "recipe"   // the whole recipe, YAML
+	MetaFaces  = "geometry" // data.Geometry of the faces that taught it
 	MetaEpoch  = "epoch"
 	MetaSeed   = "seed"
 	MetaVal    = "validation" // Metrics of the best epoch, JSON
@@ -71,6 +72,7 @@ const (
 // fingerprint tells whether a run is resumed with the images it began with.
 func (r *run) fingerprint() string {
 	h := sha256.New()
+	fmt.Fprintln(h, data.Geometry)
 	for _, part := range [][]data.Sample{r.train, r.val} {
 		fmt.Fprintln(h, len(part))
 		for i := range part {
@@ -149,7 +151,7 @@ func (r *run) file() (*checkpoint.File, error) {
 	}
 	return &checkpoint.File{Meta: map[string]string{
 		MetaArch: r.net.Arch.Name, MetaHeads: string(heads), MetaTaught: string(taught), MetaRecipe: string(recipe),
-		MetaEpoch: strconv.Itoa(r.state.Epoch), MetaSeed: strconv.FormatUint(r.recipe.Seed, 10),
+		MetaFaces: data.Geometry, MetaEpoch: strconv.Itoa(r.state.Epoch), MetaSeed: strconv.FormatUint(r.recipe.Seed, 10),
 	}}, nil
 }
 

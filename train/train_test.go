@@ -418,6 +418,23 @@ func TestOneProcessAFolder(t *testing.T) {
 	}
 }
 
+// A checkpoint says how the faces were found that taught it.
+func TestGeometryIsKept(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 20)
+	o := testOptions(t, faces, "epochs=2")
+	o.StopAfter = 1
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{LastFile, BestFile} {
+		f, err := checkpoint.Read(filepath.Join(o.Out, name))
+		if err != nil || f.Meta[MetaFaces] != data.Geometry {
+			t.Errorf("%s: faces of %q, want %q (%v)", name, f.Meta[MetaFaces], data.Geometry, err)
+		}
+	}
+}
+
 // TestResumeOlder: a run begun before its state named what it monitors goes on.
 func TestResumeOlder(t *testing.T) {
 	faces := t.TempDir()

@@ -18,13 +18,14 @@ const (
 	Loose
 )
 
-// A crop is laid on a canvas of twice its side, its border going on around
-// it: boxes are often larger than crops, and the finder wants all of a window.
-const (
-	cropSide   = 96
-	canvasSide = 2 * cropSide
-	cropStart  = (canvasSide - cropSide) / 2
-)
+// cropLook is the side of the look at a crop, as a share of its side. Wider
+// looks see more of the border, which goes on around the crop, and the network
+// then takes faces for smaller than they are: at 2 by 2.5 %, at 3 by 6 %.
+const cropLook = 2
+
+// likely is the score from which something in the middle of a crop is its face:
+// a crop is known to have one, so that as likely as not is enough.
+const likely = 0
 
 // UTKFace's crops as boxes see them: medians of BenchmarkFraming.
 const (
@@ -33,22 +34,17 @@ const (
 	utkY   = 0.381
 )
 
-// Cropper frames the pictures of data sets. It keeps its working memory and
-// serves one goroutine at a time.
-type Cropper struct {
-	d      *Detector
-	canvas *image.Gray
-}
+// Cropper frames the pictures of data sets, with the finder and the eyes of a
+// board. It keeps its working memory and serves one goroutine at a time.
+type Cropper struct{ d *Detector }
 
-// NewCropper returns a cropper with the cascades of this package.
+// NewCropper returns a cropper with the network and the cascade of this package.
 func NewCropper() (*Cropper, error) {
-	d, err := NewDetector(Options{
-		Finder: Pigo, MinSize: cropSide * 6 / 10, MaxSize: cropSide * 15 / 10, Grow: 1.07, Step: 0.06,
-	})
+	d, err := NewDetector(Options{Finder: Network, MinSize: smallest})
 	if err != nil {
 		return nil, err
 	}
-	return &Cropper{d, image.NewGray(image.Rect(0, 0, canvasSide, canvasSide))}, nil
+	return &Cropper{d}, nil
 }
 
 // FromCrop writes the face of src, a picture that is already a face, into dst,
@@ -56,49 +52,39 @@ func NewCropper() (*Cropper, error) {
 // reports whether a face was found; dst is filled either way.
 func (c *Cropper) FromCrop(dst, src *image.Gray, kind Crop) bool {
 	w, h := float64(src.Rect.Dx()), float64(src.Rect.Dy())
-	side := min(w, h)
-	// The canvas holds the middle square of src, at the scale of cropSide.
-	sample(c.canvas, src, frame{x: (w - 1) / 2, y: (h - 1) / 2, side: side * canvasSide / cropSide})
-	win, found := c.pick()
-	f := Face{Box: expected(kind)}
-	if found {
-		f = c.d.face(c.canvas, win)
+	crop := frame{x: (w - 1) / 2, y: (h - 1) / 2, side: min(w, h)}
+	on := kind.usual(crop)
+	f, found := c.find(src, crop)
+	switch {
+	case found && kind == Fer:
+		on.turn = level(f.Tilt())
+		dy, dx := turnOf(on.turn).by(on.y-crop.y, 0)
+		on.x, on.y = crop.x+dx, crop.y+dy
+	case found:
+		on = frameOf(f, src.Rect.Min)
 	}
-	on := frameOf(f, image.Point{})
-	if kind == Fer {
-		dy, dx := turnOf(level(f.Tilt())).by(-ferRise*cropSide, 0)
-		mid := float64(canvasSide-1) / 2
-		on.x, on.y, on.side = mid+dx, mid+dy, ferSide*cropSide
-	}
-	// From the canvas back to src.
-	k := side / cropSide
-	back := func(v, n float64) float64 { return (v+0.5-canvasSide/2)*k + n/2 - 0.5 }
-	sample(dst, src, frame{x: back(on.x, w), y: back(on.y, h), side: on.side * k, turn: on.turn})
+	sample(dst, src, on)
 	return found
 }
 
-// expected returns where a box is on the canvas as a rule.
-func expected(kind Crop) image.Rectangle {
-	side, x, y := utkBox, utkX, utkY
+// usual returns the model's frame of a crop as it is framed as a rule.
+func (kind Crop) usual(crop frame) frame {
 	if kind == Fer {
-		side, x, y = ferBox, ferX, ferY
+		return frame{x: crop.x, y: crop.y - ferRise*crop.side, side: ferSide * crop.side}
 	}
-	s := int(side*cropSide + 0.5)
-	left, top := int(cropStart+x*cropSide-float64(s)/2+0.5), int(cropStart+y*cropSide-float64(s)/2+0.5)
-	return image.Rect(left, top, left+s, top+s)
+	box := utkBox * crop.side
+	return frame{x: crop.x + (utkX-0.5)*crop.side + boxDX*box, y: crop.y + (utkY-0.5)*crop.side + boxDY*box, side: boxSide * box}
 }
 
-// pick returns the face that the crop is about: the one with the best score
-// whose centre is near the crop's.
-func (c *Cropper) pick() (best window, ok bool) {
-	c.d.find(c.canvas)
-	for _, w := range c.d.picked {
-		if math.Hypot(w.row-canvasSide/2, w.col-canvasSide/2) > cropSide/3 {
-			continue
-		}
-		if w.score > best.score {
-			best, ok = w, true
+// find returns the face that a crop is about: the likeliest whose middle is
+// near the crop's. One look is enough, since it is one from close by.
+func (c *Cropper) find(src *image.Gray, crop frame) (f Face, ok bool) {
+	look := crop
+	look.side *= cropLook
+	for _, s := range c.d.net.look(src, look, likely) {
+		if math.Hypot(s.x-crop.x, s.y-crop.y) < crop.side/3 {
+			return c.d.eyes(src, &s, s.window()), true
 		}
 	}
-	return best, ok
+	return Face{}, false
 }

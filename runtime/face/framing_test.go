@@ -85,28 +85,24 @@ func measureFraming(b *testing.B, imgs []*image.Gray) {
 	add := func(i int, name string, v float64) { rows[i].name, rows[i].v = name, append(rows[i].v, v) }
 	for _, g := range imgs {
 		side := float64(g.Rect.Dx())
-		sample(c.canvas, g, frame{side/2 - 0.5, side/2 - 0.5, 2 * side, 0})
-		w, ok := c.pick()
+		f, ok := c.find(g, frame{x: side/2 - 0.5, y: side/2 - 0.5, side: side})
 		if !ok {
 			continue
 		}
 		found++
-		x, y, s := (w.col-cropStart)/cropSide, (w.row-cropStart)/cropSide, w.size/cropSide
-		add(0, "box side", s)
-		add(1, "box x", x)
-		add(2, "box y", y)
-		add(3, "score", float64(w.score))
-		f := c.d.face(c.canvas, w)
-		if !f.Eyes {
-			continue
-		}
-		apart := math.Hypot(f.Right.X-f.Left.X, f.Right.Y-f.Left.Y) / w.size
+		box := float64(f.Box.Dx())
+		col, row := float64(f.Box.Min.X)+(box-1)/2, float64(f.Box.Min.Y)+(box-1)/2
+		add(0, "box side", box/side)
+		add(1, "box x", (col+0.5)/side)
+		add(2, "box y", (row+0.5)/side)
+		add(3, "score", float64(f.Score))
+		apart := math.Hypot(f.Right.X-f.Left.X, f.Right.Y-f.Left.Y) / box
 		mx, my := (f.Left.X+f.Right.X)/2, (f.Left.Y+f.Right.Y)/2
-		add(4, "eyes x", (mx-cropStart)/cropSide)
-		add(5, "eyes y", (my-cropStart)/cropSide)
+		add(4, "eyes x", (mx+0.5)/side)
+		add(5, "eyes y", (my+0.5)/side)
 		add(6, "eyes apart / box", apart)
-		add(7, "eyes x / box", (mx-w.col)/w.size)
-		add(8, "eyes y / box", (my-w.row)/w.size)
+		add(7, "eyes x / box", (mx-col)/box)
+		add(8, "eyes y / box", (my-row)/box)
 		add(9, "tilt", f.Tilt())
 		add(10, "tilt - angle", f.Tilt()-f.Angle)
 	}

@@ -171,10 +171,15 @@ func (d *Detector) accept(img *image.Gray, s *sighting, faces []Face) []Face {
 	if w.score < d.o.MinScore || !w.inside(img) || w.size < float64(d.o.MinSize) || d.o.MaxSize > 0 && w.size > float64(d.o.MaxSize) {
 		return faces
 	}
+	return append(faces, d.eyes(img, s, w))
+}
+
+// eyes measures the eyes of a sighting whose window is w.
+func (d *Detector) eyes(img *image.Gray, s *sighting, w window) Face {
 	f := Face{Score: w.score, Angle: w.angle, Eyes: true}
 	f.Left, f.Right = d.pupils.near(img, s.points[faceEyeOne], s.points[faceEyeTwo], w)
 	f.settle(img, w)
-	return append(faces, f)
+	return f
 }
 
 // A window of the cascade stands in the network's box like this on faces that

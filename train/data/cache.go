@@ -31,7 +31,7 @@ type contentKey [16]byte
 
 func keyOf(k Kind, it *item, content []byte) contentKey {
 	h := sha256.New()
-	fmt.Fprintln(h, geometry, k.Crop, it.box)
+	fmt.Fprintln(h, Geometry, k.Crop, it.box)
 	if turn := upright.EXIF(content); it.row == nil && turn != (upright.Turn{}) {
 		fmt.Fprintln(h, turn)
 	}

@@ -2,9 +2,11 @@ package data
 
 import "image"
 
-// geometry names the way from a crop to a face. Cached faces of another
-// geometry are not used: change it when runtime/face frames otherwise.
-const geometry = "face-1"
+// Geometry names the way from a crop to a face. Cached faces of another
+// geometry are not used, and checkpoints say of which theirs were: change it
+// when runtime/face finds, levels or frames otherwise. The faces of "face-1"
+// were found by pigo's cascade, those of "face-2" are by the network.
+const Geometry = "face-2"
 
 // thumb writes the mean grey of thumbSide x thumbSide cells of img: it tells
 // duplicates, whatever the geometry of faces.
