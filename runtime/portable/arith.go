@@ -156,8 +156,8 @@ func (p *planner) arith(op *graph.Op) error {
 		}
 	} else {
 		a.zero = [2]int32{q[0].zero, q[1].zero}
-		factor := float64(q[0].scale) * float64(q[1].scale) / float64(q[2].scale)
-		a.factor = newEpilogue(slices.Repeat([]float64{factor}, a.shape[3]), nil, q[2], act, p.set.Int8.Align)
+		factor := q[0].scale * q[1].scale / q[2].scale
+		a.factor = newEpilogue(slices.Repeat([]float32{factor}, a.shape[3]), nil, q[2], act, p.set.Int8.Align)
 	}
 	p.push(a)
 	return nil

@@ -335,7 +335,7 @@ type filterInt8 struct {
 	in, out affine
 	w       []int8
 	bias    []int32
-	factors []float64
+	factors []float32
 }
 
 func (p *planner) filterInt8(op *graph.Op, oc, axis int) (f filterInt8, err error) {
@@ -353,9 +353,9 @@ func (p *planner) filterInt8(op *graph.Op, oc, axis int) (f filterInt8, err erro
 	if err != nil {
 		return f, err
 	}
-	f.w, f.bias, f.factors = int8s(t), make([]int32, oc), make([]float64, oc)
+	f.w, f.bias, f.factors = int8s(t), make([]int32, oc), make([]float32, oc)
 	for c, s := range scales {
-		f.factors[c] = float64(f.in.scale) * float64(s) / float64(f.out.scale)
+		f.factors[c] = f.in.scale * s / f.out.scale // in this order, as XNNPACK
 	}
 	if b := p.optional(op, 2); b != nil {
 		if b.Type != graph.Int32 || !b.Const() || b.Elems() != oc {

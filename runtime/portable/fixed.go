@@ -83,16 +83,16 @@ func floatBounds(act graph.Activation) (lo, hi float32) {
 
 // newEpilogue returns the epilogue of channels with the given real factors and
 // int32 biases, filled up with zeros to a multiple of align.
-func newEpilogue(factors []float64, bias []int32, out affine, act graph.Activation, align int) *kernel.Epilogue {
+func newEpilogue(factors []float32, bias []int32, out affine, act graph.Activation, align int) *kernel.Epilogue {
 	n := kernel.RoundUp(len(factors), align)
 	e := &kernel.Epilogue{
-		Bias: make([]int32, n), Mult: make([]int32, n), Left: make([]int32, n), Right: make([]int32, n),
-		Zero: out.zero,
+		Bias: make([]int32, n), Scale: make([]float32, n), Zero: out.zero,
 	}
-	e.Lo, e.Hi = out.bounds(act)
+	lo, hi := out.bounds(act)
+	e.Lo, e.Hi = float32(lo-out.zero), float32(hi-out.zero)
 	copy(e.Bias, bias)
 	for c, f := range factors {
-		e.Mult[c], e.Left[c], e.Right[c] = quantiseMultiplier(f)
+		e.Scale[c] = min(f, 1<<31) // beyond which any sum but 0 is clamped
 	}
 	return e
 }

@@ -82,7 +82,7 @@ func open(data []byte, opt Options) (*Engine, error) {
 func openOnProcessor(data []byte, spec *model.Spec, opt Options) (*Engine, error) {
 	var why error
 	if !opt.Builtin {
-		d, err := newXNNPACK(max(opt.Threads, 1))
+		d, err := newXNNPACK(data, max(opt.Threads, 1))
 		if err == nil {
 			var e *Engine
 			if e, err = build(data, spec, opt, d); err == nil {

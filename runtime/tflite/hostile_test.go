@@ -87,6 +87,45 @@ func hostile(t *testing.T) {
 	fmt.Printf("ran %d, refused %d\n", ran, refused)
 }
 
+// TestWhatXNNPACKMustNotSee names two graphs that the library's own kernels run:
+// one ends the process in XNNPACK, the other is computed wrongly there.
+func TestWhatXNNPACKMustNotSee(t *testing.T) {
+	conv := func(w int) *graph.Graph {
+		return &graph.Graph{Inputs: []int{0}, Outputs: []int{2},
+			Tensors: []*graph.Tensor{{Name: "in", Type: graph.Float32, Shape: []int{1, 4, 4, 1}},
+				{Name: "w", Type: graph.Float32, Shape: []int{1, 1, w, 1}, Data: make([]byte, 4*w)}, {Name: "out", Type: graph.Float32, Shape: []int{1, 2, 2, 1}},
+				{Name: "bias", Type: graph.Float32, Shape: []int{1}, Data: make([]byte, 4)}},
+			Ops: []*graph.Op{{Kind: graph.Conv2D, Version: 1, Inputs: []int{0, 1, 3}, Outputs: []int{2},
+				Options: graph.ConvOptions{Padding: graph.Same, StrideH: 2, StrideW: 2, DilationH: 1, DilationW: 1}}}}
+	}
+	dead := conv(3)
+	dead.Tensors = append(dead.Tensors, &graph.Tensor{Name: "unread", Type: graph.Float32, Shape: []int{1, 2, 2, 1}})
+	dead.Ops = append(dead.Ops, &graph.Op{Kind: graph.Relu, Version: 1, Inputs: []int{2}, Outputs: []int{4}})
+	for name, c := range map[string]struct {
+		g    *graph.Graph
+		want string
+	}{"plain": {conv(1), ""}, "dead": {dead, "nothing reads"}, "padding below zero": {conv(3), "SAME padding over 4 values"}} {
+		data, err := flatfile.Marshal(c.g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, builtin := range []bool{false, true} {
+			n, err := tflite.NewRunner(data, tflite.Options{Builtin: builtin})
+			if builtin || c.want == "" {
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				if err := n.Run(); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				n.Close()
+			} else if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v, want %q", name, err, c.want)
+			}
+		}
+	}
+}
+
 // oddScales gives some tensors scales that nothing has.
 func oddScales(r *rand.Rand, g *graph.Graph) {
 	for _, t := range g.Tensors {

@@ -44,10 +44,12 @@ func NewRunner(data []byte, opt Options) (_ *Runner, err error) {
 	r.reports = newReports(r.options)
 	r.options.SetNumThread(max(opt.Threads, 1))
 	if !opt.Builtin {
-		if r.delegate, err = newXNNPACK(max(opt.Threads, 1)); err != nil {
+		d, err := newXNNPACK(data, max(opt.Threads, 1))
+		if err != nil {
 			return nil, fmt.Errorf("tflite: %w", err)
 		}
-		r.options.AddDelegate(r.delegate)
+		r.delegate = d
+		r.options.AddDelegate(d)
 	}
 	if r.interpreter = gotflite.NewInterpreter(r.model, r.options); r.interpreter == nil {
 		return nil, fmt.Errorf("tflite: %w", r.reports.wrap("the library refuses the model"))

@@ -83,13 +83,23 @@ import (
 
 	gotflite "github.com/mattn/go-tflite"
 	"golang.org/x/sys/unix"
+
+	"mien/runtime/graph/flatfile"
 )
 
 // xnnpack is a delegate of go-tflite. go-tflite's own cannot set the flags
 // without which XNNPACK leaves int8 operators alone.
 type xnnpack struct{ d *C.TfLiteDelegate }
 
-func newXNNPACK(threads int) (*xnnpack, error) {
+// newXNNPACK makes one for the model in data, unless XNNPACK does not compute it.
+func newXNNPACK(data []byte, threads int) (*xnnpack, error) {
+	g, err := flatfile.Unmarshal(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := delegable(g); err != nil {
+		return nil, err
+	}
 	var said *C.char
 	d := C.mien_xnnpack(C.int32_t(threads), &said)
 	defer C.free(unsafe.Pointer(said))

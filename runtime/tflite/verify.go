@@ -23,14 +23,8 @@ func suited(g *graph.Graph) error {
 			return fmt.Errorf("%w: tensor %d (%s): %w", ErrUnsuited, i, t.Name, err)
 		}
 	}
-	for i, o := range g.Ops {
-		for _, d := range defects {
-			if slices.Contains(d.kinds, o.Kind) {
-				if why := d.in(g, o); why != "" {
-					return fmt.Errorf("%w: operator %d (%s) %s", ErrUnsuited, i, o.Name(), why)
-				}
-			}
-		}
+	if err := defective(g, defects); err != nil {
+		return err
 	}
 	if compiled(g) {
 		return nil // for the Edge TPU's own operator
@@ -39,6 +33,40 @@ func suited(g *graph.Graph) error {
 	// checks each before it computes with it.
 	if err := portable.Check(reals(g)); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsuited, err)
+	}
+	return nil
+}
+
+// delegable says why XNNPACK must not see g; the library's own kernels may serve.
+func delegable(g *graph.Graph) error {
+	read := map[int]bool{}
+	for _, i := range g.Outputs {
+		read[i] = true
+	}
+	for _, o := range g.Ops {
+		for _, i := range o.Inputs {
+			read[i] = true
+		}
+	}
+	for i, o := range g.Ops {
+		if !slices.ContainsFunc(o.Outputs, func(at int) bool { return read[at] }) {
+			return fmt.Errorf("%w: operator %d (%s) computes what nothing reads, and XNNPACK of TensorFlow Lite 2.9.0 ends the process there", ErrUnsuited, i, o.Name())
+		}
+	}
+	return defective(g, delegateDefects)
+}
+
+// defective names the first operator that has a defect.
+func defective(g *graph.Graph, list []defect) error {
+	for i, o := range g.Ops {
+		for _, d := range list {
+			if !slices.Contains(d.kinds, o.Kind) {
+				continue
+			}
+			if why := d.in(g, o); why != "" {
+				return fmt.Errorf("%w: operator %d (%s) %s", ErrUnsuited, i, o.Name(), why)
+			}
+		}
 	}
 	return nil
 }
@@ -90,6 +118,35 @@ var defects = []defect{
 	{[]graph.Kind{graph.Add, graph.Sub}, sumScales},
 	{[]graph.Kind{graph.SquaredDifference}, squareScales},
 	{[]graph.Kind{graph.Sum}, sumWraps},
+}
+
+// delegateDefects are those of XNNPACK alone.
+var delegateDefects = []defect{
+	{[]graph.Kind{graph.Conv2D, graph.DepthwiseConv2D}, padsBelowZero},
+}
+
+// padsBelowZero: where the last step of a filter larger than 1x1 ends before the
+// picture does, SAME padding is none at all; XNNPACK computes a negative one
+// without a sign.
+func padsBelowZero(g *graph.Graph, o *graph.Op) string {
+	var padding graph.Padding
+	var stride, dilation [2]int
+	switch c := o.Options.(type) {
+	case graph.ConvOptions:
+		padding, stride, dilation = c.Padding, [2]int{c.StrideH, c.StrideW}, [2]int{c.DilationH, c.DilationW}
+	case graph.DepthwiseOptions:
+		padding, stride, dilation = c.Padding, [2]int{c.StrideH, c.StrideW}, [2]int{c.DilationH, c.DilationW}
+	}
+	in, w, out := input(g, o, 0), input(g, o, 1), g.Tensors[o.Outputs[0]]
+	if padding != graph.Same || in == nil || w == nil || len(in.Shape) != 4 || len(w.Shape) != 4 || len(out.Shape) != 4 || w.Shape[1]*w.Shape[2] == 1 {
+		return ""
+	}
+	for d := range 2 {
+		if reach := (out.Shape[1+d]-1)*stride[d] + (w.Shape[1+d]-1)*max(dilation[d], 1) + 1; reach < in.Shape[1+d] {
+			return fmt.Sprintf("has a filter of %d at steps of %d, with SAME padding over %d values, and XNNPACK of TensorFlow Lite 2.9.0 computes that wrongly", w.Shape[1+d], stride[d], in.Shape[1+d])
+		}
+	}
+	return ""
 }
 
 // denseScales: a dense layer's kernels read the first scale alone, and

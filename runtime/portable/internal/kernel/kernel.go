@@ -4,6 +4,8 @@
 // that have the instructions; Sets lists what this CPU can run.
 package kernel
 
+import "math"
+
 // Set is a choice of loops for one kind of CPU. All sets give the same
 // integers; floats differ in the last bits, as the order of sums does.
 type Set struct {
@@ -154,22 +156,26 @@ func DepthWeights(w []int8) []int8 {
 	return out
 }
 
-// Epilogue turns the sum of a channel into an int8 value, as TFLite does: add
-// the bias, multiply by Mult/2^31 and 2^(Left-Right) with TFLite's two
-// roundings, add Zero, and clamp.
+// Epilogue turns the sum of a channel into an int8 value, as XNNPACK does (its
+// "fp32" requantisation): add the bias, multiply by Scale in float32, clamp,
+// round to the nearest, a half to even, and add Zero. It is one rounding, the
+// same on every processor, and TensorFlow Lite uses these kernels by default; its
+// own round twice, and not alike on amd64 and arm64.
 type Epilogue struct {
-	Bias, Mult, Left, Right []int32
-	Zero, Lo, Hi            int32
+	Bias   []int32
+	Scale  []float32
+	Zero   int32
+	Lo, Hi float32 // of what Zero is added to
 }
 
 // From returns the epilogue of the channels from c on.
 func (e *Epilogue) From(c int) Epilogue {
-	return Epilogue{e.Bias[c:], e.Mult[c:], e.Left[c:], e.Right[c:], e.Zero, e.Lo, e.Hi}
+	return Epilogue{e.Bias[c:], e.Scale[c:], e.Zero, e.Lo, e.Hi}
 }
 
 func (e *Epilogue) apply(acc int32, c int) int8 {
-	x := Multiply(acc+e.Bias[c], e.Mult[c], e.Left[c], e.Right[c]) + e.Zero
-	return int8(min(max(x, e.Lo), e.Hi))
+	x := min(max(float32(acc+e.Bias[c])*e.Scale[c], e.Lo), e.Hi)
+	return int8(int32(math.RoundToEven(float64(x))) + e.Zero)
 }
 
 // Multiply returns x * m/2^31 * 2^(left-right). It rounds like TFLite's

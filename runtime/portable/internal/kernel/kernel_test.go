@@ -154,19 +154,15 @@ func checkTileFloat32(t *testing.T, k *Float32, r *rand.Rand, sh shape, pixels, 
 
 func randomEpilogue(r *rand.Rand, n int) *Epilogue {
 	e := &Epilogue{
-		Bias: make([]int32, n), Mult: make([]int32, n), Left: make([]int32, n), Right: make([]int32, n),
-		Zero: int32(r.IntN(256)) - 128, Lo: -128, Hi: 127,
+		Bias: make([]int32, n), Scale: make([]float32, n), Zero: int32(r.IntN(256)) - 128,
 	}
+	e.Lo, e.Hi = float32(-128-e.Zero), float32(127-e.Zero)
 	if r.IntN(2) == 0 {
-		e.Lo, e.Hi = e.Zero, min(e.Zero+90, 127)
+		e.Lo, e.Hi = 0, min(90, e.Hi)
 	}
 	for c := range n {
 		e.Bias[c] = int32(r.IntN(1<<16)) - 1<<15
-		e.Mult[c] = 1<<30 + r.Int32N(1<<30)
-		e.Right[c] = int32(r.IntN(20))
-		if r.IntN(4) == 0 {
-			e.Left[c], e.Right[c] = int32(r.IntN(4)), 0
-		}
+		e.Scale[c] = float32(math.Ldexp(1+r.Float64(), 4-r.IntN(24)))
 	}
 	return e
 }
@@ -175,7 +171,7 @@ func randomEpilogue(r *rand.Rand, n int) *Epilogue {
 func halves(n int) *Epilogue {
 	e := randomEpilogue(rand.New(rand.NewPCG(3, 4)), n)
 	for c := range n {
-		e.Bias[c], e.Mult[c], e.Left[c], e.Right[c] = 0, 1<<30, 0, int32(c%4)
+		e.Bias[c], e.Scale[c] = 0, float32(math.Ldexp(0.5, -c%4))
 	}
 	e.Zero, e.Lo, e.Hi = 0, -128, 127
 	return e

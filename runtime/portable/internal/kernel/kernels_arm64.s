@@ -2079,9 +2079,7 @@ TEXT ·requantNEON(SB), NOSPLIT, $0-88
 	MOVD accStep+80(FP), R12
 	LSL $2, R12
 	MOVD Epilogue_Bias(R3), R4
-	MOVD Epilogue_Mult(R3), R5
-	MOVD Epilogue_Left(R3), R6
-	MOVD Epilogue_Right(R3), R7
+	MOVD Epilogue_Scale(R3), R5
 	MOVW Epilogue_Zero(R3), R8
 	VDUP R8, V28.S4
 	MOVW Epilogue_Lo(R3), R8
@@ -2091,12 +2089,6 @@ TEXT ·requantNEON(SB), NOSPLIT, $0-88
 group:
 	VLD1.P 64(R4), [V8.S4, V9.S4, V10.S4, V11.S4]
 	VLD1.P 64(R5), [V12.S4, V13.S4, V14.S4, V15.S4]
-	VLD1.P 64(R6), [V16.S4, V17.S4, V18.S4, V19.S4]
-	VLD1.P 64(R7), [V20.S4, V21.S4, V22.S4, V23.S4]
-	WORD $0x6ea0ba94 // neg v20.4s, v20.4s
-	WORD $0x6ea0bab5 // neg v21.4s, v21.4s
-	WORD $0x6ea0bad6 // neg v22.4s, v22.4s
-	WORD $0x6ea0baf7 // neg v23.4s, v23.4s
 	MOVD R0, R13
 	MOVD R2, R14
 	MOVD R10, R15
@@ -2106,42 +2098,30 @@ pixel:
 	VADD V9.S4, V1.S4, V1.S4
 	VADD V10.S4, V2.S4, V2.S4
 	VADD V11.S4, V3.S4, V3.S4
-	WORD $0x4eb04400 // sshl v0.4s, v0.4s, v16.4s
-	WORD $0x4eb14421 // sshl v1.4s, v1.4s, v17.4s
-	WORD $0x4eb24442 // sshl v2.4s, v2.4s, v18.4s
-	WORD $0x4eb34463 // sshl v3.4s, v3.4s, v19.4s
-	WORD $0x6eacb400 // sqrdmulh v0.4s, v0.4s, v12.4s
-	WORD $0x6eadb421 // sqrdmulh v1.4s, v1.4s, v13.4s
-	WORD $0x6eaeb442 // sqrdmulh v2.4s, v2.4s, v14.4s
-	WORD $0x6eafb463 // sqrdmulh v3.4s, v3.4s, v15.4s
-	VAND V20.B16, V0.B16, V4.B16
-	VAND V21.B16, V1.B16, V5.B16
-	VAND V22.B16, V2.B16, V6.B16
-	VAND V23.B16, V3.B16, V7.B16
-	WORD $0x4f210484 // sshr #31: v4.4s, v4.4s
-	WORD $0x4f2104a5 // sshr #31: v5.4s, v5.4s
-	WORD $0x4f2104c6 // sshr #31: v6.4s, v6.4s
-	WORD $0x4f2104e7 // sshr #31: v7.4s, v7.4s
-	WORD $0x4ea40c00 // sqadd v0.4s, v0.4s, v4.4s
-	WORD $0x4ea50c21 // sqadd v1.4s, v1.4s, v5.4s
-	WORD $0x4ea60c42 // sqadd v2.4s, v2.4s, v6.4s
-	WORD $0x4ea70c63 // sqadd v3.4s, v3.4s, v7.4s
-	WORD $0x4eb45400 // srshl v0.4s, v0.4s, v20.4s
-	WORD $0x4eb55421 // srshl v1.4s, v1.4s, v21.4s
-	WORD $0x4eb65442 // srshl v2.4s, v2.4s, v22.4s
-	WORD $0x4eb75463 // srshl v3.4s, v3.4s, v23.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x6e2cdc00 // fmul v0.4s, v0.4s, v12.4s
+	WORD $0x6e2ddc21 // fmul v1.4s, v1.4s, v13.4s
+	WORD $0x6e2edc42 // fmul v2.4s, v2.4s, v14.4s
+	WORD $0x6e2fdc63 // fmul v3.4s, v3.4s, v15.4s
+	WORD $0x4e3df400 // fmax v0.4s, v0.4s, v29.4s
+	WORD $0x4e3df421 // fmax v1.4s, v1.4s, v29.4s
+	WORD $0x4e3df442 // fmax v2.4s, v2.4s, v29.4s
+	WORD $0x4e3df463 // fmax v3.4s, v3.4s, v29.4s
+	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
+	WORD $0x4ebef421 // fmin v1.4s, v1.4s, v30.4s
+	WORD $0x4ebef442 // fmin v2.4s, v2.4s, v30.4s
+	WORD $0x4ebef463 // fmin v3.4s, v3.4s, v30.4s
+	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
+	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
 	VADD V28.S4, V0.S4, V0.S4
 	VADD V28.S4, V1.S4, V1.S4
 	VADD V28.S4, V2.S4, V2.S4
 	VADD V28.S4, V3.S4, V3.S4
-	WORD $0x4ebd6400 // smax v0.4s, v0.4s, v29.4s
-	WORD $0x4ebd6421 // smax v1.4s, v1.4s, v29.4s
-	WORD $0x4ebd6442 // smax v2.4s, v2.4s, v29.4s
-	WORD $0x4ebd6463 // smax v3.4s, v3.4s, v29.4s
-	WORD $0x4ebe6c00 // smin v0.4s, v0.4s, v30.4s
-	WORD $0x4ebe6c21 // smin v1.4s, v1.4s, v30.4s
-	WORD $0x4ebe6c42 // smin v2.4s, v2.4s, v30.4s
-	WORD $0x4ebe6c63 // smin v3.4s, v3.4s, v30.4s
 	WORD $0x0e612800 // xtn v0.4h, v0.4s
 	WORD $0x4e612820 // xtn2 v0.8h, v1.4s
 	WORD $0x0e612842 // xtn v2.4h, v2.4s
@@ -2170,9 +2150,7 @@ TEXT ·affineNEON(SB), NOSPLIT, $0-104
 	MOVD step+96(FP), R11
 	MOVD step+96(FP), R12
 	MOVD Epilogue_Bias(R3), R4
-	MOVD Epilogue_Mult(R3), R5
-	MOVD Epilogue_Left(R3), R6
-	MOVD Epilogue_Right(R3), R7
+	MOVD Epilogue_Scale(R3), R5
 	MOVW Epilogue_Zero(R3), R8
 	VDUP R8, V28.S4
 	MOVW Epilogue_Lo(R3), R8
@@ -2182,13 +2160,7 @@ TEXT ·affineNEON(SB), NOSPLIT, $0-104
 group:
 	VLD1.P 64(R4), [V8.S4, V9.S4, V10.S4, V11.S4]
 	VLD1.P 64(R5), [V12.S4, V13.S4, V14.S4, V15.S4]
-	VLD1.P 64(R6), [V16.S4, V17.S4, V18.S4, V19.S4]
-	VLD1.P 64(R7), [V20.S4, V21.S4, V22.S4, V23.S4]
 	VLD1.P 64(R9), [V24.S4, V25.S4, V26.S4, V27.S4]
-	WORD $0x6ea0ba94 // neg v20.4s, v20.4s
-	WORD $0x6ea0bab5 // neg v21.4s, v21.4s
-	WORD $0x6ea0bad6 // neg v22.4s, v22.4s
-	WORD $0x6ea0baf7 // neg v23.4s, v23.4s
 	MOVD R0, R13
 	MOVD R2, R14
 	MOVD R10, R15
@@ -2208,42 +2180,30 @@ pixel:
 	VADD V9.S4, V1.S4, V1.S4
 	VADD V10.S4, V2.S4, V2.S4
 	VADD V11.S4, V3.S4, V3.S4
-	WORD $0x4eb04400 // sshl v0.4s, v0.4s, v16.4s
-	WORD $0x4eb14421 // sshl v1.4s, v1.4s, v17.4s
-	WORD $0x4eb24442 // sshl v2.4s, v2.4s, v18.4s
-	WORD $0x4eb34463 // sshl v3.4s, v3.4s, v19.4s
-	WORD $0x6eacb400 // sqrdmulh v0.4s, v0.4s, v12.4s
-	WORD $0x6eadb421 // sqrdmulh v1.4s, v1.4s, v13.4s
-	WORD $0x6eaeb442 // sqrdmulh v2.4s, v2.4s, v14.4s
-	WORD $0x6eafb463 // sqrdmulh v3.4s, v3.4s, v15.4s
-	VAND V20.B16, V0.B16, V4.B16
-	VAND V21.B16, V1.B16, V5.B16
-	VAND V22.B16, V2.B16, V6.B16
-	VAND V23.B16, V3.B16, V7.B16
-	WORD $0x4f210484 // sshr #31: v4.4s, v4.4s
-	WORD $0x4f2104a5 // sshr #31: v5.4s, v5.4s
-	WORD $0x4f2104c6 // sshr #31: v6.4s, v6.4s
-	WORD $0x4f2104e7 // sshr #31: v7.4s, v7.4s
-	WORD $0x4ea40c00 // sqadd v0.4s, v0.4s, v4.4s
-	WORD $0x4ea50c21 // sqadd v1.4s, v1.4s, v5.4s
-	WORD $0x4ea60c42 // sqadd v2.4s, v2.4s, v6.4s
-	WORD $0x4ea70c63 // sqadd v3.4s, v3.4s, v7.4s
-	WORD $0x4eb45400 // srshl v0.4s, v0.4s, v20.4s
-	WORD $0x4eb55421 // srshl v1.4s, v1.4s, v21.4s
-	WORD $0x4eb65442 // srshl v2.4s, v2.4s, v22.4s
-	WORD $0x4eb75463 // srshl v3.4s, v3.4s, v23.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x6e2cdc00 // fmul v0.4s, v0.4s, v12.4s
+	WORD $0x6e2ddc21 // fmul v1.4s, v1.4s, v13.4s
+	WORD $0x6e2edc42 // fmul v2.4s, v2.4s, v14.4s
+	WORD $0x6e2fdc63 // fmul v3.4s, v3.4s, v15.4s
+	WORD $0x4e3df400 // fmax v0.4s, v0.4s, v29.4s
+	WORD $0x4e3df421 // fmax v1.4s, v1.4s, v29.4s
+	WORD $0x4e3df442 // fmax v2.4s, v2.4s, v29.4s
+	WORD $0x4e3df463 // fmax v3.4s, v3.4s, v29.4s
+	WORD $0x4ebef400 // fmin v0.4s, v0.4s, v30.4s
+	WORD $0x4ebef421 // fmin v1.4s, v1.4s, v30.4s
+	WORD $0x4ebef442 // fmin v2.4s, v2.4s, v30.4s
+	WORD $0x4ebef463 // fmin v3.4s, v3.4s, v30.4s
+	WORD $0x4e21a800 // fcvtns v0.4s, v0.4s
+	WORD $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD $0x4e21a842 // fcvtns v2.4s, v2.4s
+	WORD $0x4e21a863 // fcvtns v3.4s, v3.4s
 	VADD V28.S4, V0.S4, V0.S4
 	VADD V28.S4, V1.S4, V1.S4
 	VADD V28.S4, V2.S4, V2.S4
 	VADD V28.S4, V3.S4, V3.S4
-	WORD $0x4ebd6400 // smax v0.4s, v0.4s, v29.4s
-	WORD $0x4ebd6421 // smax v1.4s, v1.4s, v29.4s
-	WORD $0x4ebd6442 // smax v2.4s, v2.4s, v29.4s
-	WORD $0x4ebd6463 // smax v3.4s, v3.4s, v29.4s
-	WORD $0x4ebe6c00 // smin v0.4s, v0.4s, v30.4s
-	WORD $0x4ebe6c21 // smin v1.4s, v1.4s, v30.4s
-	WORD $0x4ebe6c42 // smin v2.4s, v2.4s, v30.4s
-	WORD $0x4ebe6c63 // smin v3.4s, v3.4s, v30.4s
 	WORD $0x0e612800 // xtn v0.4h, v0.4s
 	WORD $0x4e612820 // xtn2 v0.8h, v1.4s
 	WORD $0x0e612842 // xtn v2.4h, v2.4s

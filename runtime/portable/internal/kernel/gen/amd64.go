@@ -200,8 +200,8 @@ func tile256(w *writer, typ string, mr int) {
 	w.op("RET")
 }
 
-// epilogueHead loads what requant and affine share: AX bias, BX multiplier,
-// DX left, R8 right; SI the destination, CX how many channels.
+// epilogueHead loads what requant and affine share: AX bias, BX scale; SI the
+// destination, CX how many channels.
 func epilogueHead(w *writer, affine bool) {
 	e := 48
 	w.op("MOVQ dst_base+0(FP), SI")
@@ -215,9 +215,7 @@ func epilogueHead(w *writer, affine bool) {
 	}
 	w.op("MOVQ e+%d(FP), R9", e)
 	w.op("MOVQ Epilogue_Bias(R9), AX")
-	w.op("MOVQ Epilogue_Mult(R9), BX")
-	w.op("MOVQ Epilogue_Left(R9), DX")
-	w.op("MOVQ Epilogue_Right(R9), R8")
+	w.op("MOVQ Epilogue_Scale(R9), BX")
 }
 
 func epilogueText(w *writer, affine bool, bits int) {
@@ -237,7 +235,7 @@ func epilogueStep(w *writer, channels int, affine bool) {
 	} else {
 		w.op("ADDQ $%d, DI", 4*channels)
 	}
-	for _, r := range []string{"AX", "BX", "DX", "R8"} {
+	for _, r := range []string{"AX", "BX"} {
 		w.op("ADDQ $%d, %s", 4*channels, r)
 	}
 	w.op("ADDQ $%d, SI", channels)
@@ -303,52 +301,32 @@ func requant512(w *writer, affine bool) {
 	}
 	w.op("MOVQ dst_base+0(FP), DI")
 	w.op("VPBROADCASTD Epilogue_Zero(R9), Z16")
-	w.op("VPBROADCASTD Epilogue_Lo(R9), Z17")
-	w.op("VPBROADCASTD Epilogue_Hi(R9), Z18")
-	w.op("MOVQ $1, R11")
-	w.op("VPBROADCASTD R11, Z19")
-	w.op("VPBROADCASTQ R11, Z20")
-	w.op("VPSLLQ $30, Z20, Z20")
-	w.op("MOVL $0xaaaa, R11")
-	w.op("KMOVW R11, K1")
+	w.op("VBROADCASTSS Epilogue_Lo(R9), Z17")
+	w.op("VBROADCASTSS Epilogue_Hi(R9), Z18")
 	w.op("XORQ R13, R13 // place in the epilogue")
 	rows512(w, size, 1, func() {
-		for i, f := range []string{"Bias", "Mult", "Left", "Right"} {
+		for i, f := range []string{"Bias", "Scale"} {
 			w.op("MOVQ Epilogue_%s(R9), AX", f)
-			w.op("VMOVDQU32 (AX)(R13*1), Z%d", 21+i)
+			w.op("VMOVDQU32 (AX)(R13*1), Z%d", 19+i)
 		}
 		if affine {
-			w.op("VMOVDQU32 (R15)(R13*1), Z25")
+			w.op("VMOVDQU32 (R15)(R13*1), Z21")
 		}
-		w.op("VPSRLQ $32, Z22, Z26 // multipliers of odd channels")
-		w.op("VPTESTMD Z24, Z24, K2")
-		w.op("VPSLLVD Z24, Z19, Z27")
-		w.op("VPSRLD $1, Z27, Z27 // half of what is shifted out")
 	}, func() { w.op("ADDQ $64, R13") }, func() {
 		if affine {
 			w.op("VPMOVSXBD.Z (R11), K3, Z0")
-			w.op("VPMULLD Z25, Z0, Z0")
-			w.op("VPADDD Z21, Z0, Z0")
+			w.op("VPMULLD Z21, Z0, Z0")
+			w.op("VPADDD Z19, Z0, Z0")
 		} else {
-			w.op("VPADDD (R11), Z21, Z0")
+			w.op("VPADDD (R11), Z19, Z0")
 		}
-		w.op("VPSLLVD Z23, Z0, Z0")
-		w.op("VPMULDQ Z22, Z0, Z2 // even channels")
-		w.op("VPSRLQ $32, Z0, Z0")
-		w.op("VPMULDQ Z26, Z0, Z3 // odd channels")
-		w.op("VPADDQ Z20, Z2, Z2")
-		w.op("VPADDQ Z20, Z3, Z3")
-		w.op("VPSRLQ $31, Z2, Z2")
-		w.op("VPSLLQ $1, Z3, Z3 // the wanted bits are the upper half")
-		w.op("VMOVDQA32 Z3, K1, Z2")
-		w.op("VPSRAD $31, Z2, Z6")
-		w.op("VPADDD Z6, Z2, K2, Z2")
-		w.op("VPADDD Z27, Z2, Z2")
-		w.op("VPSRAVD Z24, Z2, Z2")
-		w.op("VPADDD Z16, Z2, Z2")
-		w.op("VPMAXSD Z17, Z2, Z2")
-		w.op("VPMINSD Z18, Z2, Z2")
-		w.op("VPMOVDB Z2, K3, (R10)")
+		w.op("VCVTDQ2PS Z0, Z0")
+		w.op("VMULPS Z20, Z0, Z0")
+		w.op("VMAXPS Z17, Z0, Z0")
+		w.op("VMINPS Z18, Z0, Z0")
+		w.op("VCVTPS2DQ Z0, Z0")
+		w.op("VPADDD Z16, Z0, Z0")
+		w.op("VPMOVDB Z0, K3, (R10)")
 	})
 }
 
@@ -378,14 +356,8 @@ func finish512(w *writer) {
 func requant256(w *writer, affine bool) {
 	epilogueText(w, affine, 256)
 	w.op("VPBROADCASTD Epilogue_Zero(R9), Y8")
-	w.op("VPBROADCASTD Epilogue_Lo(R9), Y9")
-	w.op("VPBROADCASTD Epilogue_Hi(R9), Y10")
-	w.op("MOVQ $1, R11")
-	w.op("MOVQ R11, X11")
-	w.op("VPBROADCASTQ X11, Y12")
-	w.op("VPSLLQ $30, Y12, Y12")
-	w.op("VPBROADCASTD X11, Y11")
-	w.op("VPXOR Y13, Y13, Y13")
+	w.op("VBROADCASTSS Epilogue_Lo(R9), Y9")
+	w.op("VBROADCASTSS Epilogue_Hi(R9), Y10")
 	w.label("next")
 	if affine {
 		w.op("VPMOVSXBD (DI), Y0")
@@ -395,30 +367,12 @@ func requant256(w *writer, affine bool) {
 		w.op("VMOVDQU (DI), Y0")
 		w.op("VPADDD (AX), Y0, Y0")
 	}
-	w.op("VMOVDQU (DX), Y1")
-	w.op("VPSLLVD Y1, Y0, Y0")
-	w.op("VMOVDQU (BX), Y1")
-	w.op("VPMULDQ Y1, Y0, Y2 // even channels")
-	w.op("VPSRLQ $32, Y0, Y0")
-	w.op("VPSRLQ $32, Y1, Y1")
-	w.op("VPMULDQ Y1, Y0, Y3 // odd channels")
-	w.op("VPADDQ Y12, Y2, Y2")
-	w.op("VPADDQ Y12, Y3, Y3")
-	w.op("VPSRLQ $31, Y2, Y2")
-	w.op("VPSLLQ $1, Y3, Y3 // the wanted bits are the upper half")
-	w.op("VPBLENDD $0xaa, Y3, Y2, Y2")
-	w.op("VMOVDQU (R8), Y5")
-	w.op("VPSRAD $31, Y2, Y6")
-	w.op("VPCMPGTD Y13, Y5, Y7")
-	w.op("VPAND Y7, Y6, Y6")
-	w.op("VPSLLVD Y5, Y11, Y7")
-	w.op("VPSRLD $1, Y7, Y7 // half of what is shifted out")
-	w.op("VPADDD Y6, Y2, Y2")
-	w.op("VPADDD Y7, Y2, Y2")
-	w.op("VPSRAVD Y5, Y2, Y2")
-	w.op("VPADDD Y8, Y2, Y2")
-	w.op("VPMAXSD Y9, Y2, Y2")
-	w.op("VPMINSD Y10, Y2, Y2")
+	w.op("VCVTDQ2PS Y0, Y0")
+	w.op("VMULPS (BX), Y0, Y0")
+	w.op("VMAXPS Y9, Y0, Y0")
+	w.op("VMINPS Y10, Y0, Y0")
+	w.op("VCVTPS2DQ Y0, Y0")
+	w.op("VPADDD Y8, Y0, Y2")
 	w.op("VEXTRACTI128 $1, Y2, X3")
 	w.op("VPACKSSDW X3, X2, X2")
 	w.op("VPACKSSWB X2, X2, X2")

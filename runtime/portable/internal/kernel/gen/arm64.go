@@ -205,7 +205,7 @@ func tileFmla(w *writer, mr int) {
 }
 
 // requantNEON writes requant, or affine, for groups of 16 channels and, within,
-// pixels: what belongs to a group stays in V8..V27.
+// pixels: what belongs to a group stays in V8..V15 and V24..V27.
 func requantNEON(w *writer, affine bool) {
 	size, steps := 4, []string{"dstStep+72", "accStep+80"}
 	if affine {
@@ -229,7 +229,7 @@ func requantNEON(w *writer, affine bool) {
 	if !affine {
 		w.op("LSL $2, R12")
 	}
-	for i, f := range []string{"Bias", "Mult", "Left", "Right"} {
+	for i, f := range []string{"Bias", "Scale"} {
 		w.op("MOVD Epilogue_%s(R3), R%d", f, 4+i)
 	}
 	for i, f := range []string{"Zero", "Lo", "Hi"} {
@@ -242,13 +242,12 @@ func requantNEON(w *writer, affine bool) {
 		}
 	}
 	w.label("group")
-	for i := range 4 { // bias, multiplier, left, right: four registers each
+	for i := range 2 { // bias, scale: four registers each
 		w.op("VLD1.P 64(R%d), [V%d.S4, V%d.S4, V%d.S4, V%d.S4]", 4+i, 8+4*i, 9+4*i, 10+4*i, 11+4*i)
 	}
 	if affine {
 		w.op("VLD1.P 64(R9), [V24.S4, V25.S4, V26.S4, V27.S4]")
 	}
-	each(func(i int) { w.two(0x6ea0b800, "neg", "4s", "4s", 20+i, 20+i) })
 	w.op("MOVD R0, R13")
 	w.op("MOVD R2, R14")
 	w.op("MOVD R10, R15")
@@ -266,15 +265,12 @@ func requantNEON(w *writer, affine bool) {
 		w.op("VLD1 (R14), [V0.S4, V1.S4, V2.S4, V3.S4]")
 	}
 	each(func(i int) { w.op("VADD V%d.S4, V%d.S4, V%d.S4", 8+i, i, i) })
-	each(func(i int) { w.three(0x4ea04400, "sshl", "4s", i, i, 16+i) })
-	each(func(i int) { w.three(0x6ea0b400, "sqrdmulh", "4s", i, i, 12+i) })
-	each(func(i int) { w.op("VAND V%d.B16, V%d.B16, V%d.B16", 20+i, i, 4+i) })
-	each(func(i int) { w.two(0x4f210400, "sshr #31:", "4s", "4s", 4+i, 4+i) })
-	each(func(i int) { w.three(0x4ea00c00, "sqadd", "4s", i, i, 4+i) })
-	each(func(i int) { w.three(0x4ea05400, "srshl", "4s", i, i, 20+i) })
+	each(func(i int) { w.two(0x4e21d800, "scvtf", "4s", "4s", i, i) })
+	each(func(i int) { w.three(0x6e20dc00, "fmul", "4s", i, i, 12+i) })
+	each(func(i int) { w.three(0x4e20f400, "fmax", "4s", i, i, 29) })
+	each(func(i int) { w.three(0x4ea0f400, "fmin", "4s", i, i, 30) })
+	each(func(i int) { w.two(0x4e21a800, "fcvtns", "4s", "4s", i, i) })
 	each(func(i int) { w.op("VADD V28.S4, V%d.S4, V%d.S4", i, i) })
-	each(func(i int) { w.three(0x4ea06400, "smax", "4s", i, i, 29) })
-	each(func(i int) { w.three(0x4ea06c00, "smin", "4s", i, i, 30) })
 	w.two(0x0e612800, "xtn", "4h", "4s", 0, 0)
 	w.two(0x4e612800, "xtn2", "8h", "4s", 0, 1)
 	w.two(0x0e612800, "xtn", "4h", "4s", 2, 2)
