@@ -52,7 +52,7 @@ build/tflite: go
 
 .PHONY: setup-test
 setup-test: setup
-	@tools/setup/need.sh npm:npm node:nodejs gcc:gcc git:git flatc:flatbuffers-compiler mosquitto:mosquitto chromium:chromium \
+	@tools/setup/need.sh npm:npm node:nodejs gcc:gcc git:git flatc:flatbuffers-compiler mosquitto:mosquitto mosquitto_sub:mosquitto-clients curl:curl chromium:chromium \
 	    $(ARM64_GCC) /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross \
 	    qemu-aarch64:qemu-user qemu-system-aarch64:qemu-system-arm dtc:device-tree-compiler fdtput:device-tree-compiler \
 	    modinfo:kmod mke2fs:e2fsprogs jq:jq lintian:lintian systemd-analyze:systemd man:man-db

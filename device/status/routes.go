@@ -175,17 +175,17 @@ func (s *Server) logOut(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) info(w http.ResponseWriter, _ *http.Request) {
 	b, _, _ := s.hub.latest()
-	sendJSON(w, b)
+	sendJSON(w, http.StatusOK, b)
 }
 
 func (s *Server) readings(w http.ResponseWriter, _ *http.Request) {
 	_, b, _ := s.hub.latest()
-	sendJSON(w, b)
+	sendJSON(w, http.StatusOK, b)
 }
 
 func (s *Server) statusNow(w http.ResponseWriter, _ *http.Request) {
 	_, _, b := s.hub.latest()
-	sendJSON(w, b)
+	sendJSON(w, http.StatusOK, b)
 }
 
 // health is for watchdogs: 200 while the device is ready, 503 otherwise.
@@ -196,9 +196,7 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 		code = http.StatusServiceUnavailable
 	}
 	b, _ := json.Marshal(map[string]any{"ready": now.Ready, "state": now.State, "reason": now.Reason}) // a bool and strings
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(code)
-	w.Write(b)
+	sendJSON(w, code, b)
 }
 
 func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
@@ -301,14 +299,15 @@ func receive(w http.ResponseWriter, r *http.Request, v any) bool {
 // refuse answers with an error that a program can branch on and a person can read.
 func refuse(w http.ResponseWriter, code int, kind, text string) {
 	b, _ := json.Marshal(map[string]string{"error": kind, "detail": text})
+	sendJSON(w, code, b)
+}
+
+// sendJSON ends with a new line, for those who ask from a shell.
+func sendJSON(w http.ResponseWriter, code int, b []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	w.Write(b)
-}
-
-func sendJSON(w http.ResponseWriter, b []byte) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Write(b)
+	io.WriteString(w, "\n")
 }
 
 func asset(name, kind string) http.HandlerFunc {

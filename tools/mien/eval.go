@@ -220,6 +220,9 @@ func printConfusion(w io.Writer, h model.Head, m *train.HeadMetrics) error {
 
 // printGroups prints accuracies among the labels of the other heads.
 func printGroups(w io.Writer, groups []train.Group) error {
+	if len(groups) == 0 {
+		return nil
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "among\tn\taccuracy\t\n")
 	for _, g := range groups {

@@ -684,6 +684,26 @@ func TestKindsAreComplete(t *testing.T) {
 	}
 }
 
+// The page of the data sets says of each what the table says, and where it is
+// to be had.
+func TestKindsAreOnThePage(t *testing.T) {
+	b, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range kinds {
+		_, section, found := strings.Cut(string(b), "\n## "+k.Name+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		words := strings.Join(strings.Fields(section), " ")
+		if !found || !strings.Contains(section, "\n    "+k.Layout+"\n") || !strings.Contains(words, k.Title) || !strings.Contains(words, k.Terms) {
+			t.Errorf("train/data/README.md does not say of %s: %s; %s; %s", k.Name, k.Title, k.Terms, k.Layout)
+		}
+		if k.Terms != own && !strings.Contains(section, "](http") {
+			t.Errorf("train/data/README.md does not say where %s is to be had", k.Name)
+		}
+	}
+}
+
 func TestBadInputNamesTheFile(t *testing.T) {
 	empty := t.TempDir()
 	wantError(t, "fer2013:"+empty, "no images", empty)

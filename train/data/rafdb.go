@@ -12,7 +12,7 @@ import (
 	"mien/runtime/model"
 )
 
-// RAF-DB's basic set, Li, Deng and Du 2017 (http://whdeld.cn/RAF/model1.html),
+// RAF-DB's basic set, Li, Deng and Du 2017 (http://whdeng.cn/RAF/model1.html),
 // in its published layout:
 //
 //	basic/EmoLabel/list_patition_label.txt          "train_00001.jpg 5" a line
