@@ -106,6 +106,11 @@ firmware: setup ## build/BOARD/miend with the library beside it, for BOARD=rpi4 
 deb: firmware bin/miend ## the Debian package for BOARD: program, library, model, service, manual
 	@boards/deb/deb.sh $(BOARD)
 
+.PHONY: sbom
+sbom: deb bin/mien ## the bills of materials (SPDX, JSON): beside the package of BOARD, and bin/mien.spdx.json
+	bin/mien licences --spdx >bin/mien.spdx.json
+	@ls build/$(BOARD)/mien_*.spdx.json bin/mien.spdx.json
+
 .PHONY: demo
 demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a face; Go and make are enough
 	bin/miend demo --out build/demo
@@ -149,7 +154,7 @@ test: setup-test lint test-go test-pure test-lean test-noasm test-kernels cross 
 
 # What is fast and asks for nothing but Go and git.
 FAST := ./boards ./camera ./camera/picture ./device/cmdline ./device/config ./device/display ./device/pins ./device/signal ./device/vitals \
-    ./quant/inspect ./runtime/atomicfile ./runtime/graph ./runtime/model ./runtime/portable/internal/kernel ./runtime/secret ./runtime/track ./runtime/upright \
+    ./quant/inspect ./runtime/atomicfile ./runtime/graph ./runtime/licences ./runtime/model ./runtime/portable/internal/kernel ./runtime/secret ./runtime/track ./runtime/upright \
     ./tools/internal/picture ./tools/internal/rules ./train/arch ./train/checkpoint
 
 .PHONY: check

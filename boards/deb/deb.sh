@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes build/BOARD/mien_VERSION_ARCH.deb from what make firmware built.
+# Makes build/BOARD/mien_VERSION_ARCH.deb, and its bill of materials .spdx.json,
+# from what make firmware built.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 board=$1
@@ -15,6 +16,6 @@ else
     version=0.1.0~git$(date -u -d "@$epoch" +%Y%m%d%H%M).$commit
 fi
 out=build/$board/mien_${version}_$arch.deb
-rm -f "build/$board"/mien_*.deb
+rm -f "build/$board"/mien_*.deb "build/$board"/mien_*.spdx.json
 CGO_ENABLED=0 GOFLAGS=-buildvcs=false go run -modfile=boards/deb/nfpm.mod boards/deb/mkdeb.go "$board" "$version" "$epoch" "$out"
 echo "$out"

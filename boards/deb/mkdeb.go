@@ -1,6 +1,7 @@
 //go:build ignore
 
-// Mkdeb makes the Debian package of one board from what make firmware built:
+// Mkdeb makes the Debian package of one board from what make firmware built, and
+// beside it a bill of materials of what is in the program, in SPDX's format:
 //
 //	go run -modfile boards/deb/nfpm.mod boards/deb/mkdeb.go BOARD VERSION EPOCH OUT
 //
@@ -13,6 +14,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"debug/buildinfo"
 	"debug/elf"
 	"encoding/json"
 	"errors"
@@ -20,7 +22,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,8 @@ import (
 	"github.com/goreleaser/nfpm/v2"
 	_ "github.com/goreleaser/nfpm/v2/deb"
 	"github.com/goreleaser/nfpm/v2/files"
+
+	"mien/runtime/licences"
 )
 
 func main() {
@@ -81,7 +84,12 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	contents, err := gather(name, version, who, when)
+	built, err := buildinfo.ReadFile("build/" + name + "/miend")
+	if err != nil {
+		return err
+	}
+	parts := licences.Build{Program: "miend", Version: version, Info: built}
+	contents, err := gather(parts, name, version, who, when)
 	if err != nil {
 		return err
 	}
@@ -116,7 +124,14 @@ func run(args []string) error {
 	if err := packager.Package(info, &deb); err != nil {
 		return err
 	}
-	return os.WriteFile(out, deb.Bytes(), 0o644)
+	if err := os.WriteFile(out, deb.Bytes(), 0o644); err != nil {
+		return err
+	}
+	var bill bytes.Buffer
+	if err := parts.SPDX(&bill, when); err != nil {
+		return err
+	}
+	return os.WriteFile(strings.TrimSuffix(out, ".deb")+".spdx.json", bill.Bytes(), 0o644)
 }
 
 // glibc returns the oldest version that has all that the files ask for, from
@@ -148,7 +163,7 @@ func glibc(paths ...string) (string, error) {
 
 // gather lists the files of the package; those that are made go to
 // build/BOARD/deb first.
-func gather(board, version, who string, when time.Time) (files.Contents, error) {
+func gather(b licences.Build, board, version, who string, when time.Time) (files.Contents, error) {
 	made := filepath.Join("build", board, "deb")
 	if err := os.MkdirAll(made, 0o755); err != nil {
 		return nil, err
@@ -161,8 +176,8 @@ func gather(board, version, who string, when time.Time) (files.Contents, error) 
 		}
 		pages[i] = page
 	}
-	licences, err := thirdParty()
-	if err != nil {
+	var texts bytes.Buffer
+	if err := b.Print(&texts, "all"); err != nil {
 		return nil, err
 	}
 	changelog := fmt.Sprintf("mien (%s) unstable; urgency=medium\n\n  * Built from this commit; the project's history says what changed.\n\n -- %s  %s\n",
@@ -172,8 +187,8 @@ func gather(board, version, who string, when time.Time) (files.Contents, error) 
 		"mien.yaml.5.gz": zip(pages[1]),
 		"miend":          pages[2],
 		"changelog.gz":   zip([]byte(changelog)),
-		"copyright":      copyright(),
-		"third-party.gz": zip(licences),
+		"copyright":      []byte(b.Copyright()),
+		"third-party.gz": zip(texts.Bytes()),
 	} {
 		if err := os.WriteFile(filepath.Join(made, name), data, 0o644); err != nil {
 			return nil, err
@@ -216,51 +231,4 @@ func zip(data []byte) []byte {
 	_, _ = z.Write(data)                                  // into memory
 	_ = z.Close()
 	return b.Bytes()
-}
-
-// thirdParty is the text of each licence under which a Go module is inside miend.
-func thirdParty() ([]byte, error) {
-	list := exec.Command("go", "list", "-deps", "-tags", "tflite,board,edgetpu", "-f",
-		"{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}", "./device/cmd/miend")
-	list.Env = append(os.Environ(), "CGO_ENABLED=1", "GOFLAGS=-buildvcs=false", "GOOS=linux", "GOARCH=arm64")
-	out, err := list.Output()
-	if err != nil {
-		return nil, fmt.Errorf("go list: %w", err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	slices.Sort(lines)
-	var b bytes.Buffer
-	for _, line := range slices.Compact(lines) {
-		module, dir, ok := strings.Cut(line, "\t")
-		if !ok {
-			continue // of the standard library
-		}
-		texts, err := filepath.Glob(filepath.Join(dir, "[LCU][IOUN][CPL]*"))
-		if err != nil || len(texts) == 0 {
-			return nil, fmt.Errorf("%s: no licence in %s (%v)", module, dir, err)
-		}
-		for _, path := range texts {
-			if info, err := os.Stat(path); err == nil && info.IsDir() {
-				continue // the texts again, each by its name
-			}
-			text, err := os.ReadFile(path)
-			if err != nil {
-				return nil, err
-			}
-			fmt.Fprintf(&b, "%s, %s\n\n%s\n\n", module, filepath.Base(path), text)
-		}
-	}
-	return b.Bytes(), nil
-}
-
-// copyright says whose work is in the package.
-func copyright() []byte {
-	var b strings.Builder
-	b.WriteString("Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n" +
-		"Upstream-Name: mien\n\n" +
-		"Files: *\nCopyright: 2026 The mien authors\nLicense: Apache-2.0\n\n" +
-		"Files: usr/lib/mien/libtensorflowlite_c.so\nCopyright: 2015-2022 The TensorFlow Authors\nLicense: Apache-2.0\n\n" +
-		"Files: usr/bin/miend usr/lib/mien/miend\nCopyright: 2026 The mien authors, and those of /usr/share/doc/mien/NOTICE\nLicense: Apache-2.0\n\n" +
-		"License: Apache-2.0\n On Debian systems the full text of this license is in\n /usr/share/common-licenses/Apache-2.0.\n")
-	return []byte(b.String())
 }

@@ -31,6 +31,7 @@ var needed = map[string][]string{
 	"inspect":     {"m"},
 	"diff":        {"a", "b"},
 	"deploy":      {"h"},
+	"licences":    {"Go"},
 }
 
 // No flag takes what means nothing: an empty text, a number below its range or

@@ -31,6 +31,7 @@ type commands struct {
 	Export      exportCmd      `cmd:"" help:"Write a checkpoint as an ONNX file."`
 	Inspect     inspectCmd     `cmd:"" help:"Say what is in a .tflite file or a checkpoint."`
 	Diff        diffCmd        `cmd:"" help:"Compare two models tensor by tensor on the same faces."`
+	Licences    licencesCmd    `cmd:"" help:"Say whose work is inside, under which licences, with which terms."`
 	Manual      manualCmd      `cmd:"" hidden:"" help:"Write the manual page."`
 	Deploy      deployCmd      `cmd:"" help:"Put the firmware on a board over ssh; it is rolled back when it is not healthy."`
 }

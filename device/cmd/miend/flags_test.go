@@ -33,6 +33,7 @@ var nonsense = map[string]struct {
 	"probe <image>":     {[]string{"-c", "CONFIG"}, []string{"/no/such.jpg", "CONFIG", "DIR"}},
 	"check <file>":      {nil, []string{"/no/such.yaml", "PICTURE", "DIR"}},
 	"doctor --config":   {nil, []string{"/no/such.yaml", "PICTURE"}},
+	"licences <part>":   {nil, []string{"emacs", "0", "Apache-2.0"}},
 	"update --store":    {[]string{"--rollback"}, []string{"/no/such/store", "EMPTY", "CONFIG"}},
 	"update --keys":     {[]string{"MODEL"}, []string{"/no/such/keys", "EMPTY", "CONFIG"}},
 	"update <model>":    {[]string{"--keys", "EMPTY", "--store", "DIR"}, []string{"/no/such.tflite", "MODEL", "DIR"}},
@@ -104,7 +105,8 @@ func TestEveryFlagRefusesNonsense(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"update", "--rollback", words["MODEL"]}, {"check", "--sample", words["CONFIG"]}, {"probe"}, {"version", "x"},
-		{"check", words["CONFIG"], "x"}, {"run", "x"}, {"run", "--nonsense"}, {"manual", "--bash", "--config"}} {
+		{"check", words["CONFIG"], "x"}, {"run", "x"}, {"run", "--nonsense"}, {"manual", "--bash", "--config"},
+		{"licences", "--spdx", "Go"}} {
 		if out, err := miend(args...); err == nil {
 			t.Errorf("miend %s is taken quietly: %.200s", strings.Join(args, " "), out)
 		}

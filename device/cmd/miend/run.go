@@ -20,14 +20,15 @@ var (
 // commands is the command line of miend: one field, one file, for each
 // command.
 type commands struct {
-	Run     runCmd     `cmd:"" default:"withargs" help:"Read faces and drive the lines, as the configuration says (the default)."`
-	Demo    demoCmd    `cmd:"" help:"Show what miend does: recorded frames of a face, a simulated header."`
-	Probe   probeCmd   `cmd:"" help:"Read one picture and print the reading as JSON."`
-	Check   checkCmd   `cmd:"" help:"Say whether a configuration is right."`
-	Doctor  doctorCmd  `cmd:"" help:"Say what is wrong with this board and how to mend it."`
-	Update  updateCmd  `cmd:"" help:"Install a signed model, or go back to the one before."`
-	Version versionCmd `cmd:"" help:"Print the version."`
-	Manual  manualCmd  `cmd:"" hidden:"" help:"Write the manual page."`
+	Run      runCmd      `cmd:"" default:"withargs" help:"Read faces and drive the lines, as the configuration says (the default)."`
+	Demo     demoCmd     `cmd:"" help:"Show what miend does: recorded frames of a face, a simulated header."`
+	Probe    probeCmd    `cmd:"" help:"Read one picture and print the reading as JSON."`
+	Check    checkCmd    `cmd:"" help:"Say whether a configuration is right."`
+	Doctor   doctorCmd   `cmd:"" help:"Say what is wrong with this board and how to mend it."`
+	Update   updateCmd   `cmd:"" help:"Install a signed model, or go back to the one before."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Licences licencesCmd `cmd:"" help:"Say whose work is inside, under which licences, with which terms."`
+	Manual   manualCmd   `cmd:"" hidden:"" help:"Write the manual page."`
 }
 
 // env is what every command gets beside its flags.
