@@ -202,8 +202,10 @@ func gather(b licences.Build, board, version, who string, when time.Time) (files
 	add("build/"+board+"/miend", "/usr/lib/mien/miend", "", 0o755)
 	add("build/"+board+"/libtensorflowlite_c.so", "/usr/lib/mien/libtensorflowlite_c.so", "", 0o644)
 	add("../lib/mien/miend", "/usr/bin/miend", files.TypeSymlink, 0)
-	add("device/config/mien.yaml", "/etc/mien/mien.yaml", files.TypeConfigNoReplace, 0o644)
+	add("tools/internal/deploy/install.sh", "/usr/lib/mien/deploy", "", 0o755)
+	add("device/config/mien.yaml", "/usr/share/mien/mien.yaml", "", 0o644) // what it becomes, postinst says
 	add("boards/deb/miend.service", "/usr/lib/systemd/system/miend.service", "", 0o644)
+	add("boards/deb/mien-recover.service", "/usr/lib/systemd/system/mien-recover.service", "", 0o644)
 	add("boards/deb/60-mien.rules", "/usr/lib/udev/rules.d/60-mien.rules", "", 0o644)
 	add("boards/deb/mien.sysusers", "/usr/lib/sysusers.d/mien.conf", "", 0o644)
 	add("boards/deb/lintian-overrides", "/usr/share/lintian/overrides/mien", "", 0o644)

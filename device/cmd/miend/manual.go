@@ -35,7 +35,9 @@ func (c manualCmd) Run(e env) error {
 	return manual.Page(e.stdout, m, manual.About{Section: "8", Version: version, Examples: examples,
 		Files: [][2]string{
 			{configPath, "The configuration. It says itself what each key means; every key is optional."},
+			{"/usr/share/mien/mien.yaml", "The configuration as it comes; an upgrade says what is new in it and leaves yours alone."},
 			{"/var/lib/mien", "What miend keeps: models in two slots, messages that wait for the broker."},
+			{"/var/cache/mien", "The packages that mien deploy goes back to, also at the start after a power cut (mien-recover.service)."},
 		},
 		SeeAlso: []string{"mien.yaml(5)", "systemctl(1)", "gpiodetect(1)", "rpicam-vid(1)"}})
 }

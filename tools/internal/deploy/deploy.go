@@ -29,6 +29,15 @@ type Options struct {
 //go:embed install.sh
 var install string
 
+// asRoot runs install.sh: %s is the package there, %x its sum, %d the seconds.
+const asRoot = `sudo=; [ "$(id -u)" = 0 ] || sudo="sudo -n"
+if ! $sudo true 2>/dev/null; then
+    echo "board: this user may not become root without a password (sudo -n)"
+    rm -f %[1]s
+    exit 2
+fi
+exec $sudo sh -s %[1]s %[2]x %[3]d`
+
 // Errors of a board that is as it was before.
 var (
 	ErrArchitecture = errors.New("deploy: the package is for another architecture")
@@ -67,7 +76,7 @@ func Run(ctx context.Context, o Options) error {
 	if watch == 0 {
 		watch = 10
 	}
-	out, err := o.ssh(ctx, strings.NewReader(install), fmt.Sprintf("sh -s %s %x %d", place, sha256.Sum256(data), watch))
+	out, err := o.ssh(ctx, strings.NewReader(install), fmt.Sprintf(asRoot, place, sha256.Sum256(data), watch))
 	if o.Out != nil {
 		_, _ = io.WriteString(o.Out, out) // what failed is in err, not here
 	}
