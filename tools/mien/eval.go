@@ -43,10 +43,20 @@ type evalReport struct {
 	// among the images.
 	Unfound int                           `json:"unfound,omitempty"`
 	Heads   map[string]*train.HeadMetrics `json:"heads"`
+	// Sides are the heads that several of the sets have labels of, set by set:
+	// one picture may have a label in each.
+	Sides map[string][]side `json:"sides,omitempty"`
 	// Groups are the accuracies among the images of one label of another head.
 	Groups map[string][]train.Group `json:"groups"`
 	// Scaled are the calibration errors after the card's temperatures.
 	Scaled map[string]float64 `json:"ece_scaled,omitempty"`
+}
+
+// side is a head by the labels of one data set.
+type side struct {
+	Data     string  `json:"data"`
+	N        int     `json:"n"`
+	Accuracy float64 `json:"accuracy"`
 }
 
 func (c *evalCmd) Run(e env) error {
@@ -90,6 +100,9 @@ func (c *evalCmd) Run(e env) error {
 			r.Scaled[h.Name] = x.ScaledECE(t)
 		}
 	}
+	if r.Sides, err = sideBySide(c.Data, sets, c.Split, card.Heads, m.Said); err != nil {
+		return err
+	}
 	if c.Mistakes != "" {
 		if err := writeMistakes(e, c.Mistakes, card.Heads, samples, m, of.ask); err != nil {
 			return err
@@ -99,6 +112,35 @@ func (c *evalCmd) Run(e env) error {
 		return json.NewEncoder(e.stdout).Encode(r)
 	}
 	return r.print(e.stdout, card.Heads)
+}
+
+// sideBySide returns how right the answers are by the labels of each set, of the
+// heads that several have labels of. Said are those to the samples of together.
+func sideBySide(specs []string, sets []*data.Set, split string, heads []model.Head, said []data.Labels) (map[string][]side, error) {
+	all := map[string][]side{}
+	for i, s := range sets {
+		samples, _, err := s.Select(split)
+		if err != nil {
+			return nil, err
+		}
+		for k, h := range heads {
+			n, right := 0, 0
+			for j := range samples {
+				if l := samples[j].Labels[k]; l != data.NoLabel {
+					n++
+					if said[j][k] == l {
+						right++
+					}
+				}
+			}
+			if n > 0 {
+				all[h.Name] = append(all[h.Name], side{specs[i], n, float64(right) / float64(n)})
+			}
+		}
+		said = said[len(samples):]
+	}
+	maps.DeleteFunc(all, func(_ string, by []side) bool { return len(by) < 2 })
+	return all, nil
 }
 
 // together returns the samples of a split of all sets. Without a name it is the
@@ -189,6 +231,9 @@ func (r evalReport) print(w io.Writer, heads []model.Head) error {
 			fmt.Fprintf(w, ", %.4f labels off in the mean", m.Distance)
 		}
 		fmt.Fprintln(w)
+		for _, by := range r.Sides[h.Name] {
+			fmt.Fprintf(w, "by the labels of %s: n %d, accuracy %.4f\n", by.Data, by.N, by.Accuracy)
+		}
 		if err := printConfusion(w, h, m); err != nil {
 			return err
 		}

@@ -131,6 +131,39 @@ func TestTrainResumeEval(t *testing.T) {
 	}
 }
 
+// TestEvalSideBySide: pictures with a label in each of two sets are right by
+// either, and the figure says which.
+func TestEvalSideBySide(t *testing.T) {
+	fer, _ := drawSet(t)
+	table := "image,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
+	for i := range 24 {
+		table += fmt.Sprintf("%d.png,1,9,0,0,0,0,0,0,0,0\n", i)
+	}
+	if err := os.WriteFile(filepath.Join(fer, "ferplus-by-id.csv"), []byte(table), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const edge = "../../runtime/zoo/models/edge.safetensors"
+	args := []string{"eval", "--model", edge, "--data", "fer2013:" + fer, "--data", "ferplus:" + fer}
+	var r evalReport
+	if err := json.Unmarshal([]byte(mustMien(t, append(args, "--json")...)), &r); err != nil {
+		t.Fatal(err)
+	}
+	m, by := r.Heads["emotion"], r.Sides["emotion"]
+	if len(by) != 2 || by[0].N != 9 || by[1].N != 9 || m.N != 18 || math.Abs(by[0].Accuracy+by[1].Accuracy-2*m.Accuracy) > 1e-9 {
+		t.Fatalf("emotion %+v of %d images, %.4f together", by, m.N, m.Accuracy)
+	}
+	var happy int // by the votes, all are
+	for i := range m.Confusion {
+		happy += m.Confusion[i][3]
+	}
+	if got := int(math.Round(by[1].Accuracy * 9)); by[1].Data != "ferplus:"+fer || 2*got != happy {
+		t.Errorf("by the votes %d of 9 are right, and %d answers of 18 are happy", got, happy)
+	}
+	if text := mustMien(t, args...); !strings.Contains(text, "by the labels of ferplus:"+fer+": n 9, accuracy") {
+		t.Errorf("eval printed %s", text)
+	}
+}
+
 // A question of one's own goes from folders to a file that answers it and
 // nothing else.
 func TestOwnHead(t *testing.T) {
