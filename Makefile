@@ -118,11 +118,17 @@ demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a
 # --- models ---------------------------------------------------------------
 
 ZOO := runtime/zoo/models
-DATA = --data fer2013:$(FER2013) --data utkface:$(UTKFACE)
+DATA = --data $(LABELS):$(FER2013) --data utkface:$(UTKFACE)
 given = $(if $($(1)),,$(error $@: give $(1)=))
 
 # Where the runs of the recipe need more than its name, RECIPE says it.
 RECIPE ?= --recipe $(ARCH)
+
+# The labels of FER-2013's pictures that taught: fer2013, or ferplus, whose votes lie beside them.
+LABELS ?= fer2013
+
+# OTHER=KIND:DIR ... are sets that taught nothing, for the card's figures on photographs or by labels of another origin.
+OTHER ?=
 
 # And QUANTIZE, where mien compare finds others nearer to float than the defaults.
 QUANTIZE ?=
@@ -131,10 +137,10 @@ QUANTIZE ?=
 model: bin/mien ## quantise CHECKPOINT=F.safetensors into the zoo as ARCH-int8 and fill its card, on FER2013=DIR UTKFACE=DIR
 	$(foreach v,ARCH CHECKPOINT FER2013 UTKFACE,$(call given,$v))
 	@mkdir -p build/model
-	bin/mien quantize --checkpoint $(CHECKPOINT) --calibrate fer2013:$(FER2013) --calibrate utkface:$(UTKFACE) \
+	bin/mien quantize --checkpoint $(CHECKPOINT) --calibrate $(LABELS):$(FER2013) --calibrate utkface:$(UTKFACE) \
 	    --mode int8 $(QUANTIZE) --measure 0 --out build/model/$(ARCH)-int8.tflite
-	bin/mien card build/model/$(ARCH)-int8.tflite --checkpoint $(CHECKPOINT) $(DATA) --out $(ZOO)/$(ARCH)-int8.tflite --reproduce \
-	    $$'mien train $(RECIPE) --data fer2013:DIR --data utkface:DIR --out run\nmake model ARCH=$(ARCH) CHECKPOINT=run/best.safetensors FER2013=DIR UTKFACE=DIR$(if $(QUANTIZE), QUANTIZE="$(QUANTIZE)")'
+	bin/mien card build/model/$(ARCH)-int8.tflite --checkpoint $(CHECKPOINT) $(DATA) $(OTHER:%=--other %) --out $(ZOO)/$(ARCH)-int8.tflite --reproduce \
+	    $$'mien train $(RECIPE) --data $(LABELS):DIR --data utkface:DIR --out run\nmake model ARCH=$(ARCH) CHECKPOINT=run/best.safetensors LABELS=$(LABELS) FER2013=DIR UTKFACE=DIR$(if $(QUANTIZE), QUANTIZE="$(QUANTIZE)")'
 	cp $(CHECKPOINT) $(ZOO)/$(ARCH).safetensors
 	go test ./runtime/zoo -run Answers -update
 

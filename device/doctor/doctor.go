@@ -532,7 +532,11 @@ func (e *exam) card(c *model.Card) {
 	}
 	var right, from []string
 	for _, a := range c.Accuracy {
-		right = append(right, fmt.Sprintf("%s %.1f%%", a.Head, 100*a.File))
+		where := ""
+		if a.Other {
+			where = " on " + a.Data
+		}
+		right = append(right, fmt.Sprintf("%s %.1f%%%s", a.Head, 100*a.File, where))
 	}
 	for _, d := range c.Training {
 		from = append(from, d.Name+", "+d.Terms)

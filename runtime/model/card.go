@@ -41,7 +41,8 @@ type DataSet struct {
 // Accuracy is how a head did on held-out images, as parts of 1.
 type Accuracy struct {
 	Head  string  `json:"head"`
-	Data  string  `json:"data"` // data set and split
+	Data  string  `json:"data"`            // data set and split
+	Other bool    `json:"other,omitempty"` // the set taught nothing: its photographs or its labels are of another origin
 	N     int     `json:"n"`
 	Float float64 `json:"float,omitempty"` // of the float checkpoint
 	File  float64 `json:"file,omitempty"`  // of this file

@@ -14,6 +14,7 @@ import (
 type cardCmd struct {
 	Model      string   `arg:"" name:"f.tflite" help:"Model to measure."`
 	Data       []string `help:"Data sets that it was trained on, as KIND:DIR (${kinds}): the temperatures are found on their val split, the figures are of their test split." placeholder:"KIND:DIR" required:"" sep:"none" check:"data"`
+	Other      []string `help:"Data sets that taught nothing, for figures on photographs or by labels of another origin." placeholder:"KIND:DIR" sep:"none" check:"data"`
 	Checkpoint string   `help:"The checkpoint that it was made from, for the figures in float; without it those of the card are kept." placeholder:"F.safetensors"`
 	Out        string   `help:"Write the model there with its card filled in, and the card as Markdown beside it." placeholder:"F.tflite"`
 	Reproduce  string   `help:"The commands that make this file, for the card." placeholder:"TEXT"`
@@ -59,18 +60,25 @@ func (c *cardCmd) Run(e env) error {
 	return err
 }
 
-// sets loads the data sets, split as in the run that trained the model.
-func (c *cardCmd) sets(e env, is model.Card) ([]*data.Set, error) {
+// sets loads data sets, split as in the run that trained the model.
+func (c *cardCmd) sets(e env, specs []string, is model.Card) ([]*data.Set, error) {
+	if len(specs) == 0 {
+		return nil, nil
+	}
 	o, err := splitFlags{}.options(is.Recipe, is.Heads, 0)
 	if err != nil {
 		return nil, err
 	}
-	return loadSets(e, c.Data, o)
+	return loadSets(e, specs, o)
 }
 
 // fill measures everything that the card tells.
 func (c *cardCmd) fill(e env, file []byte, is model.Card) (model.Card, error) {
-	sets, err := c.sets(e, is)
+	sets, err := c.sets(e, c.Data, is)
+	if err != nil {
+		return is, err
+	}
+	others, err := c.sets(e, c.Other, is)
 	if err != nil {
 		return is, err
 	}
@@ -79,7 +87,7 @@ func (c *cardCmd) fill(e env, file []byte, is model.Card) (model.Card, error) {
 		return is, fmt.Errorf("%s: %w", c.Model, err)
 	}
 	defer mod.Close()
-	m := card.Maker{Sets: sets, Checkpoint: c.Checkpoint, Limits: commonLimits, Threads: threads(c.Threads),
+	m := card.Maker{Sets: sets, Others: others, Checkpoint: c.Checkpoint, Limits: commonLimits, Threads: threads(c.Threads),
 		Progress: func(title string, total int) (func(int), func()) {
 			b := newBar(e.stderr, title, "images", total)
 			return b.set, b.end

@@ -65,6 +65,7 @@ func TestCard(t *testing.T) {
 			t.Errorf("%s: float accuracy in the card %v, in eval %v", a.Head, a.Float, got)
 		}
 	}
+	cardOthers(t, file, fer, sets, spec.Card)
 	check := append([]string{"card", file, "--check"}, sets...)
 	mustMien(t, check...)
 	mustMien(t, append(check, "--checkpoint", ckpt)...)
@@ -73,6 +74,34 @@ func TestCard(t *testing.T) {
 	refused(t, []string{file, spec.Card.Accuracy[0].Head, "measured"}, check...)
 	refused(t, []string{"--out", "--check"}, append([]string{"card", file}, sets...)...)
 	refused(t, []string{"no image in split test"}, "card", file, "--check", "--data", "fer2013:"+filepath.Join(fer, "train"))
+}
+
+// cardOthers: a set that taught nothing has figures of its own, those of eval,
+// and no say in the temperatures.
+func cardOthers(t *testing.T, file, fer string, sets []string, was model.Card) {
+	t.Helper()
+	writeVotes(t, fer)
+	out := filepath.Join(t.TempDir(), "others.tflite")
+	page := mustMien(t, append([]string{"card", file, "--out", out, "--other", "ferplus:" + fer}, sets...)...)
+	if !strings.Contains(page, "## On photographs of another origin") || strings.Count(page, "| emotion | ferplus test |") < 2 {
+		t.Errorf("the page has no figures by the labels of another set:\n%s", page)
+	}
+	b, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, spec, err := cards.Of(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := len(was.Accuracy)
+	if d := cmp.Diff(was.Temperature, spec.Card.Temperature); d != "" || len(spec.Card.Accuracy) != n+1 || len(spec.Card.Training) != len(was.Training) {
+		t.Fatalf("%d figures, %d sets taught it, temperatures %s", len(spec.Card.Accuracy), len(spec.Card.Training), d)
+	}
+	h := evalJSON(t, "--model", out, "--data", "ferplus:"+fer, "--engine", "portable").Heads["emotion"]
+	if a := spec.Card.Accuracy[n]; !a.Other || h.N != a.N || h.Accuracy != a.File {
+		t.Errorf("the card says %+v, eval %d and %v", a, h.N, h.Accuracy)
+	}
 }
 
 // cardSets are sets that have every split.

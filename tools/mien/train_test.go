@@ -135,13 +135,7 @@ func TestTrainResumeEval(t *testing.T) {
 // either, and the figure says which.
 func TestEvalSideBySide(t *testing.T) {
 	fer, _ := drawSet(t)
-	table := "image,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
-	for i := range 24 {
-		table += fmt.Sprintf("%d.png,1,9,0,0,0,0,0,0,0,0\n", i)
-	}
-	if err := os.WriteFile(filepath.Join(fer, "ferplus-by-id.csv"), []byte(table), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	writeVotes(t, fer)
 	const edge = "../../runtime/zoo/models/edge.safetensors"
 	args := []string{"eval", "--model", edge, "--data", "fer2013:" + fer, "--data", "ferplus:" + fer}
 	var r evalReport
@@ -161,6 +155,18 @@ func TestEvalSideBySide(t *testing.T) {
 	}
 	if text := mustMien(t, args...); !strings.Contains(text, "by the labels of ferplus:"+fer+": n 9, accuracy") {
 		t.Errorf("eval printed %s", text)
+	}
+}
+
+// writeVotes writes FER+'s table of the drawn FER-2013: most say happy.
+func writeVotes(t *testing.T, fer string) {
+	t.Helper()
+	table := "image,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
+	for i := range 24 {
+		table += fmt.Sprintf("%d.png,1,9,0,0,0,0,0,0,0,0\n", i)
+	}
+	if err := os.WriteFile(filepath.Join(fer, "ferplus-by-id.csv"), []byte(table), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

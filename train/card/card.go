@@ -38,6 +38,7 @@ func Of(file []byte) (*graph.Graph, *model.Spec, error) {
 // Maker measures what a card tells.
 type Maker struct {
 	Sets       []*data.Set // split as in the run that trained the model
+	Others     []*data.Set // that taught nothing, for figures on photographs or by labels of another origin
 	Checkpoint string      // what the model was made from; without it the card's figures in float are kept
 	Limits     []string    // what no such model can do
 	Threads    int         // for the checkpoint
@@ -73,6 +74,16 @@ func (m *Maker) Fill(ctx context.Context, mod infer.Model, c model.Card) (_ mode
 			return c, err
 		}
 		c.Training = append(c.Training, Source(s.Kind, len(learned)))
+	}
+	for _, s := range m.Others {
+		some, err := m.accuracy(ctx, mod, s, c.Temperature)
+		if err != nil {
+			return c, err
+		}
+		for i := range some {
+			some[i].Other = true
+		}
+		c.Accuracy = append(c.Accuracy, some...)
 	}
 	if m.Checkpoint == "" {
 		keepFloat(c.Accuracy, was)
@@ -153,7 +164,7 @@ func (m *Maker) accuracy(ctx context.Context, mod infer.Model, s *data.Set, temp
 func keepFloat(is, was []model.Accuracy) {
 	for i := range is {
 		a := &is[i]
-		k := slices.IndexFunc(was, func(b model.Accuracy) bool { return b.Head == a.Head && b.N == a.N })
+		k := slices.IndexFunc(was, func(b model.Accuracy) bool { return b.Head == a.Head && b.Data == a.Data && b.N == a.N })
 		if k < 0 {
 			continue
 		}

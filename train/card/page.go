@@ -32,9 +32,20 @@ type printer func(format string, args ...any)
 func pageAccuracy(p printer, c model.Card) {
 	p("## Accuracy\n\nOn images that taught and chose nothing, measured in %s.", c.Engine)
 	p("Calibration error: how far confidences are off, before and after dividing by the temperature, which was found on other images.\n")
+	pageFigures(p, c, false)
+	if slices.ContainsFunc(c.Accuracy, func(a model.Accuracy) bool { return a.Other }) {
+		p("\n## On photographs of another origin\n\nSets that taught nothing, or other labels of the same pictures; the temperature is the one from above.\n")
+		pageFigures(p, c, true)
+	}
+}
+
+func pageFigures(p printer, c model.Card, other bool) {
 	p("| head | data | images | this file | float | calibration error | scaled | temperature |")
 	p("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
 	for _, a := range c.Accuracy {
+		if a.Other != other {
+			continue
+		}
 		p("| %s | %s | %d | %.4f | %s | %.4f | %.4f | %.3f |", a.Head, a.Data, a.N, a.File, known(a.Float > 0, a.Float), a.ECE, a.Scaled, Temperature(c, a.Head))
 	}
 }
