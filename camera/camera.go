@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Frame is one picture. Its pixels are luma, 0 black to 255 white; emotion,
-// age and the rest are read from grey, so colour never leaves the driver.
+// Frame is one picture. Its pixels are luma, 0 black to 255 white;
+// faces are read from grey, so colour never leaves the driver.
 //
 // A Frame is reused from picture to picture: a Source grows Gray.Pix when it
 // is too small and leaves it alone otherwise.

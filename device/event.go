@@ -81,6 +81,11 @@ type HeadReading struct {
 	Confidence float32 `json:"confidence"` // calibrated probability of Label, or of the likeliest label while uncertain
 	Uncertain  bool    `json:"uncertain,omitempty"`
 	Probs      Probs   `json:"probs"`
+	// Of a head that measures, whose Probs are empty and whose Label is the value
+	// with its unit: the value, its standard deviation, and the unit.
+	Value     float64 `json:"value,omitempty"`
+	Deviation float64 `json:"deviation,omitempty"`
+	Unit      string  `json:"unit,omitempty"` // empty for a head of labels
 }
 
 // Prob is the probability of one label.
@@ -374,13 +379,30 @@ func (e Eyes) MarshalJSON() ([]byte, error) {
 
 // MarshalJSON writes the confidence with the decimals of Probs.
 func (h HeadReading) MarshalJSON() ([]byte, error) {
+	var value, deviation *float64
+	if h.Unit != "" && !h.Uncertain {
+		v, d := significant(h.Value), significant(h.Deviation)
+		value, deviation = &v, &d
+	}
 	return json.Marshal(struct {
 		Name       string      `json:"head"`
 		Label      string      `json:"label"`
 		Confidence json.Number `json:"confidence"`
 		Uncertain  bool        `json:"uncertain,omitempty"`
 		Probs      Probs       `json:"probs"`
-	}{h.Name, h.Label, json.Number(probability(h.Confidence)), h.Uncertain, h.Probs})
+		Value      *float64    `json:"value,omitempty"`
+		Deviation  *float64    `json:"deviation,omitempty"`
+		Unit       string      `json:"unit,omitempty"`
+	}{h.Name, h.Label, json.Number(probability(h.Confidence)), h.Uncertain, h.Probs, value, deviation, h.Unit})
+}
+
+// significant rounds a number to four digits, which is more than a model tells.
+func significant(v float64) float64 {
+	r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
+	if err != nil {
+		return v
+	}
+	return r
 }
 
 // probability is p as JSON has it everywhere: four decimals.

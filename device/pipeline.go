@@ -269,7 +269,7 @@ func (p *Pipeline) Adopt(old *Pipeline) {
 	defer old.mu.Unlock()
 	rows := make([]int, len(p.heads))
 	for i := range p.heads {
-		rows[i] = slices.IndexFunc(old.heads, func(h model.Head) bool { return h.Name == p.heads[i].Name && slices.Equal(h.Labels, p.heads[i].Labels) })
+		rows[i] = slices.IndexFunc(old.heads, func(h model.Head) bool { return h.Equal(p.heads[i]) })
 	}
 	p.tracker.Adopt(old.tracker, rows)
 	p.o.After, p.last, p.newest, p.subject = old.o.After, old.last, old.newest, old.subject
@@ -341,7 +341,7 @@ func (f *FaceReading) blank() {
 	f.Box, f.Eyes, f.Score, f.Problem = Box{}, nil, 0, track.Stale.String()
 	for i := range f.Heads {
 		h := &f.Heads[i]
-		h.Label, h.Confidence, h.Uncertain = "", 0, true
+		h.Label, h.Confidence, h.Uncertain, h.Value, h.Deviation = "", 0, true, 0, 0
 		for k := range h.Probs {
 			h.Probs[k].P = 0
 		}
@@ -353,6 +353,9 @@ func (p *Pipeline) blank() FaceReading {
 	out := FaceReading{Heads: make([]HeadReading, len(p.heads))}
 	for i, h := range p.heads {
 		out.Heads[i].Name = h.Name
+		if out.Heads[i].Unit = h.Unit; h.Measures() {
+			continue
+		}
 		out.Heads[i].Probs = make(Probs, len(h.Labels))
 		for k, l := range h.Labels {
 			out.Heads[i].Probs[k].Label = l
@@ -369,6 +372,12 @@ func (p *Pipeline) fill(dst *FaceReading, tr *track.Track) {
 		h.Label, h.Confidence, h.Uncertain = "", s.Confidence, s.Label == track.Uncertain
 		if !h.Uncertain {
 			h.Label = p.heads[i].Labels[s.Label]
+		}
+		if p.heads[i].Measures() {
+			if h.Value, h.Deviation = s.Value, s.Deviation; !h.Uncertain {
+				h.Label = p.heads[i].Text(s.Value)
+			}
+			continue
 		}
 		for k, v := range s.P {
 			h.Probs[k].P = v

@@ -181,6 +181,9 @@ func (b *batcher) label(i int, x *data.Sample, w float32) {
 		n := len(h.Labels)
 		row := b.batch.Target[k][i*n:][:n]
 		smooth := float32(b.recipe.Smoothing)
+		if h.Measures() {
+			smooth = 0 // it would draw every number to the middle
+		}
 		for j := range row {
 			row[j] += w * smooth / float32(n)
 		}

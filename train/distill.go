@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
+	"mien/runtime/model"
 	"mien/train/data"
 	"mien/train/nn"
 )
@@ -95,12 +95,7 @@ func (t *teachers) close() error {
 
 // answer is the place of a head among a teacher's, or -1.
 func answer(net *nn.Net, h head) int {
-	for k, x := range net.Arch.Heads {
-		if x.Name == h.Name && slices.Equal(x.Labels, h.Labels) {
-			return k
-		}
-	}
-	return -1
+	return model.IndexEqual(net.Arch.Heads, h.Head)
 }
 
 // teach blends the teachers' mean answer into the targets of b. A picture

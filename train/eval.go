@@ -117,9 +117,9 @@ func EvalModel(ctx context.Context, mod infer.Model, heads []model.Head, samples
 		}
 		m.Said = append(m.Said, data.Unlabelled(heads))
 		for k, h := range spec.Heads {
-			if at := indexOf(heads, h); at >= 0 {
-				m.Said[i][at] = likeliest(scores.Heads[k])
-				m.Heads[h.Name].Add(scores.Heads[k], samples[i].Labels[at])
+			if at := model.IndexEqual(heads, h); at >= 0 {
+				m.Said[i][at] = int8(h.Answer(scores.Heads[k]))
+				m.Heads[h.Name].count(scores.Heads[k], &samples[i], at)
 			}
 		}
 		if progress != nil {

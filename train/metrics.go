@@ -13,22 +13,32 @@ const eceBins = 15
 
 // HeadMetrics is how a head did on some images.
 type HeadMetrics struct {
-	N        int     `json:"n"`        // images with a label
-	Accuracy float64 `json:"accuracy"` // part whose likeliest label is right
-	Loss     float64 `json:"loss"`     // mean cross-entropy, nats
-	ECE      float64 `json:"ece"`      // expected calibration error over 15 bins
+	N int `json:"n"` // images with a label
+	// Accuracy is the part whose likeliest label is right; of a head that
+	// measures 1 less the mean error as a part of the scale.
+	Accuracy float64 `json:"accuracy"`
+	Loss     float64 `json:"loss"` // mean cross-entropy, nats
+	ECE      float64 `json:"ece"`  // expected calibration error over 15 bins
 	// Confusion counts images: a row for each true label, a column for each
 	// answer.
 	Confusion [][]int `json:"confusion"`
 	// Distance is how many labels the answers are off in the mean, for a head
 	// whose labels are numbers in order; 0 for others.
 	Distance float64 `json:"distance,omitempty"`
+	// Of a head that measures: the mean absolute error, in its unit, and the part
+	// of the numbers' variance that its answers explain.
+	MAE float64 `json:"mae,omitempty"`
+	R2  float64 `json:"r2,omitempty"`
 	// P holds the probabilities of the images with a label, row by row, and
 	// Truth their labels.
 	P     []float32 `json:"-"`
 	Truth []int     `json:"-"`
 
+	head    model.Head
+	scale   []float64 // of a head that measures
 	ordered bool
+	// Sums of the true numbers and of squares.
+	sum, squares, errors float64
 }
 
 // Metrics is how a model did, by head.
@@ -46,9 +56,20 @@ func NewMetrics(heads []model.Head) *Metrics {
 		for i := range c {
 			c[i] = make([]int, len(h.Labels))
 		}
-		m.Heads[h.Name] = &HeadMetrics{Confusion: c, ordered: data.Ordered(h)}
+		m.Heads[h.Name] = &HeadMetrics{Confusion: c, head: h, ordered: data.Ordered(h)}
+		if h.Measures() {
+			m.Heads[h.Name].scale = h.Values()
+		}
 	}
 	return m
+}
+
+// count counts one answer about a sample whose labels have the head at a place.
+func (h *HeadMetrics) count(p []float32, x *data.Sample, at int) {
+	if h.scale != nil && x.Answers(at) {
+		h.measure(p, x.Number(at, h.scale))
+	}
+	h.Add(p, x.Labels[at])
 }
 
 // Add counts one answer: the probabilities of a head's labels and the true
@@ -58,26 +79,34 @@ func (h *HeadMetrics) Add(p []float32, label int8) {
 	if label < 0 {
 		return
 	}
-	best := likeliest(p)
+	best := int8(h.head.Answer(p))
 	h.N++
 	h.P, h.Truth = append(h.P, p...), append(h.Truth, int(label))
 	h.Confusion[label][best]++
-	if best == label {
+	if h.scale == nil && best == label {
 		h.Accuracy++
 	}
 	// An int8 model says 0 for anything below 1/512.
 	h.Loss -= math.Log(max(float64(p[label]), 1e-7))
 }
 
-// likeliest returns the index of the largest of p.
-func likeliest(p []float32) int8 {
-	best := 0
-	for i, v := range p {
-		if v > p[best] {
-			best = i
-		}
+// measure counts the error of one number.
+func (h *HeadMetrics) measure(p []float32, truth float64) {
+	said, _ := model.Mean(h.scale, p)
+	from, to := h.scale[0], h.scale[len(h.scale)-1]
+	h.Accuracy += 1 - math.Abs(said-truth)/(to-from)
+	h.sum, h.squares, h.errors = h.sum+truth, h.squares+truth*truth, h.errors+(said-truth)*(said-truth)
+}
+
+// explained sets what is known of a head that measures.
+func (h *HeadMetrics) explained() {
+	if h.scale == nil {
+		return
 	}
-	return int8(best)
+	h.MAE = (1 - h.Accuracy) * (h.scale[len(h.scale)-1] - h.scale[0])
+	if variance := h.squares - h.sum*h.sum/float64(h.N); variance > 0 {
+		h.R2 = 1 - h.errors/variance
+	}
 }
 
 // Finish turns sums into means.
@@ -88,6 +117,7 @@ func (m *Metrics) Finish() {
 			h.Loss /= float64(h.N)
 			h.ECE = h.ScaledECE(1)
 			h.Distance = h.distance()
+			h.explained()
 		}
 	}
 }
@@ -138,11 +168,13 @@ type Group struct {
 	Label string `json:"label"`
 	Said  bool   `json:"said,omitempty"` // the images have no such label: it is a model's answer
 	N     int    `json:"n"`
-	Right int    `json:"right"`
+	// Right counts right answers; of a head that measures it adds up how much of
+	// the scale each was not off, to a step.
+	Right float64 `json:"right"`
 }
 
 // Accuracy is the part of the images with a right answer.
-func (g Group) Accuracy() float64 { return float64(g.Right) / float64(g.N) }
+func (g Group) Accuracy() float64 { return g.Right / float64(g.N) }
 
 // Groups counts the answers of a head, by its place among heads, over the
 // labels of every other head: first the true ones, then those that sorting
@@ -170,7 +202,11 @@ func Groups(heads []model.Head, samples []data.Sample, said, sorting []data.Labe
 				continue
 			}
 			all[at].N++
-			if truth[head] == said[i][head] {
+			switch steps := len(heads[head].Labels) - 1; {
+			case heads[head].Measures():
+				off := int(truth[head]) - int(said[i][head])
+				all[at].Right += 1 - float64(max(off, -off))/float64(steps)
+			case truth[head] == said[i][head]:
 				all[at].Right++
 			}
 		}

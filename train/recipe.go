@@ -84,10 +84,10 @@ func (l *Losses) UnmarshalYAML(b []byte) error {
 }
 
 // Heads are what a recipe asks, in the order of the file format. In YAML they
-// are a map of labels by name.
+// are a map of labels, or of a scale, by name.
 type Heads []model.Head
 
-// UnmarshalYAML reads {smile: [yes, no], age: [0-17, 18+]}.
+// UnmarshalYAML reads {smile: [yes, no], age: [0-17, 18+], years: 0..100 years}.
 func (h *Heads) UnmarshalYAML(unmarshal func(any) error) error {
 	var m yaml.MapSlice
 	if err := unmarshal(&m); err != nil {
@@ -97,7 +97,12 @@ func (h *Heads) UnmarshalYAML(unmarshal func(any) error) error {
 	for _, item := range m {
 		labels, ok := item.Value.([]any)
 		if !ok {
-			return fmt.Errorf("heads: %v is not followed by a list of labels, such as {smile: [yes, no]}", item.Key)
+			head, err := model.ParseHead(fmt.Sprintf("%v=%v", item.Key, item.Value))
+			if err != nil || !head.Measures() {
+				return fmt.Errorf("heads: %v is followed by neither a list of labels, such as {smile: [yes, no]}, nor a scale, such as {years: 0..100 years}", item.Key)
+			}
+			*h = append(*h, head)
+			continue
 		}
 		head := model.Head{Name: fmt.Sprint(item.Key)}
 		for _, l := range labels {
@@ -112,6 +117,10 @@ func (h *Heads) UnmarshalYAML(unmarshal func(any) error) error {
 func (h Heads) MarshalYAML() (any, error) {
 	var m yaml.MapSlice
 	for _, head := range h {
+		if head.Measures() {
+			m = append(m, yaml.MapItem{Key: head.Name, Value: head.Say()})
+			continue
+		}
 		m = append(m, yaml.MapItem{Key: head.Name, Value: head.Labels})
 	}
 	return m, nil
@@ -248,7 +257,7 @@ func (r *Recipe) Ask(heads []model.Head) error {
 	if r.Losses[r.Monitor] == 0 {
 		r.Monitor = MonitorAll
 	}
-	maps.DeleteFunc(r.Spread, func(head string, _ float64) bool { return r.head(head) == nil })
+	maps.DeleteFunc(r.Spread, func(head string, _ float64) bool { h := r.head(head); return h == nil || !data.Ordered(*h) })
 	return r.check()
 }
 
@@ -265,10 +274,8 @@ func (r *Recipe) weigh() {
 }
 
 func (r *Recipe) head(name string) *model.Head {
-	for i := range r.Heads {
-		if r.Heads[i].Name == name {
-			return &r.Heads[i]
-		}
+	if i := model.Index(r.Heads, name); i >= 0 {
+		return &r.Heads[i]
 	}
 	return nil
 }
@@ -447,10 +454,7 @@ func (r Recipe) checkHeads() error {
 	if err := model.CheckHeads(r.Heads); err != nil {
 		return fmt.Errorf("heads: %w", err)
 	}
-	names := make([]string, len(r.Heads))
-	for i, h := range r.Heads {
-		names[i] = h.Name
-	}
+	names := model.Names(r.Heads)
 	none := func(key, head string) error {
 		return fmt.Errorf("%s: there is no head %q (there are %s)", key, head, strings.Join(names, ", "))
 	}

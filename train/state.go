@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 
 	"mien/runtime/atomicfile"
 	"mien/runtime/model"
@@ -52,7 +51,7 @@ type state struct {
 
 type sums struct {
 	N     int     `json:"n"`
-	Right int     `json:"right"`
+	Right float64 `json:"right"` // of a head that measures the parts of its scale that were not missed
 	Loss  float64 `json:"loss"`
 }
 
@@ -263,8 +262,8 @@ func SetWeights(net *nn.Net, f *checkpoint.File) error {
 		return err
 	}
 	for _, h := range net.Arch.Heads {
-		if k := slices.IndexFunc(had, func(x model.Head) bool { return x.Name == h.Name }); k >= 0 && !slices.Equal(had[k].Labels, h.Labels) {
-			return fmt.Errorf("head %s of the checkpoint has the labels %s, not %s", h.Name, strings.Join(had[k].Labels, ", "), strings.Join(h.Labels, ", "))
+		if k := slices.IndexFunc(had, func(x model.Head) bool { return x.Name == h.Name }); k >= 0 && !had[k].Equal(h) {
+			return fmt.Errorf("head %s of the checkpoint answers %s, not %s", h.Name, had[k].Say(), h.Say())
 		}
 	}
 	for _, p := range net.Params() {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"mien/runtime/model"
 	"mien/train/checkpoint"
 	"mien/train/data"
 )
@@ -86,7 +87,7 @@ func Untaught(f *checkpoint.File) ([]string, error) {
 func Silent(r Recipe, sets []*data.Set, teachers bool) []string {
 	var names []string
 	for _, h := range r.Heads {
-		if r.Losses[h.Name] > 0 && !teachers && !slices.ContainsFunc(sets, func(s *data.Set) bool { return teachesHead(s, indexOf(s.Heads, h)) }) {
+		if r.Losses[h.Name] > 0 && !teachers && !slices.ContainsFunc(sets, func(s *data.Set) bool { return teachesHead(s, model.IndexEqual(s.Heads, h)) }) {
 			names = append(names, h.Name)
 		}
 	}

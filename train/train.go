@@ -94,6 +94,7 @@ type HeadSummary struct {
 	N        int     `json:"n"`
 	Accuracy float64 `json:"accuracy"`
 	Loss     float64 `json:"loss"`
+	MAE      float64 `json:"mae,omitempty"` // of a head that measures, in its unit; not of training
 }
 
 // Result is how a run ended.
@@ -248,18 +249,13 @@ func (r *run) network() error {
 func (r *run) place(h model.Head) (int, error) {
 	at := -1
 	for i, s := range r.o.Sets {
-		k := indexOf(s.Heads, h)
+		k := model.IndexEqual(s.Heads, h)
 		if k < 0 || i > 0 && k != at {
 			return -1, fmt.Errorf("train: %s:%s was not loaded for head %s (%s)", s.Kind, s.Dir, h.Name, strings.Join(h.Labels, ", "))
 		}
 		at = k
 	}
 	return at, nil
-}
-
-// indexOf returns the place of a head with those labels, or -1.
-func indexOf(heads []model.Head, h model.Head) int {
-	return slices.IndexFunc(heads, func(x model.Head) bool { return x.Name == h.Name && slices.Equal(x.Labels, h.Labels) })
 }
 
 // images collects the splits and refuses a run that cannot be judged. Images
@@ -499,7 +495,7 @@ func (r *run) summary(seconds float64, images int) Epoch {
 	}
 	for i, h := range r.heads {
 		if s := r.state.Sums[i]; s.N > 0 {
-			e.Train[h.Name] = HeadSummary{s.N, float64(s.Right) / float64(s.N), s.Loss / float64(s.N)}
+			e.Train[h.Name] = HeadSummary{s.N, s.Right / float64(s.N), s.Loss / float64(s.N), 0}
 		}
 	}
 	return e
@@ -521,7 +517,7 @@ func (r *run) finish(ctx context.Context, e Epoch) error {
 			return r.diverged("the validation loss of "+name, r.net.NonFinite())
 		}
 		if h.N > 0 {
-			e.Val[name] = HeadSummary{h.N, h.Accuracy, h.Loss}
+			e.Val[name] = HeadSummary{h.N, h.Accuracy, h.Loss, h.MAE}
 		}
 	}
 	r.state.Epoch, r.state.At, r.state.Steps, r.state.Loss = e.Epoch, 0, 0, 0
@@ -592,15 +588,15 @@ func predict(ctx context.Context, net *nn.Net, batch int, heads []model.Head, sa
 			m.Said = append(m.Said, data.Unlabelled(heads))
 		}
 		for k, h := range net.Arch.Heads {
-			at, n := indexOf(heads, h), len(h.Labels)
+			at, n := model.IndexEqual(heads, h), len(h.Labels)
 			if at < 0 {
 				continue
 			}
 			for i := range part {
 				p := logits[k][i*n:][:n]
 				Softmax(p)
-				m.Said[lo+i][at] = likeliest(p)
-				m.Heads[h.Name].Add(p, part[i].Labels[at])
+				m.Said[lo+i][at] = int8(h.Answer(p))
+				m.Heads[h.Name].count(p, &part[i], at)
 			}
 		}
 		progress(lo + len(part))

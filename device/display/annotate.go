@@ -109,8 +109,8 @@ func (a *Annotator) face(out *image.RGBA, f *device.FaceReading, at image.Point,
 		}
 	}
 	words := fmt.Sprintf("face %d", f.ID)
-	if h := f.Head("emotion"); h != nil && !h.Uncertain {
-		words += "  " + h.Label
+	if len(f.Heads) > 0 && !f.Heads[0].Uncertain {
+		words += "  " + f.Heads[0].Label
 	}
 	w := float32(a.width(a.strong, words)) + 20
 	x0, y0 = min(max(x0, 4), pictureW-w-4), max(y0, 42)

@@ -25,7 +25,7 @@ type Screen interface {
 	Halt() error
 }
 
-// OLED shows the emotion in large letters with a bar for its confidence, the
+// OLED shows the first head in large letters with a bar for its confidence, the
 // other heads below, and a mark while the camera can be watched.
 type OLED struct {
 	Screen  Screen
@@ -171,7 +171,10 @@ func (l *LEDs) light(h *device.HeadReading) {
 	}
 	c, n := l.Colours["uncertain"], l.Count
 	if !h.Uncertain {
-		c, n = l.Colours[h.Label], max(1, int(h.Confidence*float32(l.Count)+0.5))
+		n = max(1, int(h.Confidence*float32(l.Count)+0.5))
+		if label, ok := l.Colours[h.Label]; ok { // a number has none of its own
+			c = label
+		}
 	}
 	dim := func(v uint8) byte { return byte(int(v) * int(l.Dim) / 255) }
 	for i := range min(n, l.Count) {

@@ -3,6 +3,7 @@ package publish
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 
 	"mien/device"
@@ -38,11 +39,17 @@ func (p *Publisher) one(topic string, v any, passing bool) []message {
 }
 
 // stateOf is a few words about who is in view, for dashboards: how many, and
-// the labels of the reading's subject, of whom the lines speak too.
+// the labels and numbers of the reading's subject, of whom the lines speak too.
 func stateOf(r *device.Reading) []byte {
 	now := map[string]any{"faces": len(r.Faces)}
 	if who := r.SubjectFace(); who != nil {
 		for _, h := range who.Heads {
+			if h.Unit != "" {
+				if !h.Uncertain {
+					now[h.Name] = math.Round(1000*h.Value) / 1000
+				}
+				continue
+			}
 			now[h.Name] = h.Label
 			if h.Uncertain || h.Label == "" {
 				now[h.Name] = "uncertain"
@@ -186,6 +193,7 @@ type component struct {
 	StateClass  string   `json:"state_class,omitempty"`
 	Template    string   `json:"value_template,omitempty"`
 	DeviceClass string   `json:"device_class,omitempty"`
+	Unit        string   `json:"unit_of_measurement,omitempty"`
 	Options     []string `json:"options,omitempty"`
 	Icon        string   `json:"icon,omitempty"`
 	Category    string   `json:"entity_category,omitempty"`
@@ -203,8 +211,15 @@ func (p *Publisher) components() map[string]component {
 			Template: "{{ value_json.faces }}"},
 	}
 	for _, h := range p.o.Heads {
+		if h.Measures() {
+			// "None" is what Home Assistant takes for no number at the time
+			// (https://www.home-assistant.io/integrations/sensor.mqtt/).
+			parts[key(h.Name)] = component{Platform: "sensor", Name: title(h.Name), StateClass: "measurement", StateTopic: p.topic("state"),
+				Template: "{{ value_json[" + quote(h.Name) + "] | default(none) }}", Unit: h.Unit, Icon: icon}
+			continue
+		}
 		parts[key(h.Name)] = component{Platform: "sensor", Name: title(h.Name), DeviceClass: "enum", StateTopic: p.topic("state"),
-			Template: "{{ value_json[" + quote(h.Name) + "] | default('none') }}", Options: answers(h), Icon: icons[h.Name]}
+			Template: "{{ value_json[" + quote(h.Name) + "] | default('none') }}", Options: answers(h), Icon: icon}
 	}
 	if p.o.Health != nil {
 		parts["health"] = component{Platform: "sensor", Name: "Status", Icon: "mdi:heart-pulse", StateTopic: p.topic("health"),
@@ -249,7 +264,8 @@ func (p *Publisher) discovery(parts map[string]component) any {
 	}
 }
 
-var icons = map[string]string{"emotion": "mdi:emoticon-outline", "age": "mdi:cake-variant-outline"}
+// icon is that of every head: what it asks is the model's own.
+const icon = "mdi:face-recognition"
 
 // answers are those that a head's entity can show.
 func answers(h model.Head) []string {

@@ -177,7 +177,7 @@ func TestAvailabilityAndHomeAssistant(t *testing.T) {
 
 // The introduction names topics that are published, and answers that occur.
 func TestDiscovery(t *testing.T) {
-	p, err := New(Options{Broker: "mqtt://h", ID: "a-b", Dir: t.TempDir(), Heads: []model.Head{model.Emotion, model.Age}, Lines: []string{"ready", "strobe", "is_happy"}})
+	p, err := New(Options{Broker: "mqtt://h", ID: "a-b", Dir: t.TempDir(), Heads: []model.Head{model.Emotion, model.Age, model.NewNumber("years", 0, 100, "years")}, Lines: []string{"ready", "strobe", "is_happy"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,11 +208,26 @@ func TestDiscovery(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	if want := "[age emotion faces line_is_happy line_ready presence]"; fmt.Sprint(names) != want || len(unique) != len(names) {
+	if want := "[age emotion faces line_is_happy line_ready presence years]"; fmt.Sprint(names) != want || len(unique) != len(names) {
 		t.Errorf("entities %v, want %s", names, want)
+	}
+	if c := got.Cmps["years"]; c.Unit != "years" || c.StateClass != "measurement" || c.DeviceClass != "" || c.Options != nil {
+		t.Errorf("a number is introduced as %+v", c)
 	}
 	if got.Availability != "mien/a-b/availability" || got.Dev.IDs[0] != "mien_a_b" {
 		t.Errorf("%s", b)
+	}
+}
+
+// Home Assistant hears the number, and none while there is none.
+func TestStateOfNumber(t *testing.T) {
+	r := &device.Reading{Subject: 1, Faces: []device.FaceReading{{ID: 1, Heads: []device.HeadReading{{Name: "years", Label: "34 years", Value: 34.25, Unit: "years"}}}}}
+	if got := string(stateOf(r)); got != `{"faces":1,"years":34.25}` {
+		t.Error(got)
+	}
+	r.Faces[0].Heads[0].Uncertain = true
+	if got := string(stateOf(r)); got != `{"faces":1}` {
+		t.Error(got)
 	}
 }
 

@@ -85,6 +85,9 @@ func New(heads []model.Head, o Options) (*Machine, error) {
 		add(&m.lines, name, -1, -1)
 	}
 	for i, h := range heads {
+		if h.Measures() {
+			continue
+		}
 		for k, l := range h.Labels {
 			if name := LabelLine(heads, h, l); wires[name].Line != "" {
 				add(&m.labels, name, i, k)

@@ -17,6 +17,22 @@ func wires(lines ...string) (out []Wire) {
 	return out
 }
 
+// A number has no lines, and code lines cannot show it.
+func TestNumbersHaveNoLines(t *testing.T) {
+	years := model.NewNumber("years", 0, 6, "years")
+	if got, want := Lines([]model.Head{years}), Lines(nil); len(got) != len(want) {
+		t.Errorf("lines %v", got)
+	}
+	o := Options{}
+	if at, err := o.Coded([]model.Head{years, model.Gender}); at != 1 || err != nil {
+		t.Errorf("the code lines show head %d (%v), want that of labels", at, err)
+	}
+	o.Code = "years"
+	if _, err := o.Coded([]model.Head{years}); err == nil {
+		t.Error("code lines show a number")
+	}
+}
+
 func TestOptionsRefused(t *testing.T) {
 	for want, o := range map[string]Options{
 		`no line "is_bored"`:      {Wires: wires("is_bored")},

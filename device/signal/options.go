@@ -39,6 +39,9 @@ const Codes = 7
 func (o *Options) Coded(heads []model.Head) (int, error) {
 	for i, h := range heads {
 		switch {
+		case o.Code == h.Name && h.Measures():
+			return -1, fmt.Errorf("signal: code lines tell labels apart, and head %s is a number", h.Name)
+		case h.Measures():
 		case o.Code == "" && len(h.Labels) <= Codes:
 			return i, nil
 		case o.Code == h.Name && len(h.Labels) > Codes:
@@ -97,10 +100,13 @@ func (o *Options) check() error {
 }
 
 // Lines returns the names of all lines that a device with these heads can
-// drive, in the order in which they are evaluated.
+// drive, in the order in which they are evaluated. A head that measures has none.
 func Lines(heads []model.Head) []string {
 	out := []string{"ready", "heartbeat", "face", "code0", "code1", "code2", "strobe"}
 	for _, h := range heads {
+		if h.Measures() {
+			continue
+		}
 		for _, l := range h.Labels {
 			out = append(out, LabelLine(heads, h, l))
 		}
@@ -113,7 +119,7 @@ func Lines(heads []model.Head) []string {
 func LabelLine(heads []model.Head, h model.Head, label string) string {
 	n := 0
 	for _, o := range heads {
-		if o.Label(label) >= 0 {
+		if !o.Measures() && o.Label(label) >= 0 {
 			n++
 		}
 	}

@@ -30,8 +30,8 @@ type scene struct {
 var demoInfo = Info{
 	Name: "Hall camera", Version: "0.1.0", Board: "Raspberry Pi 4 Model B",
 	Heads: []Head{
-		{"emotion", model.Emotion.Labels, true}, {"gender", model.Gender.Labels, true},
-		{"race", model.Race.Labels, false}, {"age", model.Age.Labels, true},
+		{Name: "emotion", Labels: model.Emotion.Labels, Enabled: true}, {Name: "gender", Labels: model.Gender.Labels, Enabled: true},
+		{Name: "race", Labels: model.Race.Labels, Enabled: false}, {Name: "age", Labels: model.Age.Labels, Enabled: true},
 	},
 	Header: header("rpi4"),
 }

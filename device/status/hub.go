@@ -60,6 +60,7 @@ type hub struct {
 		info, reading, status message // the last of each, for those who come later
 		past                  ring[message]
 		faces                 int
+		numbers               []number
 		clients               map[*client]struct{}
 		lost                  uint64 // messages that slow watchers missed
 		unencodable           uint64
@@ -212,7 +213,7 @@ func (h *hub) forget(now time.Time) {
 	last := h.scratch
 	h.scratch = device.Reading{}
 	h.out.Lock()
-	h.out.faces = 0
+	h.out.faces, h.out.numbers = 0, nil
 	h.out.Unlock()
 	h.send(h.encode("reading", &device.Reading{Time: last.Time, Seq: last.Seq, Width: last.Width, Height: last.Height}))
 }
@@ -247,7 +248,7 @@ func (h *hub) pass(due bool) (sent, held bool) {
 	m := h.encode("reading", &h.scratch)
 	m.seen, m.epoch = true, epoch
 	h.out.Lock()
-	h.out.faces = len(h.scratch.Faces)
+	h.out.faces, h.out.numbers = len(h.scratch.Faces), numbersOf(&h.scratch, h.out.numbers[:0])
 	h.out.Unlock()
 	h.send(m)
 	return true, false
@@ -265,7 +266,7 @@ func (h *hub) wipe() {
 	h.in.Unlock()
 	empty := h.encode("reading", &device.Reading{Time: last.Time, Seq: last.Seq, Width: last.Width, Height: last.Height})
 	h.out.Lock()
-	h.out.epoch, h.out.faces = epoch, 0
+	h.out.epoch, h.out.faces, h.out.numbers = epoch, 0, nil
 	h.out.reading = message{kind: "reading"}
 	clear(h.out.past.items)
 	h.out.past.head, h.out.past.n = 0, 0

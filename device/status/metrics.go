@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"mien/device"
 	"mien/device/signal"
 	"mien/device/vitals"
 )
@@ -129,12 +130,38 @@ func (h *hub) expose(x *exposition) {
 	}
 	x.counter("mien_latency_seconds_total", "Time from a picture being taken to the last line written, of all readings together.", t.Total.Seconds())
 	h.out.Lock()
-	streams, lost, bad, faces := len(h.out.clients), h.out.lost, h.out.unencodable, h.out.faces
+	streams, lost, bad, faces, numbers := len(h.out.clients), h.out.lost, h.out.unencodable, h.out.faces, slices.Clone(h.out.numbers)
 	h.out.Unlock()
 	x.gauge("mien_faces", "Faces that count in the last reading.", float64(faces))
+	if len(numbers) > 0 {
+		x.family("gauge", "mien_value", "What a head that answers with a number says of the one that the lines speak of.")
+		for _, n := range numbers {
+			x.sample("mien_value", n.value, "head", n.head, "unit", n.unit)
+		}
+	}
 	x.gauge("mien_event_streams", "Clients of the event stream.", float64(streams))
 	x.counter("mien_event_stream_lost_total", "Messages that slow clients missed.", float64(lost))
 	x.counter("mien_unencodable_total", "News that could not be written as JSON.", float64(bad))
+}
+
+// number is what a head that measures says.
+type number struct {
+	head, unit string
+	value      float64
+}
+
+// numbersOf appends what the heads that measure say of a reading's subject.
+func numbersOf(r *device.Reading, out []number) []number {
+	who := r.SubjectFace()
+	if who == nil {
+		return out
+	}
+	for i := range who.Heads {
+		if h := &who.Heads[i]; h.Unit != "" && !h.Uncertain {
+			out = append(out, number{h.Name, h.Unit, h.Value})
+		}
+	}
+	return out
 }
 
 func one(b bool) float64 {

@@ -106,3 +106,18 @@ func value(m *dto.Metric) float64 {
 	}
 	return m.Gauge.GetValue()
 }
+
+// A head that answers with a number is a gauge, of the reading's subject alone.
+func TestNumbersOf(t *testing.T) {
+	head := func(v float64, uncertain bool) []device.HeadReading {
+		return []device.HeadReading{{Name: "years", Value: v, Unit: "years", Uncertain: uncertain}, {Name: "gender", Label: "male"}}
+	}
+	r := &device.Reading{Subject: 2, Faces: []device.FaceReading{{ID: 1, Heads: head(20, false)}, {ID: 2, Heads: head(34.5, false)}}}
+	if got := numbersOf(r, nil); len(got) != 1 || got[0] != (number{"years", "years", 34.5}) {
+		t.Errorf("%v", got)
+	}
+	r.Faces[1].Heads = head(0, true)
+	if got := numbersOf(r, nil); len(got) != 0 {
+		t.Errorf("%v while uncertain", got)
+	}
+}

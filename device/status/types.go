@@ -32,6 +32,7 @@ type Info struct {
 type Head struct {
 	Name    string   `json:"name"`
 	Labels  []string `json:"labels"`
+	Unit    string   `json:"unit,omitempty"` // of a head that answers with a number; its labels are steps of the scale
 	Enabled bool     `json:"enabled"`
 }
 

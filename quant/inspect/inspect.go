@@ -251,12 +251,16 @@ func (info *Info) metadata(b *bytes.Buffer) {
 			fmt.Fprintf(b, "  epochs: %d\n", c.Epochs)
 		}
 		for _, h := range c.Heads {
-			fmt.Fprintf(b, "  head %s: %s\n", h.Name, strings.Join(h.Labels, ", "))
+			fmt.Fprintf(b, "  head %s: %s\n", h.Name, h.Say())
 		}
 		for _, d := range c.Training {
 			fmt.Fprintf(b, "  trained on %s: %d images, %s\n", d.Name, d.Images, d.Terms)
 		}
 		for _, a := range c.Accuracy {
+			if a.Unit != "" {
+				fmt.Fprintf(b, "  error of %s on %s: %.4g %s in %d (float %.4g)\n", a.Head, a.Data, a.MAE, a.Unit, a.N, a.MAEFloat)
+				continue
+			}
 			fmt.Fprintf(b, "  accuracy of %s on %s: %.2f%% of %d (float %.2f%%)\n", a.Head, a.Data, 100*a.File, a.N, 100*a.Float)
 			if a.ECE > 0 {
 				fmt.Fprintf(b, "    calibration error %.4f, scaled %.4f; %d groups and a confusion matrix (--json)\n", a.ECE, a.Scaled, len(a.Groups))

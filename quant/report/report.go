@@ -27,6 +27,9 @@ type Sample struct {
 	Path   string
 	Face   quant.Face
 	Labels []int8
+	// Soft holds, by head, how likely each label is, where more is known than a
+	// label: of a head that measures, that whose mean is the number.
+	Soft [][]float32
 }
 
 // Report is everything that Compare found out.
@@ -63,6 +66,11 @@ type Report struct {
 // Head is how one head did.
 type Head struct {
 	Name string `json:"name"`
+	// Unit is that of a head that measures. What its scores call accuracy is 1
+	// less the mean error as a part of Scale, so that a point lost is a hundredth
+	// of it.
+	Unit  string  `json:"unit,omitempty"`
+	Scale float64 `json:"scale,omitempty"`
 	// Agreement is the part of all faces on which both answers are the same.
 	Agreement float64 `json:"agreement"`
 	// MeanShift is the mean change of the answer's probability, in points.
@@ -125,6 +133,7 @@ type Input struct {
 type answer struct {
 	label int
 	p     float32
+	value float64 // of a head that measures
 }
 
 // Compare measures.
@@ -287,9 +296,13 @@ func ask(ctx context.Context, in Input, file []byte, tick func()) (*Answers, err
 				if errs[w] = m.Predict(face, scores); errs[w] != nil {
 					return
 				}
-				for h := range scores.Heads {
-					label, p := scores.Top(h)
-					out[i] = append(out[i], answer{label, p})
+				for h, p := range scores.Heads {
+					head := specs[w].Heads[h]
+					a := answer{label: head.Answer(p)}
+					if a.p = p[a.label]; head.Measures() {
+						a.value, _ = model.Mean(head.Values(), p)
+					}
+					out[i] = append(out[i], a)
 				}
 				tick()
 			}
@@ -304,8 +317,11 @@ func ask(ctx context.Context, in Input, file []byte, tick func()) (*Answers, err
 
 // headOf adds up one head; h is its place among the answers.
 func headOf(head model.Head, h int, all []model.Head, samples []Sample, before, after [][]answer) Head {
+	at := model.Index(all, head.Name)
+	if head.Measures() {
+		return measuredHead(head, at, h, samples, before, after)
+	}
 	out := Head{Name: head.Name}
-	at := slices.IndexFunc(all, func(m model.Head) bool { return m.Name == head.Name })
 	var total tally
 	classes := make([]tally, len(head.Labels))
 	groups := map[string]*tally{}

@@ -84,9 +84,15 @@ func (r *Report) accuracy(p func(string, ...any)) {
 		}
 		p("| %s | %s | %.2f%% | %.2f points |", h.Name, h.All.row(), 100*h.Agreement, h.MeanShift)
 	}
+	for _, h := range r.Heads {
+		if h.Unit != "" && h.All.N > 0 {
+			p("\n%s measures: off by %.4g %s in float and %.4g quantised, in the mean. Its accuracy is 1 less that as a part of its scale of %g %s.",
+				h.Name, (1-h.All.Float)*h.Scale, h.Unit, (1-h.All.Quant)*h.Scale, h.Scale, h.Unit)
+		}
+	}
 	p("")
 	for _, h := range r.Heads {
-		if h.All.N == 0 {
+		if h.All.N == 0 || h.Unit != "" {
 			continue
 		}
 		p("### %s\n\n| | faces | float | quantised | points lost | 95%% interval |", h.Name)
@@ -196,6 +202,11 @@ func (r *Report) Summary() string {
 	for _, h := range r.Heads {
 		if h.All.N == 0 {
 			fmt.Fprintf(&b, "%-8s agrees on %.2f%% of %d faces (no labels)\n", h.Name, 100*h.Agreement, r.Faces)
+			continue
+		}
+		if h.Unit != "" {
+			fmt.Fprintf(&b, "%-8s moves by %.3g %s in the mean; off by %.4g -> %.4g %s in %d, %+.2f points of the scale lost (95%% %+.2f to %+.2f)\n", h.Name,
+				h.MeanShift*h.Scale/100, h.Unit, (1-h.All.Float)*h.Scale, (1-h.All.Quant)*h.Scale, h.Unit, h.All.N, h.All.Drop, h.All.Low, h.All.High)
 			continue
 		}
 		fmt.Fprintf(&b, "%-8s agrees on %.2f%% of %d faces; accuracy %.2f%% -> %.2f%% of %d, %+.2f points lost (95%% %+.2f to %+.2f)\n",

@@ -38,7 +38,8 @@ type DataSet struct {
 	Terms  string `json:"terms"`
 }
 
-// Accuracy is how a head did on held-out images, as parts of 1.
+// Accuracy is how a head did on held-out images, as parts of 1. Of a head that
+// measures Float and File are 1 less the mean error as a part of its scale.
 type Accuracy struct {
 	Head  string  `json:"head"`
 	Data  string  `json:"data"`            // data set and split
@@ -46,6 +47,10 @@ type Accuracy struct {
 	N     int     `json:"n"`
 	Float float64 `json:"float,omitempty"` // of the float checkpoint
 	File  float64 `json:"file,omitempty"`  // of this file
+	// Of a head that measures: its unit, and the mean absolute errors in it.
+	Unit     string  `json:"unit,omitempty"`
+	MAE      float64 `json:"mae,omitempty"`
+	MAEFloat float64 `json:"mae_float,omitempty"`
 	// ECE is the expected calibration error of this file's confidences over 15
 	// bins, Scaled the same after the card's temperature.
 	ECE    float64 `json:"ece,omitempty"`
@@ -54,6 +59,17 @@ type Accuracy struct {
 	// column for each answer.
 	Confusion [][]int `json:"confusion,omitempty"`
 	Groups    []Group `json:"groups,omitempty"`
+}
+
+// Measured sets the errors of a head that measures by the accuracies.
+func (a *Accuracy) Measured(h Head) {
+	if h.Measures() {
+		from, to := h.Range()
+		a.Unit, a.MAE, a.MAEFloat = h.Unit, (1-a.File)*(to-from), 0
+		if a.Float > 0 {
+			a.MAEFloat = (1 - a.Float) * (to - from)
+		}
+	}
 }
 
 // Group is the accuracy among the images with one label of another head.

@@ -25,14 +25,38 @@ const InputName = "face"
 type Head struct {
 	Name   string   `json:"name"`
 	Labels []string `json:"labels"`
+	// Unit makes it a head that measures: see NewNumber.
+	Unit string `json:"unit,omitempty"`
+}
+
+// Equal tells whether two heads ask the same.
+func (h Head) Equal(o Head) bool {
+	return h.Name == o.Name && h.Unit == o.Unit && slices.Equal(h.Labels, o.Labels)
+}
+
+// Index returns the place of the head of that name, or -1.
+func Index(heads []Head, name string) int {
+	return slices.IndexFunc(heads, func(h Head) bool { return h.Name == name })
+}
+
+// IndexEqual returns the place of a head that asks the same, or -1.
+func IndexEqual(heads []Head, h Head) int { return slices.IndexFunc(heads, h.Equal) }
+
+// Names returns the names of heads.
+func Names(heads []Head) []string {
+	names := make([]string, len(heads))
+	for i, h := range heads {
+		names[i] = h.Name
+	}
+	return names
 }
 
 // The four heads of the paper (Saroop et al. 2021, arXiv 2110.15028).
 var (
-	Emotion = Head{"emotion", []string{"surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"}}
-	Gender  = Head{"gender", []string{"male", "female", "unsure"}}
-	Race    = Head{"race", []string{"Caucasian", "African-American", "Asian"}}
-	Age     = Head{"age", []string{"0-3", "4-19", "20-39", "40-69", "70+"}}
+	Emotion = Head{Name: "emotion", Labels: []string{"surprise", "fear", "disgust", "happy", "sad", "angry", "neutral"}}
+	Gender  = Head{Name: "gender", Labels: []string{"male", "female", "unsure"}}
+	Race    = Head{Name: "race", Labels: []string{"Caucasian", "African-American", "Asian"}}
+	Age     = Head{Name: "age", Labels: []string{"0-3", "4-19", "20-39", "40-69", "70+"}}
 )
 
 // Heads returns the four heads in the order of the file format.
@@ -75,6 +99,11 @@ func CheckHeads(heads []Head) error {
 				return fmt.Errorf("model: head %s has label %q twice", h.Name, l)
 			}
 		}
+		if h.Measures() {
+			if err := h.checkNumber(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -84,11 +113,17 @@ func IsHeadName(name string) bool { return headName.MatchString(name) }
 
 var headName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 
-// ParseHead reads a head as NAME=LABEL,LABEL.
+// ParseHead reads a head as NAME=LABEL,LABEL, or NAME=FROM..TO UNIT for one that
+// measures.
 func ParseHead(s string) (Head, error) {
 	name, labels, ok := strings.Cut(s, "=")
 	if !ok {
-		return Head{}, fmt.Errorf("model: %q is not NAME=LABEL,LABEL, such as smile=yes,no", s)
+		return Head{}, fmt.Errorf("model: %q is not NAME=LABEL,LABEL, such as smile=yes,no, or NAME=FROM..TO UNIT, such as years=0..100 years", s)
+	}
+	if h, ok, err := parseNumber(strings.TrimSpace(name), labels); err != nil {
+		return h, err
+	} else if ok {
+		return h, CheckHeads([]Head{h})
 	}
 	h := Head{Name: strings.TrimSpace(name)}
 	for _, l := range strings.Split(labels, ",") {
@@ -112,7 +147,7 @@ type Spec struct {
 
 // Index returns the position of a head in s.Heads, or -1.
 func (s *Spec) Index(head string) int {
-	return slices.IndexFunc(s.Heads, func(h Head) bool { return h.Name == head })
+	return Index(s.Heads, head)
 }
 
 // NewScores returns scores of the right shape for s.

@@ -109,9 +109,13 @@ type State struct {
 	Label      int       // the answer given, or Uncertain
 	Confidence float32   // P of Label; of the likeliest label while uncertain
 	Since      time.Time // when this answer was first given
-	candidate  int       // what the hysteresis would answer now
-	pending    time.Time // since when
-	scored     bool
+	// Of a head that measures: the mean over P, and its standard deviation. Label
+	// is the step next to it, and follows it once it is three quarters of a step
+	// away; Confidence is the probability of a step's breadth about the mean.
+	Value, Deviation float64
+	candidate        int       // what the hysteresis would answer now
+	pending          time.Time // since when
+	scored           bool
 }
 
 // Track is one face over time. Tracks returns pointers into the Tracker's own
@@ -159,7 +163,8 @@ type Event struct {
 type Tracker struct {
 	o           Options
 	temperature []float32
-	slots       []Track // fixed memory: followed faces and candidates
+	scales      [][]float64 // of heads that measure
+	slots       []Track     // fixed memory: followed faces and candidates
 	order       []*Track
 	events      []Event
 	matched     []*Track // track of each detection of the frame
@@ -174,12 +179,15 @@ func New(spec *model.Spec, o Options) (*Tracker, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	t := &Tracker{o: o, temperature: make([]float32, len(spec.Heads))}
+	t := &Tracker{o: o, temperature: make([]float32, len(spec.Heads)), scales: make([][]float64, len(spec.Heads))}
 	widest := 0
 	for i, h := range spec.Heads {
 		t.temperature[i] = 1
 		if i < len(spec.Card.Temperature) {
 			t.temperature[i] = spec.Card.Temperature[i]
+		}
+		if h.Measures() {
+			t.scales[i] = h.Values()
 		}
 		widest = max(widest, len(h.Labels))
 	}
@@ -435,7 +443,7 @@ func (t *Tracker) settle(tr *Track) (changed bool) {
 		h := &tr.Heads[k]
 		c := Uncertain
 		if fresh && h.scored {
-			c = t.choose(h)
+			c = t.choose(h, t.scales[k])
 		}
 		if c != h.candidate {
 			h.candidate, h.pending = c, t.now
@@ -446,6 +454,9 @@ func (t *Tracker) settle(tr *Track) (changed bool) {
 		}
 		if h.Confidence = top(h.P); h.Label != Uncertain {
 			h.Confidence = h.P[h.Label]
+		}
+		if t.scales[k] != nil {
+			h.Confidence = about(t.scales[k], h.P, h.Value)
 		}
 		unclear = unclear || h.Label == Uncertain
 	}
@@ -461,8 +472,15 @@ func (t *Tracker) settle(tr *Track) (changed bool) {
 }
 
 // choose is the hysteresis: the label given is kept while it is not far below
-// what it needs nor far behind the likeliest.
-func (t *Tracker) choose(h *State) int {
+// what it needs nor far behind the likeliest. What measures always has an answer.
+func (t *Tracker) choose(h *State, scale []float64) int {
+	if scale != nil {
+		h.Value, h.Deviation = model.Mean(scale, h.P)
+		if l := h.Label; l != Uncertain && math.Abs(h.Value-scale[l]) <= 0.75*(scale[1]-scale[0]) {
+			return l
+		}
+		return model.Nearest(scale, h.Value)
+	}
 	best := 0
 	for k, v := range h.P {
 		if v > h.P[best] {
@@ -476,6 +494,16 @@ func (t *Tracker) choose(h *State) int {
 		return best
 	}
 	return Uncertain
+}
+
+// about is the probability of the steps that are at most one from v.
+func about(scale []float64, p []float32, v float64) (sum float32) {
+	for i, s := range scale {
+		if math.Abs(s-v) <= scale[1]-scale[0] {
+			sum += p[i]
+		}
+	}
+	return min(sum, 1)
 }
 
 func top(p []float32) (v float32) {

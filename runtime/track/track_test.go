@@ -461,3 +461,38 @@ func TestNotLookedIsNotGone(t *testing.T) {
 		t.Errorf("at the end: %v", events)
 	}
 }
+
+// A number is smoothed as probabilities are, and its step follows it only when
+// it has moved away.
+func TestNumbers(t *testing.T) {
+	years := model.NewNumber("years", 0, 100, "years")
+	tr, err := New(&model.Spec{Heads: []model.Head{years}}, Options{Confirm: 1, Window: 1, Smoothing: -1, Dwell: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Duration(0)
+	say := func(v float64) State {
+		s := &model.Scores{Heads: [][]float32{model.Target(years.Values(), v)}}
+		frame(tr, at, s, box(100, 100, 50))
+		at += 40 * time.Millisecond
+		return tr.Tracks(nil)[0].Heads[0]
+	}
+	for _, x := range []struct {
+		v    float64
+		step int
+	}{{34, 7}, {37.9, 7}, {36, 7}, {39.5, 8}, {36.5, 8}, {36, 7}} {
+		s := say(x.v)
+		if math.Abs(s.Value-x.v) > 0.01 || s.Label != x.step || s.Confidence < 0.99 || s.Deviation > 2.6 {
+			t.Errorf("%g: value %g, step %d (want %d), confidence %g, deviation %g", x.v, s.Value, s.Label, x.step, s.Confidence, s.Deviation)
+		}
+	}
+	slow, err := New(&model.Spec{Heads: []model.Head{years}}, Options{Confirm: 1, Window: 1, Smoothing: time.Second, Dwell: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, at = slow, 0
+	say(20)
+	if s := say(80); s.Value < 20 || s.Value > 25 || s.Deviation < 5 {
+		t.Errorf("40 ms later: %g, deviation %g: it is not smoothed", s.Value, s.Deviation)
+	}
+}

@@ -59,7 +59,7 @@ type dataCheckCmd struct {
 	Sheet      string   `help:"Write a contact sheet there, a PNG; KIND stands for the kind." placeholder:"F.png" default:"contact-KIND.png"`
 	splitFlags `embed:""`
 	Limit      int      `help:"At most that many images of each published split."`
-	Head       []string `help:"Head of your own, as NAME=LABEL,LABEL; repeat for several. By default the paper's." placeholder:"NAME=LABEL,..." sep:"none"`
+	Head       []string `help:"Head of your own, as NAME=LABEL,LABEL, or NAME=FROM..TO UNIT for a number; repeat for several. By default the paper's." placeholder:"NAME=LABEL,..." sep:"none"`
 	List       string   `help:"Write all that cannot be used and all duplicates there, a CSV file." placeholder:"F.csv"`
 }
 

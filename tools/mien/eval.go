@@ -223,6 +223,13 @@ func (r evalReport) print(w io.Writer, heads []model.Head) error {
 		if m == nil || m.N == 0 {
 			continue
 		}
+		if h.Measures() {
+			fmt.Fprintf(w, "\n%s: n %d, mean absolute error %.4g %s, R2 %.4f, loss %.4f\n", h.Name, m.N, m.MAE, h.Unit, m.R2, m.Loss)
+			if err := printGroups(w, h, r.Groups[h.Name]); err != nil {
+				return err
+			}
+			continue
+		}
 		fmt.Fprintf(w, "\n%s: n %d, accuracy %.4f, loss %.4f, calibration error %.4f", h.Name, m.N, m.Accuracy, m.Loss, m.ECE)
 		if scaled, ok := r.Scaled[h.Name]; ok {
 			fmt.Fprintf(w, " (%.4f at the card's temperature)", scaled)
@@ -237,7 +244,7 @@ func (r evalReport) print(w io.Writer, heads []model.Head) error {
 		if err := printConfusion(w, h, m); err != nil {
 			return err
 		}
-		if err := printGroups(w, r.Groups[h.Name]); err != nil {
+		if err := printGroups(w, h, r.Groups[h.Name]); err != nil {
 			return err
 		}
 	}
@@ -263,19 +270,25 @@ func printConfusion(w io.Writer, h model.Head, m *train.HeadMetrics) error {
 	return t.Flush()
 }
 
-// printGroups prints accuracies among the labels of the other heads.
-func printGroups(w io.Writer, groups []train.Group) error {
+// printGroups prints accuracies among the labels of the other heads, or mean
+// errors.
+func printGroups(w io.Writer, h model.Head, groups []train.Group) error {
 	if len(groups) == 0 {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "among\tn\taccuracy\t\n")
+	what, figure := "accuracy", func(accuracy float64) string { return fmt.Sprintf("%.4f", accuracy) }
+	if h.Measures() {
+		from, to := h.Range()
+		what, figure = "off by", func(accuracy float64) string { return fmt.Sprintf("%.3g %s", (1-accuracy)*(to-from), h.Unit) }
+	}
+	fmt.Fprintf(t, "among\tn\t%s\t\n", what)
 	for _, g := range groups {
 		mark := ""
 		if g.Said {
 			mark = " by its own answer"
 		}
-		fmt.Fprintf(t, "%s %s%s\t%d\t%.4f\t\n", g.By, g.Label, mark, g.N, g.Accuracy())
+		fmt.Fprintf(t, "%s %s%s\t%d\t%s\t\n", g.By, g.Label, mark, g.N, figure(g.Accuracy()))
 	}
 	return t.Flush()
 }

@@ -55,7 +55,7 @@ func (c *exportCmd) Run(e env) error {
 type importCmd struct {
 	File  string   `arg:"" name:"f.safetensors" help:"Weights that another program saved: float32, float16, bfloat16 or float64."`
 	Arch  string   `help:"Network that they are of: paper, edge or wide." required:""`
-	Head  []string `help:"Head that they answer, as NAME=LABEL,LABEL; repeat for several. By default the paper's." placeholder:"NAME=LABEL,..." sep:"none"`
+	Head  []string `help:"Head that they answer, as NAME=LABEL,LABEL, or NAME=FROM..TO UNIT for a number; repeat for several. By default the paper's." placeholder:"NAME=LABEL,..." sep:"none"`
 	Names string   `help:"YAML file that maps their names of tensors to those of mien inspect; a beginning such as module. goes by itself." placeholder:"F.yaml"`
 	Out   string   `help:"Checkpoint to write." placeholder:"F.safetensors" required:""`
 }
@@ -147,8 +147,11 @@ func inspectCheckpoint(w io.Writer, path string, asJSON bool) error {
 		accuracy := ""
 		if m := val.Heads[h.Name]; m != nil && m.N > 0 {
 			accuracy = fmt.Sprintf("%.4f of %d", m.Accuracy, m.N)
+			if h.Measures() {
+				accuracy = fmt.Sprintf("off by %.3g %s in %d", m.MAE, h.Unit, m.N)
+			}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", h.Name, strings.Join(h.Labels, ", "), what, epochs, accuracy)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", h.Name, h.Say(), what, epochs, accuracy)
 	}
 	fmt.Fprintln(t, "\ntensor\tshape\tvalues\tsmallest\tlargest")
 	for _, x := range n.file.Tensors {

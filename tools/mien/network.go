@@ -313,7 +313,7 @@ func loadFaces(e env, spec string, splits []string, n int, o data.Options) ([]re
 	}
 	var out []report.Sample
 	for _, s := range samples {
-		out = append(out, report.Sample{Path: s.Path, Face: quant.Face(s.Face), Labels: slices.Clone(s.Labels)})
+		out = append(out, report.Sample{Path: s.Path, Face: quant.Face(s.Face), Labels: slices.Clone(s.Labels), Soft: s.Soft})
 	}
 	return evenly(out, n), nil
 }

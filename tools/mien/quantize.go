@@ -250,7 +250,11 @@ func (c *quantizeCmd) card() (model.Card, error) {
 func addAccuracy(card *model.Card, r *report.Report, data string) {
 	for _, h := range r.Heads {
 		if h.All.N > 0 {
-			card.Accuracy = append(card.Accuracy, model.Accuracy{Head: h.Name, Data: data + " (held out)", N: h.All.N, Float: h.All.Float, File: h.All.Quant})
+			a := model.Accuracy{Head: h.Name, Data: data + " (held out)", N: h.All.N, Float: h.All.Float, File: h.All.Quant}
+			if k := model.Index(card.Heads, h.Name); k >= 0 {
+				a.Measured(card.Heads[k])
+			}
+			card.Accuracy = append(card.Accuracy, a)
 		}
 	}
 }

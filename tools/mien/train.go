@@ -29,7 +29,7 @@ type trainCmd struct {
 	From      string        `help:"Take the first weights from this checkpoint." placeholder:"F.safetensors"`
 	Teacher   []string      `help:"Checkpoint whose answers are learned beside the labels (recipe key distill); repeat for several." placeholder:"F.safetensors" sep:"none"`
 	Answers   string        `help:"Folder for what teachers said of each view, which runs may share. By default --out." placeholder:"DIR"`
-	Head      []string      `help:"Ask this instead of the recipe's heads, as NAME=LABEL,LABEL; repeat for several." placeholder:"NAME=LABEL,..." sep:"none"`
+	Head      []string      `help:"Ask this instead of the recipe's heads, as NAME=LABEL,LABEL, or NAME=FROM..TO UNIT for a number; repeat for several." placeholder:"NAME=LABEL,..." sep:"none"`
 	Strict    bool          `help:"A picture that cannot be read is an error; otherwise it is counted and left out."`
 	Set       []string      `help:"Override a recipe key, as schedule.factor=0.5." placeholder:"KEY=VALUE" sep:"none" check:"set"`
 	Threads   int           `help:"Threads; 0 means one for each CPU." least:"0"`
@@ -166,7 +166,7 @@ func (c *trainCmd) recipe() (train.Recipe, error) {
 	}
 	if heads, err := parseHeads(c.Head); err != nil {
 		return r, err
-	} else if len(c.Head) > 0 && !slices.EqualFunc(heads, r.Heads, func(a, b model.Head) bool { return a.Name == b.Name && slices.Equal(a.Labels, b.Labels) }) {
+	} else if len(c.Head) > 0 && !slices.EqualFunc(heads, r.Heads, model.Head.Equal) {
 		return r, fmt.Errorf("the run in %s asks other heads than --head says (leave it out)", c.Out)
 	}
 	return r, r.Set(set)
@@ -266,6 +266,10 @@ func (v *trainView) printEpoch(p train.Progress) {
 	fmt.Fprintf(&b, "epoch %d/%d: loss %.4f, lr %.3g, %.1f images/s; validation", x.Epoch, p.Epochs, x.Loss, x.LR, x.ImagesPerS)
 	for _, h := range v.heads {
 		if s, ok := x.Val[h.Name]; ok {
+			if h.Measures() {
+				fmt.Fprintf(&b, " %s off by %.3g %s", h.Name, s.MAE, h.Unit)
+				continue
+			}
 			fmt.Fprintf(&b, " %s %.4f", h.Name, s.Accuracy)
 		}
 	}

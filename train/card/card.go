@@ -155,6 +155,7 @@ func (m *Maker) accuracy(ctx context.Context, mod infer.Model, s *data.Set, temp
 				a.Groups[i].Float = g.Accuracy()
 			}
 		}
+		a.Measured(h)
 		out = append(out, a)
 	}
 	return out, nil
@@ -168,7 +169,7 @@ func keepFloat(is, was []model.Accuracy) {
 		if k < 0 {
 			continue
 		}
-		a.Float = was[k].Float
+		a.Float, a.MAEFloat = was[k].Float, was[k].MAEFloat
 		if len(was[k].Groups) != len(a.Groups) {
 			continue
 		}
@@ -197,6 +198,9 @@ func (m *Maker) float(ctx context.Context, heads []model.Head, samples []data.Sa
 func limits(common []string, card model.Card, sets []*data.Set) []string {
 	out := slices.Clone(common)
 	for i, h := range card.Heads {
+		if h.Measures() {
+			continue // a step without an image lies between others
+		}
 		for l, label := range h.Labels {
 			n := 0
 			for _, s := range sets {
@@ -208,6 +212,9 @@ func limits(common []string, card model.Card, sets []*data.Set) []string {
 		}
 	}
 	for _, a := range card.Accuracy {
+		if a.Unit != "" {
+			continue
+		}
 		for l, row := range a.Confusion {
 			n := sum(row)
 			if recall := float64(row[l]) / float64(max(n, 1)); n > 0 && recall < 0.5 {

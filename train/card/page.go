@@ -46,6 +46,10 @@ func pageFigures(p printer, c model.Card, other bool) {
 		if a.Other != other {
 			continue
 		}
+		if a.Unit != "" {
+			p("| %s | %s | %d | off by %.4g %s | %s | | | |", a.Head, a.Data, a.N, a.MAE, a.Unit, known(a.Float > 0, a.MAEFloat))
+			continue
+		}
 		p("| %s | %s | %d | %.4f | %s | %.4f | %.4f | %.3f |", a.Head, a.Data, a.N, a.File, known(a.Float > 0, a.Float), a.ECE, a.Scaled, Temperature(c, a.Head))
 	}
 }
@@ -77,6 +81,9 @@ func pageLimits(p printer, c model.Card) {
 
 func pageGroups(p printer, c model.Card) {
 	p("\n## Accuracy by group\n\nGroups are by the true label; where the images have none, marked *, by what this file says about them.\n")
+	if slices.ContainsFunc(c.Heads, model.Head.Measures) {
+		p("Of a head that measures the figures are 1 less the mean error as a part of its scale.\n")
+	}
 	p("| head | data | by | group | images | this file | float |\n| --- | --- | --- | --- | ---: | ---: | ---: |")
 	for _, a := range c.Accuracy {
 		measured := slices.ContainsFunc(a.Groups, func(g model.Group) bool { return g.Float > 0 })
@@ -93,10 +100,11 @@ func pageGroups(p printer, c model.Card) {
 func pageConfusion(p printer, c model.Card) {
 	p("\n## Confusion\n\nImages by true label (rows) and by what this file says (columns).")
 	for _, a := range c.Accuracy {
-		h, err := model.HeadByName(a.Head)
-		if err != nil {
+		k := model.Index(c.Heads, a.Head)
+		if k < 0 {
 			continue
 		}
+		h := c.Heads[k]
 		p("\n| %s, %s | %s | recall |\n|%s", a.Head, a.Data, strings.Join(h.Labels, " | "), " --- |"+strings.Repeat(" ---: |", len(h.Labels)+1))
 		for i, row := range a.Confusion {
 			var cells []string

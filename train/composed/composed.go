@@ -271,7 +271,7 @@ func (t *test) read(img *image.Gray) ([]int, error) {
 	for i, h := range t.heads {
 		out[i] = -1
 		if k := t.spec.Index(h.Name); k >= 0 {
-			out[i], _ = t.scores.Top(k)
+			out[i] = h.Answer(t.scores.Heads[k])
 		}
 	}
 	return out, nil

@@ -52,6 +52,12 @@ func (x *Sample) Answers(head int) bool {
 	return x.Labels[head] != NoLabel || x.Soft != nil && x.Soft[head] != nil
 }
 
+// Number returns what a sample says for a head that measures, by its place.
+func (x *Sample) Number(head int, scale []float64) float64 {
+	v, _ := model.Mean(scale, x.Soft[head])
+	return v
+}
+
 // Set is a data set.
 type Set struct {
 	Kind, Dir string

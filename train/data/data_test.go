@@ -561,6 +561,37 @@ func TestFairFace(t *testing.T) {
 	}
 }
 
+// A head that measures takes a column of numbers, and UTKFace's years.
+func TestNumbers(t *testing.T) {
+	age := model.NewNumber("age", 0, 100, "years")
+	dir := t.TempDir()
+	for i := range 4 {
+		putFace(t, uint64(i), 64, dir, fmt.Sprintf("%d.jpg", i))
+	}
+	put(t, filepath.Join(dir, "m.csv"), []byte("path,age\n0.jpg,34.5\n1.jpg,\n2.jpg,101\n3.jpg,old\n"))
+	s := load(t, "manifest:"+filepath.Join(dir, "m.csv"), Options{Heads: []model.Head{age}})
+	if len(s.Samples) != 2 || s.Samples[0].Labels[0] != 7 || s.Samples[1].Answers(0) {
+		t.Fatalf("%+v", s.Samples)
+	}
+	if got := s.Samples[0].Number(0, age.Values()); math.Abs(got-34.5) > 1e-4 {
+		t.Errorf("34.5 years are read as %g", got)
+	}
+	if len(s.Bad) != 2 || !strings.HasSuffix(s.Bad[0].Path, "m.csv:4") || !strings.Contains(s.Bad[0].Err.Error(), `a number within 0..100 years, not "101"`) {
+		t.Errorf("bad: %v", s.Bad)
+	}
+	utk := t.TempDir()
+	putFace(t, 9, 64, utk, "61_0_1_2017.jpg")
+	s = load(t, "utkface:"+utk, Options{Heads: []model.Head{age}})
+	if got := s.Samples[0].Number(0, age.Values()); math.Abs(got-61) > 1e-4 {
+		t.Errorf("61 years are read as %g", got)
+	}
+	folders := t.TempDir()
+	putFace(t, 1, 64, folders, "35", "a.jpg")
+	if _, err := Load(context.Background(), "folders:"+folders, Options{Heads: []model.Head{age}}); err == nil || !strings.Contains(err.Error(), "manifest, with a column age") {
+		t.Errorf("folders of numbers: %v", err)
+	}
+}
+
 // A photograph's face is found as on a board; one without a face near its
 // middle is no sample, and is counted.
 func TestFairFacePhotographs(t *testing.T) {

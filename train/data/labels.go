@@ -129,8 +129,11 @@ func parseBand(label string) (band, bool) {
 }
 
 // Ordered tells whether the labels of a head are numbers in order, so that a
-// wrong answer can be near or far.
+// wrong answer can be near or far. What measures has another measure of that.
 func Ordered(h model.Head) bool {
+	if h.Measures() {
+		return false
+	}
 	_, ok := bands(h)
 	return ok
 }
@@ -170,13 +173,18 @@ func spread(all []band, v, deviation float64) []float32 {
 // head's.
 type answers struct {
 	heads  []model.Head
-	bands  [][]band // nil for a head whose labels are names
+	bands  [][]band    // nil for a head whose labels are names
+	scales [][]float64 // nil for a head that does not measure
 	spread map[string]float64
 }
 
 func newAnswers(heads []model.Head, spread map[string]float64) *answers {
-	a := &answers{heads: heads, bands: make([][]band, len(heads)), spread: spread}
+	a := &answers{heads: heads, bands: make([][]band, len(heads)), scales: make([][]float64, len(heads)), spread: spread}
 	for i, h := range heads {
+		if h.Measures() {
+			a.scales[i] = h.Values()
+			continue
+		}
 		a.bands[i], _ = bands(h)
 	}
 	return a
@@ -188,12 +196,15 @@ func (a *answers) of(all []said, strict bool) (Labels, [][]float32, error) {
 	l := Unlabelled(a.heads)
 	var soft [][]float32
 	for _, s := range all {
-		i := headIndex(a.heads, s.head)
+		i := model.Index(a.heads, s.head)
 		if i < 0 {
 			continue
 		}
 		var p []float32
 		l[i], p = a.label(i, s)
+		if l[i] == NoLabel && strict && a.scales[i] != nil {
+			return nil, nil, fmt.Errorf("head %s wants a number within %s, not %q", s.head, a.heads[i].Say(), s.text())
+		}
 		if l[i] == NoLabel && strict && s.votes == nil {
 			return nil, nil, fmt.Errorf("head %s has no label %q (it has %s)", s.head, s.text(), strings.Join(a.heads[i].Labels, ", "))
 		}
@@ -220,6 +231,8 @@ func (s said) text() string {
 func (a *answers) label(i int, s said) (int8, []float32) {
 	h := a.heads[i]
 	switch {
+	case a.scales[i] != nil:
+		return measured(a.scales[i], s)
 	case s.votes != nil:
 		return counted(h, s.votes)
 	case s.label != "":
@@ -240,6 +253,20 @@ func (a *answers) label(i int, s said) (int8, []float32) {
 		return k, spread(a.bands[i], s.from, d)
 	}
 	return k, nil
+}
+
+// measured returns the step next to a number and the target whose mean the
+// number is. What tells bounds alone is no number, and what lies outside the
+// scale cannot be said on it.
+func measured(scale []float64, s said) (int8, []float32) {
+	v, err := s.from, error(nil)
+	if s.label != "" {
+		v, err = strconv.ParseFloat(s.label, 64)
+	}
+	if err != nil || s.votes != nil || s.from != s.to || !(v >= scale[0] && v <= scale[len(scale)-1]) {
+		return NoLabel, nil
+	}
+	return int8(model.Nearest(scale, v)), model.Target(scale, v)
 }
 
 // counted returns the label that most annotators chose, and the parts that
@@ -274,13 +301,4 @@ func counted(h model.Head, votes []vote) (int8, []float32) {
 		p[i] /= float32(known)
 	}
 	return best, p
-}
-
-func headIndex(heads []model.Head, name string) int {
-	for i, h := range heads {
-		if h.Name == name {
-			return i
-		}
-	}
-	return -1
 }

@@ -21,6 +21,9 @@ func listFolders(dir string, heads []model.Head) (*listing, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
+	if h.Measures() {
+		return nil, fmt.Errorf("%s: head %s is a number (%s), which folders cannot say: name the pictures in a manifest, with a column %s", dir, h.Name, h.Say(), h.Name)
+	}
 	l := &listing{}
 	c := classes{dir: dir, want: fmt.Sprintf("head %s has %s", h.Name, strings.Join(h.Labels, ", ")), into: l,
 		says: func(folder string) (said, bool) { return named(h.Name, folder), labelOf(h, folder) != NoLabel }}
@@ -113,7 +116,7 @@ func manifestRows(t *table, heads []model.Head, l *listing) error {
 		}
 	}
 	if len(columns) == 0 {
-		return fmt.Errorf("header %q: no column is called as a head (%s)", strings.Join(t.head, ","), strings.Join(headNames(heads), ", "))
+		return fmt.Errorf("header %q: no column is called as a head (%s)", strings.Join(t.head, ","), strings.Join(model.Names(heads), ", "))
 	}
 	a := newAnswers(heads, nil)
 	return t.rows(l, func(row []string, line int) error {
@@ -143,14 +146,6 @@ func manifestRows(t *table, heads []model.Head, l *listing) error {
 		l.items = append(l.items, it)
 		return nil
 	})
-}
-
-func headNames(heads []model.Head) []string {
-	var names []string
-	for _, h := range heads {
-		names = append(names, h.Name)
-	}
-	return names
 }
 
 // splitOf reads a cell that names a split; an empty one names none.

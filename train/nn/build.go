@@ -280,7 +280,11 @@ func (b *builder) heads() {
 	for _, h := range n.Arch.Heads {
 		c := len(h.Labels)
 		w, bias := b.weights(arch.Layer{Name: h.Name}, c, n.top.size())
-		n.heads = append(n.heads, &head{Head: h, in: n.top, w: w, b: bias, logits: make([]float32, n.batch*c)})
+		run := &head{Head: h, in: n.top, w: w, b: bias, logits: make([]float32, n.batch*c)}
+		if h.Measures() {
+			run.scale = h.Values()
+		}
+		n.heads = append(n.heads, run)
 		n.grads = append(n.grads, make([]float32, n.batch*c))
 	}
 	n.losses = make([]HeadLoss, len(n.heads))

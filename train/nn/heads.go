@@ -12,6 +12,20 @@ type head struct {
 	in     *tensor
 	w, b   *Param
 	logits []float32
+	scale  []float64 // of a head that measures
+}
+
+// off is how far the means of answer and target are apart, as a part of the
+// scale.
+func (h *head) off(logits, target []float32) float64 {
+	top := float64(logits[argmax(logits)])
+	var sum, said, truth, mass float64
+	for j, v := range h.scale {
+		e := math.Exp(float64(logits[j]) - top)
+		sum, said = sum+e, said+e*v
+		mass, truth = mass+float64(target[j]), truth+float64(target[j])*v
+	}
+	return math.Abs(said/sum-truth/mass) / (h.scale[len(h.scale)-1] - h.scale[0])
 }
 
 func (h *head) forward(n int) {
@@ -46,7 +60,10 @@ func (h *head) loss(n int, target, weight []float32, grad []float32, scale float
 		logits, t, g := h.logits[i*c:][:c], target[i*c:][:c], grad[i*c:][:c]
 		l.Loss += w / l.Weight * crossEntropy(logits, t, g, scale*w/l.Weight)
 		l.Count++
-		if argmax(logits) == argmax(t) {
+		switch {
+		case h.scale != nil:
+			l.Correct += 1 - h.off(logits, t)
+		case argmax(logits) == argmax(t):
 			l.Correct++
 		}
 	}

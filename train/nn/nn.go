@@ -38,11 +38,13 @@ type Batch struct {
 
 // HeadLoss is how one head did on a batch.
 type HeadLoss struct {
-	Head    string
-	Loss    float64 // sum(w*crossEntropy) / sum(w); 0 when no picture counts
-	Weight  float64 // sum(w)
-	Count   int     // pictures with w > 0
-	Correct int     // of those, with the largest logit at the largest target
+	Head   string
+	Loss   float64 // sum(w*crossEntropy) / sum(w); 0 when no picture counts
+	Weight float64 // sum(w)
+	Count  int     // pictures with w > 0
+	// Correct are those of them whose largest logit is at the largest target; of a
+	// head that measures it adds up how much of the scale each was not off.
+	Correct float64
 }
 
 // Losses is how a batch went.

@@ -226,6 +226,9 @@ func (blues) Colors() []color.Color {
 func confusion(w io.Writer, h model.Head, m *train.HeadMetrics) error {
 	p := plot.New()
 	p.Title.Text = fmt.Sprintf("%s: accuracy %.4f of %d", h.Name, m.Accuracy, m.N)
+	if h.Measures() {
+		p.Title.Text = fmt.Sprintf("%s: off by %.3g %s in %d", h.Name, m.MAE, h.Unit, m.N)
+	}
 	p.X.Label.Text, p.Y.Label.Text = "said", "true"
 	g := matrix{m.Confusion}
 	heat := plotter.NewHeatMap(g, blues{})

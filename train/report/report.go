@@ -173,6 +173,7 @@ func (r *Run) together(h model.Head, split string) *train.HeadMetrics {
 		n := float64(sum.N + m.N)
 		sum.Accuracy = (sum.Accuracy*float64(sum.N) + m.Accuracy*float64(m.N)) / n
 		sum.Distance = (sum.Distance*float64(sum.N) + m.Distance*float64(m.N)) / n
+		sum.MAE = (sum.MAE*float64(sum.N) + m.MAE*float64(m.N)) / n
 		sum.Loss = (sum.Loss*float64(sum.N) + m.Loss*float64(m.N)) / n
 		sum.N += m.N
 	}

@@ -143,6 +143,11 @@ func (r *Run) head(w io.Writer, h model.Head) {
 	if m == nil {
 		return
 	}
+	if h.Measures() {
+		fmt.Fprintf(w, "## %s\n\nOn `%s`, %d images: off by %.3g %s in the mean (a number from %s, learned as a distribution over its steps).\n\n![confusion of %s](%s)\n\n",
+			h.Name, split, m.N, m.MAE, h.Unit, h.Say(), h.Name, confusionFile(h))
+		return
+	}
 	fmt.Fprintf(w, "## %s\n\nOn `%s`, %d images: accuracy %s", h.Name, split, m.N, figure(m.Accuracy))
 	if data.Ordered(h) {
 		fmt.Fprintf(w, ", %s labels off in the mean", figure(m.Distance))
@@ -165,6 +170,9 @@ func (r *Run) head(w io.Writer, h model.Head) {
 
 // subgroups writes every head's accuracy by the labels of every other head.
 func (r *Run) subgroups(w io.Writer) {
+	if slices.ContainsFunc(r.Recipe.Heads, model.Head.Measures) {
+		fmt.Fprint(w, "The accuracy of a head that measures is 1 less its mean error as a part of its scale.\n\n")
+	}
 	fmt.Fprint(w, "## Accuracy by subgroup\n\nGroups are by the true label where the image has one; otherwise, marked *, by what the model says.\n\n")
 	table(w, "head", "by", "group", "images", "accuracy")
 	for i, head := range r.Recipe.Heads {

@@ -33,7 +33,7 @@ type Mistake struct {
 // expected. The metrics are those of the samples, in their order.
 func Mistakes(heads []model.Head, head int, samples []data.Sample, m *train.Metrics) []Mistake {
 	h := m.Heads[heads[head].Name]
-	if h == nil {
+	if h == nil || heads[head].Measures() { // a number is not right or wrong
 		return nil
 	}
 	labels := len(heads[head].Labels)

@@ -111,6 +111,16 @@ func MistakeCells(heads []model.Head, all []Mistake, ask Ask) ([]Cell, error) {
 	return cells, nil
 }
 
+// number is the answer of a head that measures, with the truth behind it.
+func number(h model.Head, p []float32, x *data.Sample, at int) string {
+	scale := h.Values()
+	mean, _ := model.Mean(scale, p)
+	if !x.Answers(at) {
+		return h.Text(mean)
+	}
+	return h.Text(mean) + " (" + h.Text(x.Number(at, scale)) + ")"
+}
+
 // AnswerCells are the cells of some samples with the answers of some heads, by
 // their places, as in Figure 5 of Saroop et al. 2021; what is wrong has the label
 // behind it. The saliency is that of the first one's answer.
@@ -130,6 +140,10 @@ func AnswerCells(heads []model.Head, some []int, samples []data.Sample, ask Ask)
 				said = best
 			}
 			text := fmt.Sprintf("%s %.0f%%", h.Labels[best], 100*p[k][best])
+			if h.Measures() {
+				c.Lines = append(c.Lines, number(h, p[k], x, k))
+				continue
+			}
 			if truth := x.Labels[k]; truth >= 0 && int(truth) != best {
 				text += " (" + h.Labels[truth] + ")"
 			}

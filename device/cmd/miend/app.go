@@ -357,7 +357,7 @@ func (a *app) openPage() (running, error) {
 func (a *app) statusOptions(cfg *config.Config) status.Options {
 	info := status.Info{Name: cfg.Name, Version: version, Lead: cfg.LeadOf(*a.heads.Load()).Name, Board: a.board.Title, Header: status.HeaderOf(a.board)}
 	for _, h := range a.engine().Spec().Heads {
-		info.Heads = append(info.Heads, status.Head{Name: h.Name, Labels: h.Labels, Enabled: slices.Contains(cfg.Heads, h.Name)})
+		info.Heads = append(info.Heads, status.Head{Name: h.Name, Labels: h.Labels, Unit: h.Unit, Enabled: slices.Contains(cfg.Heads, h.Name)})
 	}
 	o := cfg.StatusOptions()
 	o.Info, o.Health, o.Lines = info, a.health, func() []signal.Line { return a.out.Lines() }

@@ -37,6 +37,12 @@ func demoLines(heads []model.Head, lead model.Head) map[string]config.Line {
 		"ready": {Pin: "GPIO17"}, "heartbeat": {Pin: "GPIO27"}, "face": {Pin: "GPIO22"},
 		"code0": {Pin: "GPIO5"}, "code1": {Pin: "GPIO6"}, "code2": {Pin: "GPIO13"}, "strobe": {Pin: "GPIO19"},
 	}
+	if lead.Measures() { // no label for code lines to show
+		for _, l := range []string{"code0", "code1", "code2", "strobe"} {
+			delete(lines, l)
+		}
+		return lines
+	}
 	for i, pin := range []string{"GPIO23", "GPIO24", "GPIO25", "GPIO26", "GPIO12", "GPIO20", "GPIO16"} {
 		if i < len(lead.Labels) {
 			lines[signal.LabelLine(heads, lead, lead.Labels[i])] = config.Line{Pin: pin}

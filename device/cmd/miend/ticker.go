@@ -99,7 +99,9 @@ func (t *ticker) face(answers, words *strings.Builder, f *device.FaceReading) {
 	fmt.Fprintf(words, "face %-3d", f.ID)
 	for i := range f.Heads {
 		h := &f.Heads[i]
-		fmt.Fprintf(answers, ",%s", h.Label)
+		if h.Unit == "" { // a number changes with every reading
+			fmt.Fprintf(answers, ",%s", h.Label)
+		}
 		if h.Uncertain {
 			fmt.Fprintf(words, "%s  ", t.paint(grey, fmt.Sprintf("%-8s  ?  ", h.Name)))
 			continue

@@ -26,59 +26,33 @@ const clamp = p => Math.min(1, Math.max(0, p || 0));
 let info = {heads: [], header: [], name: "", version: ""};
 let lastNews = 0;
 
-// ---- the face that shows how a face looks -------------------------------
-
-// For each label that is a look: curve of the mouth, how open and how wide it is, slope of
-// the brows (inner ends up), their height, how open the eyes are. The drawing
-// is the mean of these, weighted by the model's scores.
-const LOOKS = {
-  surprise: [0.0, 1.0, 0.50, 0.15, 1.0, 1.35],
-  fear:     [-0.35, 0.45, 0.75, 0.8, 0.8, 1.25],
-  disgust:  [-0.65, 0.1, 0.7, -0.45, -0.35, 0.55],
-  happy:    [1.0, 0.3, 1.0, 0.1, 0.35, 0.8],
-  sad:      [-0.9, 0.0, 0.7, 0.95, 0.1, 0.75],
-  angry:    [-0.6, 0.15, 0.8, -1.0, -0.6, 0.8],
-  neutral:  [0.05, 0.0, 0.7, 0.0, 0.0, 1.0],
-};
+// ---- a face, in the colour of its label ---------------------------------
 
 function newLook() {
   const root = svg("svg", {class: "look", viewBox: "0 0 100 100", "aria-hidden": "true"});
   const part = (name, attrs) => root.appendChild(svg(name, attrs));
   part("circle", {class: "skin", cx: 50, cy: 50, r: 46});
-  root.parts = {
-    browL: part("path", {class: "ink"}), browR: part("path", {class: "ink"}),
-    eyeL: part("ellipse", {class: "eye", cx: 33, cy: 44, rx: 4.6}), eyeR: part("ellipse", {class: "eye", cx: 67, cy: 44, rx: 4.6}),
-    mouth: part("path", {class: "ink mouth"}),
-  };
+  part("path", {class: "ink", d: "M24 31Q33 28 41 31"}); part("path", {class: "ink", d: "M76 31Q67 28 59 31"});
+  part("ellipse", {class: "eye", cx: 33, cy: 44, rx: 4.6, ry: 5.6}); part("ellipse", {class: "eye", cx: 67, cy: 44, rx: 4.6, ry: 5.6});
+  part("path", {class: "ink mouth", d: "M34 67.5Q50 69 66 67.5"});
   return root;
-}
-
-function drawLook(root, scores) {
-  const v = [0, 0, 0, 0, 0, 0];
-  let sum = 0;
-  for (const k in scores) if (LOOKS[k]) { LOOKS[k].forEach((x, i) => v[i] += x * scores[k]); sum += scores[k]; }
-  const [curve, open, wide, slope, high, eyes] = sum > 0 ? v.map(x => x / sum) : LOOKS.neutral;
-  const p = root.parts, n = x => x.toFixed(1);
-  const y = 31 - 5 * high, d = 5 * slope, w = 9 + 10 * wide, my = 68 - 2 * curve, bend = 15 * curve;
-  p.browL.setAttribute("d", `M24 ${n(y + d)}Q33 ${n(y - 3)} 41 ${n(y - d)}`);
-  p.browR.setAttribute("d", `M76 ${n(y + d)}Q67 ${n(y - 3)} 59 ${n(y - d)}`);
-  p.eyeL.setAttribute("ry", n(5.6 * eyes));
-  p.eyeR.setAttribute("ry", n(5.6 * eyes));
-  p.mouth.setAttribute("d", `M${n(50 - w)} ${n(my - bend / 2)}Q50 ${n(my + bend - 11 * open)} ${n(50 + w)} ${n(my - bend / 2)}Q50 ${n(my + bend + 17 * open)} ${n(50 - w)} ${n(my - bend / 2)}Z`);
 }
 
 // ---- people ---------------------------------------------------------------
 
 const headOf = (face, name) => face.heads.find(h => h.head === name);
 const answer = head => head.uncertain ? "uncertain" : head.label;
+// sureOf is how sure an answer is: a part, or how far a number spreads.
+const sureOf = head => head.uncertain ? "" : head.unit ? "± " + head.deviation : percent(head.confidence);
+const labelsOf = head => head.unit ? [] : head.labels; // a number has none that a card could show
 
 const people = new Map(); // by id
 // The colours of the lead head's labels, in their order, as LEDs have them.
-const TONES = ["--surprise", "--fear", "--disgust", "--happy", "--sad", "--angry", "--neutral"];
+const TONES = 7;
 const lead = () => { const heads = enabled(); return heads.find(h => h.name === info.lead) || heads[0]; };
 function tone(label) {
-  const i = lead() ? lead().labels.indexOf(label) : -1;
-  return i < 0 ? "var(--neutral)" : `var(${TONES[i % TONES.length]})`;
+  const i = lead() ? labelsOf(lead()).indexOf(label) : -1;
+  return i < 0 ? `var(--t${TONES - 1})` : `var(--t${i % TONES})`;
 }
 const enabled = () => info.heads.filter(h => h.enabled);
 
@@ -87,16 +61,16 @@ function newPerson(id) {
   const label = el("span"), sure = el("small"), who = el("p", {class: "who"}), bars = el("dl", {class: "bars"}), others = el("dl", {class: "others"});
   const card = el("article", {class: "person", "aria-label": "Face " + id}, look,
     el("div", {class: "says"}, el("p", {class: "mood"}, label, " ", sure), who), bars, others);
-  const p = {card, look, label, sure, who, bars: new Map(), others: new Map()};
+  const p = {card, label, sure, who, bars: new Map(), others: new Map()};
   const [first, rest] = splitHeads();
-  if (first) for (const l of first.labels) {
+  if (first && !first.unit) for (const l of first.labels) {
     const dt = el("dt", {}, l), fill = el("i"), pc = el("span", {class: "pc"});
     fill.style.setProperty("--tone", tone(l));
     bars.append(dt, el("dd", {}, el("div", {class: "bar", "aria-hidden": "true"}, fill), pc));
     p.bars.set(l, {dt, fill, pc});
   } else bars.hidden = true;
   for (const h of rest) {
-    const dd = el("dd"), ticks = el("dd", {class: "ticks", "aria-hidden": "true"}, ...h.labels.map(l => el("i", {title: l})));
+    const dd = el("dd"), ticks = el("dd", {class: "ticks", "aria-hidden": "true"}, ...labelsOf(h).map(l => el("i", {title: l})));
     others.append(el("div", {class: "other"}, el("dt", {}, h.name), dd, ticks));
     p.others.set(h.name, {dd, ticks});
   }
@@ -118,8 +92,7 @@ function drawPerson(p, face, now, chosen) {
   p.card.classList.toggle("uncertain", label === "uncertain");
   p.card.style.setProperty("--tone", first ? tone(label) : "var(--accent)");
   say(p.label, label);
-  say(p.sure, head && label !== "uncertain" ? percent(head.confidence) : "");
-  drawLook(p.look, head ? head.probs : null);
+  say(p.sure, head ? sureOf(head) : "");
   const quality = face.problem === "fine" || face.problem === "unclear" ? "" : face.problem;
   const text = `Face ${face.id} · ${span((now - p.since) / 1000)}` + (chosen ? " · the lines follow this face" : "");
   p.card.classList.toggle("chosen", chosen);
@@ -136,9 +109,9 @@ function drawPerson(p, face, now, chosen) {
   for (const h of rest) {
     const o = p.others.get(h.name), r = headOf(face, h.name);
     if (!o) continue;
-    const t = r ? answer(r) + " " : "–", s = r && !r.uncertain ? percent(r.confidence) : "";
+    const t = r ? answer(r) + " " : "–", s = r ? sureOf(r) : "";
     if (o.dd.dataset.text !== t + s) { o.dd.dataset.text = t + s; o.dd.replaceChildren(t, el("small", {}, s)); }
-    h.labels.forEach((l, i) => o.ticks.children[i].style.setProperty("--v", clamp(r && r.probs[l]).toFixed(2)));
+    labelsOf(h).forEach((l, i) => o.ticks.children[i].style.setProperty("--v", clamp(r && r.probs[l]).toFixed(2)));
   }
 }
 
