@@ -240,6 +240,11 @@ e2e: setup ## boot an emulated Raspberry Pi and check the firmware's pins from o
 test-kills: ## 1,000 kills of two processes that update one store of models (KILLS=N for another number)
 	KILLS=$(or $(KILLS),1000) go test -count 1 -timeout 60m -run TestKillsDuringUpdates -v ./device/update
 
+FUZZTIME ?= 10m
+.PHONY: fuzz
+fuzz: setup ## each fuzz target for FUZZTIME (10m); inputs that fail stay in testdata/fuzz, to be committed
+	tools/setup/fuzz.sh $(FUZZTIME)
+
 .PHONY: test-clones
 test-clones: setup ## build two clones, one in a folder with a space: programs and package are the same bytes
 	@tools/setup/need.sh jq:jq git:git
