@@ -96,6 +96,7 @@ func (c *fakeCamera) Close() error { return nil }
 
 // journal is an observer that keeps everything.
 type journal struct {
+	forgot      [][2]int
 	mu          sync.Mutex
 	readings    []*device.Reading
 	tracks      []*device.Track
@@ -107,6 +108,14 @@ func (j *journal) Reading(r *device.Reading) {
 	defer j.mu.Unlock()
 	j.readings = append(j.readings, r.Clone())
 }
+
+// Forget notes what had been told until then: tracks, transitions.
+func (j *journal) Forget() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.forgot = append(j.forgot, [2]int{len(j.tracks), len(j.transitions)})
+}
+
 func (j *journal) Track(t *device.Track) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -333,6 +342,24 @@ func TestBlindWithoutConsent(t *testing.T) {
 			t.Errorf("consent taken back: %d readings more, lines %v", r.j.read()-n, r.j.lines())
 		}
 		r.stop()
+		// What is kept to be told later is forgotten, before it is told what ends.
+		if len(r.j.forgot) != 1 {
+			t.Fatalf("told to forget %d times", len(r.j.forgot))
+		}
+		for _, news := range r.j.tracks[r.j.forgot[0][0]:] {
+			if news.Face.Head("emotion").Label != "" {
+				t.Errorf("told after forgetting: %+v", news)
+			}
+		}
+		after := r.j.transitions[r.j.forgot[0][1]:]
+		for _, c := range after {
+			if c.Active && c.Line != "heartbeat" {
+				t.Errorf("told after forgetting: %+v", c)
+			}
+		}
+		if !slices.ContainsFunc(after, func(c signal.Transition) bool { return c.Line == "ready" }) {
+			t.Errorf("that ready dropped is forgotten: %+v", r.j.transitions)
+		}
 		if last := r.j.tracks[len(r.j.tracks)-1]; last.Kind != device.End || last.Face.Head("emotion").Label != "" || last.Face.Head("emotion").Confidence != 0 {
 			t.Errorf("last news of the face is %+v", last)
 		}

@@ -169,6 +169,13 @@ type StateObserver interface {
 	State(State)
 }
 
+// Forgetter is an Observer that keeps what it was told, to tell others later.
+// When consent is taken back it forgets all of it, and tells nobody; what it is
+// told from then on says nothing of anybody. Forget returns at once.
+type Forgetter interface {
+	Forget()
+}
+
 // Observers passes every event to each of its members in turn.
 type Observers []Observer
 
@@ -198,6 +205,15 @@ func (o Observers) State(s State) {
 	for _, x := range o {
 		if x, ok := x.(StateObserver); ok {
 			x.State(s)
+		}
+	}
+}
+
+// Forget implements Forgetter.
+func (o Observers) Forget() {
+	for _, x := range o {
+		if x, ok := x.(Forgetter); ok {
+			x.Forget()
 		}
 	}
 }

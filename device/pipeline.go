@@ -205,12 +205,27 @@ func (p *Pipeline) Forget(now time.Time) {
 
 // Silence tells whoever was told of faces that there are none, without
 // waiting for the frame that is being read; what is seen on that one is told
-// to nobody. With blank the ends of the tracks tell no answers. It may be
-// called from any goroutine; Forget has to follow before the next frame.
+// to nobody. With blank the ends of the tracks tell no answers. It may be called from any goroutine; Forget has to follow before the next frame.
 func (p *Pipeline) Silence(now time.Time, blank bool) {
 	p.turn.Add(1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.silence(now, blank)
+}
+
+// Withdraw is Silence for consent that is taken back: before observers are told
+// of the ends, those that keep what they were told forget it.
+func (p *Pipeline) Withdraw(now time.Time) {
+	p.turn.Add(1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f, ok := p.to.(Forgetter); ok {
+		f.Forget()
+	}
+	p.silence(now, true)
+}
+
+func (p *Pipeline) silence(now time.Time, blank bool) {
 	for i := range p.open {
 		t := &p.open[i]
 		t.Kind, t.Time = End, now

@@ -153,7 +153,7 @@ func (s *Supervisor) SetRate(rate float64, why string) {
 	s.mu.Unlock()
 	s.every.Store(int64(every))
 	if why, ok := s.blind(); ok {
-		s.silence(true)
+		s.silence(func(p *Pipeline) { p.Silence(time.Now(), true) })
 		s.out.Blind(time.Now(), why.State, why.Reason)
 	}
 }
@@ -166,21 +166,21 @@ func (s *Supervisor) Consent(given bool) {
 		return
 	}
 	s.latch.Wipe()
-	s.silence(true)
+	s.silence(func(p *Pipeline) { p.Withdraw(time.Now()) })
 	why, _ := s.blind()
 	s.out.Blind(time.Now(), why.State, why.Reason)
 }
 
 // silence has the present worker forget what was seen, before its next frame,
-// and observers be told at once; see Pipeline.Silence.
-func (s *Supervisor) silence(blank bool) {
+// and tells observers at once, by one of Pipeline's Silence and Withdraw.
+func (s *Supervisor) silence(tell func(*Pipeline)) {
 	s.mu.Lock()
 	w := s.worker
 	p := w.pipeline
 	s.mu.Unlock()
 	w.forget.Store(true)
 	if p != nil {
-		p.Silence(time.Now(), blank)
+		tell(p)
 	}
 }
 
@@ -395,7 +395,7 @@ func (s *Supervisor) renew(w *worker) (*worker, error) {
 	s.o.Hung(fmt.Sprintf("reading a frame takes longer than %v: the model is opened anew", s.o.Hang))
 	s.out.Blind(time.Now(), signal.Hung, "reading a frame takes too long; the model is opened anew")
 	close(w.dead)
-	s.silence(false)
+	s.silence(func(p *Pipeline) { p.Silence(time.Now(), false) })
 	type made struct {
 		p   *Pipeline
 		err error
@@ -548,7 +548,7 @@ func (s *Supervisor) capture(ctx context.Context) error {
 func (s *Supervisor) lost(why string) {
 	s.out.Fault(time.Now(), why)
 	s.gone.Store(true)
-	s.silence(false)
+	s.silence(func(p *Pipeline) { p.Silence(time.Now(), false) })
 	s.o.Note(why)
 }
 

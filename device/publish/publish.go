@@ -57,6 +57,10 @@ type Options struct {
 	// Levels says how the lines stand at the start; nil when all are inactive.
 	Levels func() []signal.Line
 
+	// Forget drops what an earlier run left in the queue: nobody has agreed to it
+	// being sent.
+	Forget bool
+
 	// Interval is the least time between two readings (1 s). Below zero every
 	// reading is published. Tracks and transitions always are.
 	Interval time.Duration
@@ -180,6 +184,8 @@ type Publisher struct {
 	others    chan bool     // whether another is there under our name, when the broker is asked
 	stored    chan struct{} // closed when everything observed is in the queue
 
+	forgetting atomic.Int64 // marks in the inbox that store has not come to
+
 	// Of Run alone.
 	life     time.Duration // of what the broker retains while the device lives
 	careful  bool          // the first message is sent alone: it may be one at which the broker hangs up
@@ -207,6 +213,11 @@ func New(o Options) (*Publisher, error) {
 	}
 	if p.queue, err = openQueue(o.Dir, o.MaxBytes); err != nil {
 		return nil, err
+	}
+	if o.Forget {
+		if err := p.queue.forget(); err != nil {
+			return nil, errors.Join(err, p.queue.close())
+		}
 	}
 	if o.Levels != nil {
 		for _, l := range o.Levels() {
@@ -285,6 +296,30 @@ func (p *Publisher) Transition(t signal.Transition) {
 	p.mu.Unlock()
 	p.take(t)
 }
+
+// Forget implements device.Forgetter: what waits is not sent any more, and is
+// gone from the disk. A message that is on its way cannot be called back.
+func (p *Publisher) Forget() {
+	p.forgetting.Add(1)
+	for {
+		select {
+		case v := <-p.inbox: // older, and so to be forgotten too
+			if v == (forget{}) {
+				p.forgetting.Add(-1)
+			}
+			continue
+		default:
+		}
+		select {
+		case p.inbox <- forget{}:
+			return
+		default:
+		}
+	}
+}
+
+// forget in the inbox stands between what is forgotten and what is not.
+type forget struct{}
 
 func (p *Publisher) take(v any) {
 	select {
@@ -410,6 +445,9 @@ func (p *Publisher) step(l *link) (bool, error) {
 	}
 	if m, ok := p.kept.next(); ok {
 		return true, l.send(m, nil)
+	}
+	if p.forgetting.Load() > 0 {
+		return false, nil // what waits is about to go
 	}
 	m, t, ok, err := p.queue.next()
 	if err != nil {
@@ -629,6 +667,14 @@ func (p *Publisher) store(ctx context.Context) {
 }
 
 func (p *Publisher) enqueue(v any) {
+	if v == (forget{}) {
+		if err := p.queue.forget(); err != nil {
+			p.report.once("forget", err)
+		}
+		p.forgetting.Add(-1)
+		nudge(p.queue.wake)
+		return
+	}
 	for _, m := range p.messages(v) {
 		if err := p.queue.put(m); err != nil {
 			p.lost.Add(1)

@@ -559,6 +559,23 @@ func (q *queue) setAside(m message, why string, now time.Time) error {
 	return errors.Join(err, f.Close())
 }
 
+// forget drops all that waits and what was set aside, from the disk too. It is
+// not counted as lost. What is on its way is not sent again.
+func (q *queue) forget() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	err := q.roll()
+	for len(q.segments) > 1 {
+		q.drop()
+	}
+	for _, name := range []string{refusedFile, refusedFile + ".1"} {
+		if gone := os.Remove(filepath.Join(q.dir, name)); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, fmt.Errorf("publish: queue: %w", gone))
+		}
+	}
+	return errors.Join(err, q.flush(0))
+}
+
 // waiting is the number of messages.
 func (q *queue) waiting() int {
 	q.mu.Lock()

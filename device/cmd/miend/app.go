@@ -387,6 +387,7 @@ func (a *app) publishOptions(cfg *config.Config) publish.Options {
 		a.log.Warn("mqtt", "error", err)
 	}
 	o.Page, o.Health = pageFor(cfg.Status), a.health
+	o.Forget = a.health().Consent == "awaited"
 	o.Levels = func() []signal.Line {
 		if a.out == nil {
 			return nil

@@ -114,6 +114,15 @@ func (l *late) Track(t *device.Track) {
 	}
 }
 
+// Forget implements device.Forgetter.
+func (l *late) Forget() {
+	if o := l.to.Load(); o != nil {
+		if f, ok := (*o).(device.Forgetter); ok {
+			f.Forget()
+		}
+	}
+}
+
 // Transition implements device.Observer.
 func (l *late) Transition(t signal.Transition) {
 	if o := l.to.Load(); o != nil {
