@@ -223,9 +223,10 @@ cross: ## build without cgo for every system that can do without
 	done
 
 .PHONY: test-arm64
-test-arm64: setup ## the engines' tests as arm64 programs under qemu-aarch64
+test-arm64: setup ## the engines' tests as arm64 programs under qemu-aarch64; the firmware as arm64 itself builds it
 	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go test -short -exec '$(ARM64_QEMU)' ./runtime/tflite/... ./runtime/portable/... ./runtime/infer/...
 	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go test -run InTheLibrary -exec '$(ARM64_QEMU)' ./quant
+	tools/setup/native.sh
 
 .PHONY: e2e
 e2e: setup ## boot an emulated Raspberry Pi and check the firmware's pins from outside

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,8 +20,13 @@ func TestLintian(t *testing.T) {
 	if err != nil || len(debs) != 1 {
 		t.Fatalf("packages in %s: %v, %v; want one (make deb BOARD=rpi3)", firmware, debs, err)
 	}
-	out, err := exec.Command("lintian", "--profile", "debian", "--allow-root", "--display-info", "--fail-on", "error,warning,info", debs[0]).CombinedOutput()
-	if err != nil || strings.TrimSpace(string(out)) != "" {
+	out, err := exec.Command("lintian", "--profile", "debian", "--allow-root", "--display-info", "--fail-on", "error,warning", debs[0]).CombinedOutput()
+	// There is systemd on every board. Debian 12 wants a script for older systems
+	// too; Debian 13 does not, and takes an override of that for a mistake.
+	said := slices.DeleteFunc(slices.Collect(strings.Lines(string(out))), func(line string) bool {
+		return strings.Contains(line, "package-supports-alternative-init-but-no-init.d-script")
+	})
+	if err != nil || len(said) > 0 {
 		t.Errorf("lintian: %v:\n%s", err, out)
 	}
 }

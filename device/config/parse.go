@@ -227,7 +227,11 @@ func (v *verifier) fail(path, format string, args ...any) {
 
 func (v *verifier) oneOf(path, got string, want ...string) {
 	if !slices.Contains(want, got) {
-		v.fail(path, "%q is none of %s", got, strings.Join(want, ", "))
+		words := strings.Join(slices.DeleteFunc(slices.Clone(want), func(w string) bool { return w == "" }), ", ")
+		if slices.Contains(want, "") {
+			words += ", or empty"
+		}
+		v.fail(path, "%q is none of %s", got, words)
 	}
 }
 

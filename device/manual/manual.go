@@ -13,12 +13,15 @@ import (
 
 // About is what the command line itself does not know.
 type About struct {
-	Section  string      // of the manual, for instance "8"
-	Version  string      // of the program
-	Examples [][2]string // what for, and the lines to type
+	Section  string // of the manual, for instance "8"
+	Version  string // of the program
+	Examples []Example
 	Files    [][2]string // paths and what they are
 	SeeAlso  []string    // other pages, for instance "systemctl(1)"
 }
+
+// Example is what something is for, and the lines to type for it.
+type Example [2]string
 
 // Page writes the manual page of app in man(7)'s format.
 func Page(w io.Writer, app *kong.Application, a About) error {
@@ -48,19 +51,7 @@ func Page(w io.Writer, app *kong.Application, a About) error {
 	p.line(".SH OPTIONS")
 	p.line("These go with every command.")
 	p.flags(app.Flags)
-	if len(a.Examples) > 0 {
-		p.line(".SH EXAMPLES")
-	}
-	for _, x := range a.Examples {
-		p.line(".PP")
-		p.line("%s", escape(x[0]))
-		p.line(".PP")
-		p.line(".RS 4\n.nf")
-		for line := range strings.Lines(x[1]) {
-			p.line("%s", escape(strings.TrimSuffix(line, "\n")))
-		}
-		p.line(".fi\n.RE")
-	}
+	p.examples(a.Examples)
 	if len(a.Files) > 0 {
 		p.line(".SH FILES")
 		for _, f := range a.Files {
@@ -77,18 +68,15 @@ func Page(w io.Writer, app *kong.Application, a About) error {
 }
 
 // File writes the manual page of a configuration file that documents itself:
-// its annotated sample, as it stands.
-func File(w io.Writer, name, summary, version, sample string, seeAlso ...string) error {
+// its annotated sample, as it stands, and examples.
+func File(w io.Writer, name, summary, version, sample string, examples []Example, seeAlso ...string) error {
 	p := page{bufio.NewWriter(w)}
 	p.line(".TH %s 5 \"\" %s %s", quote(strings.ToUpper(name)), quote(version), quote("mien"))
 	p.line(".SH NAME")
 	p.line("%s \\- %s", escape(name), escape(summary))
 	p.line(".SH DESCRIPTION")
-	p.line(".nf")
-	for line := range strings.Lines(sample) {
-		p.line("%s", escape(strings.TrimSuffix(line, "\n")))
-	}
-	p.line(".fi")
+	p.asTheyStand(sample)
+	p.examples(examples)
 	p.line(".SH SEE ALSO")
 	p.line("%s", escape(strings.Join(seeAlso, ", ")))
 	return p.w.Flush()
@@ -103,6 +91,27 @@ func (p page) item(title, text string) {
 	p.line(".TP")
 	p.line("%s", title)
 	p.line("%s", escape(text))
+}
+
+func (p page) examples(examples []Example) {
+	p.line(".SH EXAMPLES")
+	for _, x := range examples {
+		p.line(".PP")
+		p.line("%s", escape(x[0]))
+		p.line(".PP")
+		p.line(".RS 4")
+		p.asTheyStand(x[1])
+		p.line(".RE")
+	}
+}
+
+// asTheyStand writes lines that are not filled up.
+func (p page) asTheyStand(lines string) {
+	p.line(".nf")
+	for line := range strings.Lines(lines) {
+		p.line("%s", escape(strings.TrimSuffix(line, "\n")))
+	}
+	p.line(".fi")
 }
 
 func (p page) flags(flags []*kong.Flag) {

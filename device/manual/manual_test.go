@@ -39,7 +39,7 @@ func model(t *testing.T) *kong.Application {
 // man itself reads the page and finds nothing to complain about.
 func TestPage(t *testing.T) {
 	var page bytes.Buffer
-	if err := Page(&page, model(t), About{Section: "8", Version: "1.2", Examples: [][2]string{{"Do it.", "some-prog read --min 1 a.jpg\n.dot"}}, Files: [][2]string{{"/etc/x.yaml", "The configuration."}}, SeeAlso: []string{"systemctl(1)"}}); err != nil {
+	if err := Page(&page, model(t), About{Section: "8", Version: "1.2", Examples: []Example{{"Do it.", "some-prog read --min 1 a.jpg\n.dot"}}, Files: [][2]string{{"/etc/x.yaml", "The configuration."}}, SeeAlso: []string{"systemctl(1)"}}); err != nil {
 		t.Fatal(err)
 	}
 	text := read(t, &page)
@@ -58,11 +58,11 @@ func TestPage(t *testing.T) {
 func TestFile(t *testing.T) {
 	const sample = "# The file.\nname: a-b   # not \\e, 'quoted'\n\nlist:\n  .dot: 1\n.dot: 2\n"
 	var page bytes.Buffer
-	if err := File(&page, "some.yaml", "configuration of some-prog", "1.2", sample, "some-prog(8)"); err != nil {
+	if err := File(&page, "some.yaml", "configuration of some-prog", "1.2", sample, []Example{{"To be quick.", "name: quick\n.dot: 3"}}, "some-prog(8)"); err != nil {
 		t.Fatal(err)
 	}
 	text := read(t, &page)
-	for _, want := range []string{"some.yaml - configuration of some-prog", "some-prog(8)"} {
+	for _, want := range []string{"some.yaml - configuration of some-prog", "some-prog(8)", "To be quick.", "name: quick", ".dot: 3"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q:\n%s", want, text)
 		}

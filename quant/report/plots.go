@@ -20,13 +20,13 @@ var (
 )
 
 // layersPNG draws each tensor's SNR, in the order of the network as far as the
-// report knows it: the worst first.
+// report knows it: that which loses most by itself first.
 func (r *Report) layersPNG() ([]byte, error) {
 	if len(r.Tensors) == 0 {
 		return nil, nil
 	}
 	p := plot.New()
-	p.Title.Text = "signal to quantisation noise, dB\nworst first; 60 means 60 or more"
+	p.Title.Text = "signal to quantisation noise, dB; 60 is 60 or more\nwhat loses most by itself comes first"
 	p.Title.TextStyle.Font.Size = vg.Points(10)
 	var values plotter.Values
 	var names []string

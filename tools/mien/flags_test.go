@@ -99,6 +99,7 @@ func refusedUsage(t *testing.T, args []string, says string) {
 	}
 	var out, said bytes.Buffer
 	err := run(context.Background(), args, &out, &said)
+	proofread(t, args, out.String(), said.String(), err)
 	var usage *cmdline.UsageError
 	if !errors.As(err, &usage) || !strings.Contains(err.Error(), says) {
 		t.Errorf("mien %q: %v; want a complaint about %s before anything runs", args, err, says)
@@ -108,25 +109,28 @@ func refusedUsage(t *testing.T, args []string, says string) {
 	}
 }
 
-// The manual's examples are lines that mien takes.
+// The manual's examples are lines that mien takes, and there is one of each
+// command.
 func TestExamples(t *testing.T) {
+	m, err := program().Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := ""
 	for _, x := range examples {
 		for line := range strings.Lines(x[1]) {
-			words := strings.Fields(line)
-			m, err := program().Model()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if words[0] != "mien" || !slices.ContainsFunc(m.Leaves(true), func(n *kong.Node) bool { return n.Name == words[1] }) {
-				t.Errorf("%s", line)
-				continue
-			}
-			// Without its last flag's value it is wrong for that alone.
+			shown += line
+			// With a flag that there is not it is wrong for that alone.
 			var out bytes.Buffer
-			err = run(context.Background(), append(words[1:], "--no-such-flag"), &out, &out)
+			err := run(context.Background(), append(strings.Fields(line)[1:], "--no-such-flag"), &out, &out)
 			if err == nil || !strings.Contains(err.Error(), "no-such-flag") {
 				t.Errorf("%s: %v", line, err)
 			}
+		}
+	}
+	for _, n := range m.Leaves(true) {
+		if !strings.Contains(shown, n.Path()+" ") {
+			t.Errorf("mien(1) has no example of %s", n.Path())
 		}
 	}
 }

@@ -11,7 +11,7 @@ type manualCmd struct {
 }
 
 // examples are of the manual page.
-var examples = [][2]string{
+var examples = []manual.Example{
 	{"Train the network of the paper by its recipe, and go on with the run after Ctrl-C.",
 		"mien train --recipe paper --data fer2013:DIR --data utkface:DIR --out runs/first\n" +
 			"mien train --data fer2013:DIR --data utkface:DIR --out runs/first --resume"},
@@ -21,6 +21,25 @@ var examples = [][2]string{
 	{"Look into any .tflite file, and say what an Edge TPU would compute of it.",
 		"mien inspect face.tflite\n" +
 			"mien inspect face.tflite --target edgetpu"},
+	{"Ask a question of one's own: a folder of pictures for each answer, looked through first.",
+		"mien data check --head smile=yes,no --sheet sheet.png folders:DIR\n" +
+			"mien train --recipe edge --head smile=yes,no --data folders:DIR --out runs/smile"},
+	{"Search a learning rate; the best trials go on.",
+		"mien sweep --recipe edge --try lr=1e-3..1e-2 --data fer2013:DIR --out runs/sweep"},
+	{"Choose how to quantise: every way with what it costs, and where two files part.",
+		"mien compare --checkpoint runs/first/best.safetensors --calibrate fer2013:DIR\n" +
+			"mien diff float32.tflite face.tflite --faces fer2013:DIR"},
+	{"Quantise a float model of one's own, with pictures to calibrate it, and fail below 20 dB.",
+		"mien quantize model.tflite --pictures DIR --normalise 127.5,127.5 --order rgb --min-snr 20 --out model-int8.tflite"},
+	{"Let confidences mean what they say, then write what the model can and cannot do into its card.",
+		"mien temperature face.tflite --data fer2013:DIR --out face-even.tflite\n" +
+			"mien card face-even.tflite --data fer2013:DIR --checkpoint runs/first/best.safetensors --out face-card.tflite"},
+	{"Measure it through a camera: known faces in composed frames, found, levelled and read.",
+		"mien camera-test --model face.tflite --data utkface:DIR --frames 500"},
+	{"Take weights from another program, and give them back.",
+		"mien import theirs.safetensors --arch paper --names names.yaml --out ours.safetensors\n" +
+			"mien export ours.safetensors --out ours.onnx"},
+	{"Say whose work is inside, and print one's terms.", "mien licences\nmien licences Go"},
 	{"Put the firmware on a board; it is rolled back when it is not healthy.",
 		"mien deploy pi@raspberrypi --board rpi4"},
 }

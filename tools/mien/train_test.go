@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"mien/device/cmdline/prose"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 	"mien/train"
@@ -70,6 +71,20 @@ func callMien(t *testing.T, args ...string) (stdout string, err error) {
 	var out, said bytes.Buffer
 	err = run(context.Background(), args, &out, &said)
 	return out.String(), err
+}
+
+// proofread fails where a command printed what nobody would write.
+func proofread(t *testing.T, args []string, out, said string, err error) {
+	t.Helper()
+	texts := []string{out, said}
+	if err != nil {
+		texts = append(texts, err.Error())
+	}
+	for _, text := range texts {
+		if slip := prose.Slip(text); slip != "" {
+			t.Errorf("mien %s: prints %q", strings.Join(args, " "), slip)
+		}
+	}
 }
 
 func mustMien(t *testing.T, args ...string) string {

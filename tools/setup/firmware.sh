@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the firmware for one board: firmware.sh BOARD VERSION leaves
-# build/BOARD/miend and the TensorFlow Lite library beside it.
+# Builds the firmware for one board: firmware.sh BOARD VERSION [DIR] leaves
+# DIR/miend and the TensorFlow Lite library beside it, by default in build/BOARD.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 board=$1 version=$2
-out=build/$board
+out=${3:-build/$board}
 arch=$(jq -er .arch "boards/$board.json")
 tags=tflite,board
 [ "$(jq -r '.delegate // ""' "boards/$board.json")" != edgetpu ] || tags+=,edgetpu

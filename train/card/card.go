@@ -222,7 +222,11 @@ func limits(common []string, card model.Card, sets []*data.Set) []string {
 				if k < 0 {
 					continue
 				}
-				out = append(out, fmt.Sprintf("of %d faces with %s %q it recognises %.0f%% (%s)", n, a.Head, card.Heads[k].Labels[l], 100*recall, a.Data))
+				faces := "faces"
+				if n == 1 {
+					faces = "face"
+				}
+				out = append(out, fmt.Sprintf("of %d %s with %s %q it recognises %.0f%% (%s)", n, faces, a.Head, card.Heads[k].Labels[l], 100*recall, a.Data))
 			}
 		}
 	}

@@ -22,6 +22,7 @@ const (
 	side   = model.Side * zoom
 	gap    = 8
 	line   = 14 // of text
+	edge   = 3  // of a frame
 	across = 8  // faces
 )
 
@@ -48,7 +49,7 @@ func Sheet(cells []Cell) *image.RGBA {
 	}
 	n := max(min(across, len(cells)), 1)
 	rows := (len(cells) + n - 1) / n
-	w, h := wide+gap, side+lines*line+gap
+	w, h := wide+gap, side+edge+lines*line+gap
 	out := image.NewRGBA(image.Rect(0, 0, n*w+gap, max(rows, 1)*h+gap))
 	draw.Draw(out, out.Rect, image.White, image.Point{}, draw.Src)
 	for i, c := range cells {
@@ -59,7 +60,11 @@ func Sheet(cells []Cell) *image.RGBA {
 
 func (c *Cell) draw(out *image.RGBA, x, y int) {
 	if c.Marked {
-		frame := image.Rect(x-3, y-3, x+side+3, y+side+3)
+		frame := image.Rect(x, y, x+side, y+side)
+		if c.Saliency != nil {
+			frame.Max.X += side
+		}
+		frame = frame.Inset(-edge)
 		draw.Draw(out, frame, image.NewUniform(color.RGBA{220, 60, 40, 255}), image.Point{}, draw.Src)
 	}
 	grey := &image.Gray{Pix: c.Face, Stride: model.Side, Rect: image.Rect(0, 0, model.Side, model.Side)}
@@ -69,7 +74,7 @@ func (c *Cell) draw(out *image.RGBA, x, y int) {
 		xdraw.NearestNeighbor.Scale(out, image.Rect(x+side, y, x+2*side, y+side), heat, heat.Rect, draw.Src, nil)
 	}
 	for i, l := range c.Lines {
-		d := font.Drawer{Dst: out, Src: image.Black, Face: basicfont.Face7x13, Dot: fixed.P(x, y+side+(i+1)*line-3)}
+		d := font.Drawer{Dst: out, Src: image.Black, Face: basicfont.Face7x13, Dot: fixed.P(x, y+side+edge+(i+1)*line-3)}
 		d.DrawString(l)
 	}
 }

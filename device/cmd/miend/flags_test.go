@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mien/camera/replay/portrait"
+	"mien/device/config"
 	"mien/runtime/model"
 )
 
@@ -80,6 +81,7 @@ func TestEveryFlagRefusesNonsense(t *testing.T) {
 			err := run(ctx, args, &stdout, &stderr)
 			cancel()
 			out := stdout.String()
+			proofread(args, out, stderr.String(), err)
 			if err == nil {
 				t.Errorf("miend %s is taken quietly: %.200s", strings.Join(args, " "), out)
 			} else if v == "" && !strings.Contains(err.Error(), "empty") {
@@ -116,6 +118,42 @@ func TestEveryFlagRefusesNonsense(t *testing.T) {
 	}
 	if _, err := os.Stat("/no"); err == nil {
 		t.Error("nonsense leaves /no")
+	}
+}
+
+// The manuals' examples are lines that miend takes, and configurations that are
+// right; the first page has one of each command.
+func TestExamples(t *testing.T) {
+	app, err := program().Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, x := range examples {
+		for line := range strings.Lines(x[1]) {
+			words := strings.Fields(line)
+			if words[0] == "sudo" {
+				words = words[1:]
+			}
+			if words[0] != "miend" {
+				continue
+			}
+			shown[words[1]] = true
+			// With a flag that there is not it is wrong for that alone.
+			if _, err := miend(append(words[1:], "--no-such-flag")...); err == nil || !strings.Contains(err.Error(), "no-such-flag") {
+				t.Errorf("%s: %v", line, err)
+			}
+		}
+	}
+	for _, n := range app.Leaves(true) {
+		if !shown[n.Name] {
+			t.Errorf("miend(8) has no example of %s", n.Name)
+		}
+	}
+	for _, x := range configExamples {
+		if _, err := config.Parse(x[0], []byte(x[1])); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

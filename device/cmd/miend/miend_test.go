@@ -28,6 +28,7 @@ import (
 	"mien/camera/replay"
 	"mien/camera/replay/portrait"
 	"mien/device"
+	"mien/device/cmdline/prose"
 	"mien/device/config"
 	"mien/device/doctor"
 	"mien/device/pins"
@@ -61,7 +62,21 @@ func write(t testing.TB, name string, data []byte) string {
 func miend(args ...string) (stdout string, err error) {
 	var out, log bytes.Buffer
 	err = run(context.Background(), args, &out, &log)
+	proofread(args, out.String(), log.String(), err)
 	return out.String(), err
+}
+
+// proofread ends the tests where miend printed what nobody would write.
+func proofread(args []string, out, log string, err error) {
+	texts := []string{out, log}
+	if err != nil {
+		texts = append(texts, err.Error())
+	}
+	for _, text := range texts {
+		if slip := prose.Slip(text); slip != "" {
+			panic(fmt.Sprintf("miend %s prints %q", strings.Join(args, " "), slip))
+		}
+	}
 }
 
 func TestProbe(t *testing.T) {

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mien/device/cmdline/prose"
 )
 
 const root = "../../.."
@@ -185,6 +187,9 @@ func (h *house) follow(t *testing.T, page string) {
 		line, text, _ := strings.Cut(part, "\n")
 		n, _ := strconv.Atoi(line)
 		said[n] = text
+	}
+	if slip := prose.Slip(string(out)); slip != "" {
+		t.Errorf("%s: somebody who follows it reads %q", page, slip)
 	}
 	if err != nil {
 		t.Fatalf("%s: %v after %d of %d blocks:\n%s", page, err, len(said), typed, out)

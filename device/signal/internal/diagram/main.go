@@ -187,7 +187,7 @@ func marks(b *strings.Builder, ts []signal.Transition, o signal.Options) {
 	mark(b, y("face"), 600*time.Millisecond, faceOn, "on_delay")
 	change := find("code0", true, faceOn)
 	rise := find("strobe", true, change)
-	mark(b, y("strobe"), rise, find("strobe", false, rise), fmt.Sprintf("setup, then pulse %d ms", o.Pulse.Milliseconds()))
+	mark(b, y("strobe"), change, find("strobe", false, rise), fmt.Sprintf("setup %d ms, then pulse %d ms", o.Setup.Milliseconds(), o.Pulse.Milliseconds()))
 	mark(b, y("ready"), lost, find("ready", false, lost), "stall")
 	beat := find("heartbeat", true, 600*time.Millisecond)
 	mark(b, y("heartbeat"), beat, find("heartbeat", false, beat), "500 ms")
