@@ -556,7 +556,7 @@ func (e *exam) withLibrary() string {
 func (e *exam) law() {
 	if slices.Contains(e.Config.Heads, model.Race.Name) {
 		e.bad(Warn, "heads", "race is enabled", "inferring race from faces is unlawful in many uses (in the EU: AI Act, Article 5(1)(g))",
-			"heads: [emotion, gender, age]")
+			"heads: ["+strings.Join(slices.DeleteFunc(slices.Clone(e.Config.Heads), model.Sensitive), ", ")+"]")
 	}
 	if e.Config.Status.Preview && e.Config.Status.Listen != "none" {
 		e.bad(Warn, "preview", "the camera's picture is on the status page", "people in view can be watched", "status: {preview: false}")

@@ -13,6 +13,7 @@ func measuredHead(head model.Head, at, h int, samples []Sample, before, after []
 	from, to := head.Range()
 	out := Head{Name: head.Name, Unit: head.Unit, Scale: to - from}
 	var pairs offs
+	var truths []float64
 	for i, s := range samples {
 		f, q := before[i][h], after[i][h]
 		if f.label == q.label {
@@ -23,12 +24,26 @@ func measuredHead(head model.Head, at, h int, samples []Sample, before, after []
 			continue
 		}
 		truth, _ := model.Mean(scale, s.Soft[at])
+		truths = append(truths, truth)
 		pairs.add(math.Abs(f.value-truth)/out.Scale, math.Abs(q.value-truth)/out.Scale)
 	}
 	out.Agreement /= float64(len(samples))
 	out.MeanShift /= float64(len(samples))
 	out.All = pairs.score(head.Name)
+	out.Always = 1 - spreadOf(truths)/out.Scale
 	return out
+}
+
+// spreadOf is how far numbers are from their mean, in the mean.
+func spreadOf(v []float64) float64 {
+	var sum, off float64
+	for _, x := range v {
+		sum += x
+	}
+	for _, x := range v {
+		off += math.Abs(x - sum/float64(len(v)))
+	}
+	return off / float64(max(len(v), 1))
 }
 
 // offs adds up errors on the same faces, as parts of the scale.

@@ -33,6 +33,12 @@ func TestMeasuredHead(t *testing.T) {
 	if h.Unit != "years" || h.Scale != 100 || h.All.N != 10 || h.All.Lost != 10 || h.doubt() != "" {
 		t.Errorf("%+v: %s", h, h.doubt())
 	}
+	near("the mean", h.Always, 1-0.25)
+	blind := h
+	blind.All.N, blind.All.Float = 20, 0.74
+	if blind.doubt() == "" {
+		t.Error("no doubt about a head that does worse than the mean")
+	}
 	r := &Report{Heads: []Head{h}, MaxDrop: 2}
 	if r.Check() == nil {
 		t.Error("three points of the scale lost keep to a limit of two")

@@ -71,6 +71,9 @@ type Head struct {
 	// of it.
 	Unit  string  `json:"unit,omitempty"`
 	Scale float64 `json:"scale,omitempty"`
+	// Always is, of a head that measures, what its accuracy would be if it always
+	// answered the mean of the numbers.
+	Always float64 `json:"always,omitempty"`
 	// Agreement is the part of all faces on which both answers are the same.
 	Agreement float64 `json:"agreement"`
 	// MeanShift is the mean change of the answer's probability, in points.

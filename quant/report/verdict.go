@@ -65,6 +65,13 @@ func (h Head) doubt() string {
 	if h.All.N == 0 {
 		return ""
 	}
+	if h.Unit != "" {
+		if h.All.N < 20 || h.All.Float > h.Always {
+			return ""
+		}
+		return fmt.Sprintf("head %s is at chance: off by %.4g %s in float, and always answering the mean would be off by %.4g; it has no accuracy to lose",
+			h.Name, (1-h.All.Float)*h.Scale, h.Unit, (1-h.Always)*h.Scale)
+	}
 	most, answers := Score{}, 0
 	for _, c := range h.Classes {
 		if c.N > most.N {
