@@ -268,7 +268,7 @@ func TestIllnesses(t *testing.T) {
 		"mute model": {func(p *Patient) {
 			p.Model = func() (Trial, error) { return Trial{Name: "other", Engine: "tflite"}, nil }
 		}, "model card", Warn, "mien card"},
-		"race":    {func(p *Patient) { p.Config.Heads = append(p.Config.Heads, "race") }, "heads", Warn, "heads: [emotion"},
+		"race":    {func(p *Patient) { p.Config.Heads = append(p.Config.Heads, "gender", "race") }, "heads", Warn, "heads: [gender]"},
 		"preview": {func(p *Patient) { p.Config.Status.Preview = true }, "preview", Warn, "preview: false"},
 		"1970":    {func(p *Patient) { p.Now = time.Unix(0, 0) }, "clock", Fail, "timedatectl"},
 		"not synced": {func(p *Patient) {
