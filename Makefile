@@ -55,7 +55,7 @@ setup-test: setup
 	@tools/setup/need.sh npm:npm node:nodejs gcc:gcc git:git flatc:flatbuffers-compiler mosquitto:mosquitto mosquitto_sub:mosquitto-clients curl:curl chromium:chromium \
 	    $(ARM64_GCC) /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross \
 	    qemu-aarch64:qemu-user qemu-system-aarch64:qemu-system-arm dtc:device-tree-compiler fdtput:device-tree-compiler \
-	    modinfo:kmod mke2fs:e2fsprogs jq:jq lintian:lintian systemd-analyze:systemd newuidmap:uidmap man:man-db
+	    modinfo:kmod mke2fs:e2fsprogs jq:jq lintian:lintian systemd-analyze:systemd man:man-db
 	@tools/setup/onnx.sh
 
 build/bin/staticcheck: | go
@@ -231,7 +231,7 @@ test-arm64: setup ## the engines' tests as arm64 programs under qemu-aarch64; th
 .PHONY: e2e
 e2e: setup ## boot an emulated Raspberry Pi and check the firmware's pins from outside
 	@tools/setup/need.sh qemu-system-aarch64:qemu-system-arm qemu-aarch64:qemu-user fdtput:device-tree-compiler modinfo:kmod mke2fs:e2fsprogs \
-	    jq:jq lintian:lintian systemd-analyze:systemd newuidmap:uidmap /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross
+	    jq:jq lintian:lintian systemd-analyze:systemd /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross
 	boards/e2e/parts.sh
 	$(MAKE) --no-print-directory deb BOARD=rpi3
 	go vet -tags e2e ./boards/e2e

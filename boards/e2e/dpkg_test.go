@@ -23,18 +23,35 @@ type system struct {
 
 func newSystem(t *testing.T) *system {
 	s := &system{t, t.TempDir()}
+	if _, err := s.asRoot("true").CombinedOutput(); err != nil {
+		t.Fatalf("dpkg and mount want root: run this as root, or where sudo asks nothing (%v)", err)
+	}
 	s.reset()
+	t.Cleanup(s.clear) // of what root wrote
 	return s
+}
+
+// asRoot is a command of root's.
+func (s *system) asRoot(argv ...string) *exec.Cmd {
+	if os.Getuid() != 0 {
+		argv = append([]string{"sudo", "-n"}, argv...)
+	}
+	return exec.Command(argv[0], argv[1:]...)
+}
+
+func (s *system) clear() {
+	s.t.Helper()
+	for _, dir := range []string{"upper", "work", "root"} {
+		if out, err := s.asRoot("rm", "-rf", filepath.Join(s.dirs, dir)).CombinedOutput(); err != nil {
+			s.t.Fatalf("%v: %s", err, out)
+		}
+	}
 }
 
 // reset takes away all that was written, but for the packages.
 func (s *system) reset() {
 	s.t.Helper()
-	for _, dir := range []string{"upper", "work", "root"} {
-		if err := os.RemoveAll(filepath.Join(s.dirs, dir)); err != nil {
-			s.t.Fatal(err)
-		}
-	}
+	s.clear()
 	for _, dir := range []string{"upper", "work", "root", "packages"} {
 		if err := os.MkdirAll(filepath.Join(s.dirs, dir), 0o755); err != nil {
 			s.t.Fatal(err)
@@ -55,11 +72,7 @@ mount --bind packages root/mnt
 exec chroot root sh -c "$2"`
 
 func (s *system) command(script string) *exec.Cmd {
-	namespace := []string{"--mount", "--propagation", "private"}
-	if os.Getuid() != 0 { // who is not root is so in a name space of his own
-		namespace = append(namespace, "--map-root-user", "--map-auto")
-	}
-	cmd := exec.Command("unshare", append(namespace, "sh", "-c", enter, "sh", s.dirs, script)...)
+	cmd := s.asRoot("unshare", "--mount", "--propagation", "private", "sh", "-c", enter, "sh", s.dirs, script)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	cmd.Env = append(cmd.Env, "DEBIAN_FRONTEND=") // a person's, not an installer's
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -255,7 +268,9 @@ func (s *system) cut(script string, n int) bool {
 	lines := bufio.NewScanner(out)
 	for ; n > 0 && lines.Scan(); n-- {
 	}
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended
+	if syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) == syscall.EPERM { // it is sudo's
+		_ = s.asRoot("kill", "-KILL", "--", fmt.Sprint(-cmd.Process.Pid)).Run() // it may have ended
+	}
 	_, _ = io.Copy(io.Discard, out)
 	_ = cmd.Wait() // killed, or done
 	return n == 0
