@@ -67,8 +67,9 @@ type house struct {
 var onTheBoard = map[string]string{
 	"sudo":       `[ "$1" = -n ] && shift; exec "$@"`,
 	"apt-get":    `[ "$1 $2" = "install -y" ] && [ -s "$3" ] && mkdir -p "$BOARD/etc/mien"`,
-	"dpkg":       `case $1 in --print-architecture) echo arm64 ;; -i) echo "Setting up mien" ;; *) exit 1 ;; esac`,
-	"dpkg-query": `printf 'ii 0.1'`,
+	"dpkg":       `case $* in --print-architecture) echo arm64 ;; "--force-confold --force-downgrade -i "*) echo "Setting up mien" ;; *) exit 1 ;; esac`,
+	"dpkg-deb":   `echo 0.1`,
+	"dpkg-query": `case $2 in *Status-Status*) echo installed ;; *) printf 'ii 0.1' ;; esac`,
 	"systemctl":  `case "$1 $3" in "show StatusText") echo "frames flow" ;; show*) echo 0 ;; is-active*) echo active ;; restart*) ;; *) exit 1 ;; esac`,
 	"sleep":      ``,
 	// doctor's business is this machine's camera, which there need not be.
