@@ -19,7 +19,7 @@ type cameraTestCmd struct {
 	MinSide float64   `help:"Least side of a crop in the frame, pixels." default:"60" least:"20"`
 	MaxSide float64   `help:"Largest side of a crop in the frame, pixels." default:"300" most:"480"`
 	MaxTilt float64   `help:"Tilt to either side, degrees." default:"25" least:"0" most:"90"`
-	Angles  []float64 `help:"Tilts that the detector looks for besides upright, degrees." placeholder:"A,..." least:"-180" most:"180"`
+	Angles  []float64 `help:"Tilts that the detector looks for besides upright, degrees." placeholder:"DEGREES" least:"-180" most:"180"`
 	Empty   string    `help:"Folder of pictures without faces, to count false faces in." placeholder:"DIR"`
 	Write   string    `help:"Write the frames there as PNG, with truth.jsonl." placeholder:"DIR"`
 	Engine  string    `help:"Engine: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`

@@ -23,7 +23,7 @@ import (
 type evalCmd struct {
 	Model      string   `help:"Model or checkpoint." placeholder:"F.tflite|F.safetensors" required:""`
 	Data       []string `help:"Data set as KIND:DIR (${kinds}); repeat for several, which are measured together." placeholder:"KIND:DIR" required:"" sep:"none" check:"data"`
-	Split      string   `help:"train, val, test, private or all. By default the test split, or all images of a set that has none." check:"split"`
+	Split      string   `help:"train, val, test, private or all. By default the test split, or all images of a set that has none." placeholder:"NAME" check:"split"`
 	splitFlags `embed:""`
 	Limit      int    `help:"At most that many images of each published split."`
 	Engine     string `help:"Engine for a .tflite: tflite, portable, or auto." default:"auto" enum:"auto,tflite,portable"`

@@ -17,7 +17,7 @@ type inspectCmd struct {
 	JSON   bool   `help:"Print JSON." name:"json" xor:"form"`
 	Dot    bool   `help:"Print the graph for Graphviz." xor:"form"`
 	SVG    bool   `help:"Print the graph as a picture, for any browser." name:"svg" xor:"form"`
-	Target string `help:"Say what the compiler of an accelerator would make of it: edgetpu." enum:",edgetpu" default:""`
+	Target string `help:"Say what the compiler of an accelerator would make of it: edgetpu." placeholder:"NAME" enum:",edgetpu" default:""`
 }
 
 func (c *inspectCmd) Run(e env) error {

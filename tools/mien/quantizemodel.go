@@ -17,7 +17,7 @@ import (
 type modelFlags struct {
 	Pictures        string   `help:"Folder of pictures to calibrate a model with." placeholder:"DIR" group:"Any model:"`
 	Normalise       string   `help:"What the model takes a pixel for: mean,std of (pixel-mean)/std, or three of each. By default 127.5,127.5, -1 to 1; 0,255 is 0 to 1." placeholder:"MEAN,STD" group:"Any model:"`
-	Order           string   `help:"What the channels are: rgb, bgr, or grey in all." default:"" enum:",rgb,bgr,grey" group:"Any model:"`
+	Order           string   `help:"What the channels are: rgb, bgr, or grey in all." placeholder:"NAME" default:"" enum:",rgb,bgr,grey" group:"Any model:"`
 	Resize          string   `help:"How pictures fill the input: stretch, crop (the middle) or fit (black beside)." default:"stretch" enum:"stretch,crop,fit" group:"Any model:"`
 	Arrays          []string `help:"Arrays to calibrate a model with: F.npz, or NAME=F.npy for each input." placeholder:"F.npz" group:"Any model:"`
 	MeasurePictures string   `help:"Folder of other pictures to measure with. By default every fifth of --pictures is kept for it." placeholder:"DIR" group:"Any model:"`

@@ -11,9 +11,9 @@ import (
 // quant.DefaultRecipe, and quant.Recipe.Flags prints them back.
 type recipeFlags struct {
 	Mode string `help:"float32, float16, dynamic, int8 or int16x8." default:"int8" enum:"float32,float16,dynamic,int8,int16x8"`
-	IO   string `help:"Input and output: int8 or float. By default int8 for --mode int8, else float." default:"" enum:",int8,float"`
+	IO   string `help:"Input and output: int8 or float. By default int8 for --mode int8, else float." placeholder:"TYPE" default:"" enum:",int8,float"`
 
-	Calibrator string  `help:"How ranges are chosen: minmax, average, percentile, mse or entropy; or best, which tries them all. By default best for int8, mse for int16x8." default:"" enum:",best,minmax,average,percentile,mse,entropy"`
+	Calibrator string  `help:"How ranges are chosen: minmax, average, percentile, mse or entropy; or best, which tries them all. By default best for int8, mse for int16x8." placeholder:"NAME" default:"" enum:",best,minmax,average,percentile,mse,entropy"`
 	Percentile float64 `help:"Part of the values inside the range, for --calibrator percentile. By default 99.99." placeholder:"P" most:"100"`
 
 	FloatLayers []string `help:"Layers to compute in float32 (patterns)." placeholder:"NAME"`
