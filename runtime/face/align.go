@@ -92,24 +92,64 @@ func sampleUpTo(dst, src *image.Gray, f frame, most int) {
 	area := n * n
 	for dy := range dh {
 		row := dst.Pix[dy*dst.Stride:][:dw]
+		// A row's samples lie in a rectangle; where its corners are within src all are.
+		alongX, alongY, downX, downY := (dw*n-1)*ux, (dw*n-1)*uy, (n-1)*vx, (n-1)*vy
+		inside := within(x0, y0, w, h) && within(x0+alongX, y0+alongY, w, h) &&
+			within(x0+downX, y0+downY, w, h) && within(x0+alongX+downX, y0+alongY+downY, w, h)
 		for dx := range row {
 			x, y := x0+dx*n*ux, y0+dx*n*uy
-			sum := 0
-			for range n {
-				sx, sy := x, y
-				for range n {
-					sum += bilinear(src, w, h, sx, sy)
-					sx += ux
-					sy += uy
-				}
-				x += vx
-				y += vy
+			var sum int
+			if inside {
+				sum = inner(src.Pix, src.Stride, x, y, ux, uy, n)
+			} else {
+				sum = edge(src, x, y, ux, uy, n)
 			}
 			row[dx] = uint8((sum + area<<15) / (area << 16))
 		}
 		x0 += n * vx
 		y0 += n * vy
 	}
+}
+
+// within tells whether a place and the next pixels right and down of it are in
+// a picture of w by h pixels.
+func within(x, y, w, h int) bool { return uint(x>>16) < uint(w-1) && uint(y>>16) < uint(h-1) }
+
+// inner returns the sum of n x n samples that are all within the picture, a
+// step of ux, uy apart along a row and at a right angle to it down.
+func inner(pix []byte, stride, x, y, ux, uy, n int) (sum int) {
+	for range n {
+		sx, sy := x, y
+		for range n {
+			p := pix[(sy>>16)*stride+sx>>16:]
+			p = p[:stride+2]
+			fx := sx >> 8 & 255
+			top := int(p[0])<<8 + (int(p[1])-int(p[0]))*fx
+			low := int(p[stride])<<8 + (int(p[stride+1])-int(p[stride]))*fx
+			sum += top<<8 + (low-top)*(sy>>8&255)
+			sx += ux
+			sy += uy
+		}
+		x -= uy
+		y += ux
+	}
+	return sum
+}
+
+// edge is inner where samples may be beyond the border.
+func edge(src *image.Gray, x, y, ux, uy, n int) (sum int) {
+	w, h := src.Rect.Dx(), src.Rect.Dy()
+	for range n {
+		sx, sy := x, y
+		for range n {
+			sum += bilinear(src, w, h, sx, sy)
+			sx += ux
+			sy += uy
+		}
+		x -= uy
+		y += ux
+	}
+	return sum
 }
 
 // bilinear returns src at a place given in 1/65536 pixel, times 65536.

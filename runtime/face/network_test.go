@@ -120,6 +120,33 @@ func TestLiveSharesTheWork(t *testing.T) {
 	}
 }
 
+// A face that has been there for a while costs the network a run in every other
+// frame; as soon as it is gone, or somebody else may be there, each frame has one.
+func TestLiveRests(t *testing.T) {
+	d := newDetector(t, Options{Finder: Network, Live: true})
+	img := scene(640, 480, 320, 240, 150, 0)
+	for range 100 {
+		d.Detect(img, nil)
+	}
+	runs := func(img *image.Gray, frames int) int {
+		before := d.spread.turn
+		for range frames {
+			d.Detect(img, nil)
+		}
+		return d.spread.turn - before
+	}
+	if n := runs(img, 40); n < 20 || n > 26 { // what may be a second face is looked at at once
+		t.Errorf("%d runs in 40 frames of a face that is no news, want 20 to 26", n)
+	}
+	empty := image.NewGray(img.Rect)
+	if runs(empty, 4); d.spread.idle || len(d.places) != 1 {
+		t.Errorf("%d places, idle %v after 4 frames without the face", len(d.places), d.spread.idle)
+	}
+	if n := runs(empty, 20); n != 20 || len(d.places) != 0 {
+		t.Errorf("%d runs in 20 frames without a face, want 20; %d places", n, len(d.places))
+	}
+}
+
 func TestNetworkAllocatesNothing(t *testing.T) {
 	img := scene(640, 480, 320, 240, 150, 0)
 	for _, l := range []bool{false, true} {

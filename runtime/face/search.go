@@ -55,6 +55,7 @@ type place struct {
 	sighting
 	known  bool // for a face
 	missed int  // looks in a row that saw none
+	seen   int  // looks that saw it
 	at     int  // turn of the last look
 }
 

@@ -2,28 +2,33 @@ package face
 
 import "image"
 
-// Frames of a camera share the work, and the network runs once in each. In
-// every other frame it looks for the face that is known and was looked for
-// longest ago. The others search the picture, square after square, and take a
+// Frames of a camera share the work, and the network runs once in each, or,
+// once those who are there have been for a while, in every other. In every other
+// run it looks for the face that is known and was looked for longest ago. The others search the picture, square after square, and take a
 // first look from close by at what may be a face there. Of the squares every
 // other one is of the largest, where near faces are: those are what a device is
 // used by, and wait least.
 const (
 	lost  = 3  // looks in a row that saw no face, after which its place is forgotten
 	crowd = 16 // places at most
+	old   = 24 // looks that saw a face, after which it is no news
 )
 
 // spread is how far the work on a camera's frames got.
 type spread struct {
-	turn, wide, rest int   // frames; squares of the largest size and others, so far
+	turn, wide, rest int   // runs; squares of the largest size and others, so far
+	idle             bool  // the last frame was not looked at
 	looked           frame // from close by in this turn; no side: at nothing
 }
 
 // share looks at a frame's share of the work, and appends the faces seen.
 func (d *Detector) share(img *image.Gray, faces []Face) []Face {
 	s := &d.spread
-	s.turn++
 	s.looked = frame{}
+	if s.idle = !s.idle && d.settled(); s.idle {
+		return faces
+	}
+	s.turn++
 	i := d.due(s.turn%2 == 0)
 	if i < 0 {
 		d.search(img, s.next(d.views))
@@ -38,11 +43,23 @@ func (d *Detector) share(img *image.Gray, faces []Face) []Face {
 	switch {
 	case len(faces) > n:
 		p.known, p.missed = true, 0
+		p.seen++
 		d.alone(i)
 	case !p.known || p.missed >= lost:
 		d.forget(i)
 	}
 	return faces
+}
+
+// settled tells whether somebody is there, and everybody has been for a while
+// and was seen when last looked for.
+func (d *Detector) settled() bool {
+	for i := range d.places {
+		if p := &d.places[i]; p.seen < old || p.missed > 0 {
+			return false
+		}
+	}
+	return len(d.places) > 0
 }
 
 // next returns the square whose turn it is.

@@ -194,7 +194,7 @@ func (a *arith) flatten() {
 		return
 	}
 	for d := 2; d >= 0; d-- {
-		if a.shape[d]*a.shape[3] > 1024 {
+		if a.shape[d]*a.shape[3] > 4096 {
 			break
 		}
 		a.shape[3] *= a.shape[d]
