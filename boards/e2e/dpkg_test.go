@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // system is this machine's own Debian with a layer over it that takes what is
@@ -243,8 +245,8 @@ func TestPowerCutDuringInstall(t *testing.T) {
 			if s.read("/etc/mien/mien.yaml") != "mine\n" {
 				t.Errorf("staged %v, cut %d: the configuration is %q", staged, moment, s.read("/etc/mien/mien.yaml"))
 			}
-			if s.run("dpkg --audit; ls /var/cache/mien/new.deb 2>/dev/null || true") != "" {
-				t.Errorf("staged %v, cut %d: something is left over: %s", staged, moment, s.run("dpkg --audit; ls /var/cache/mien"))
+			if left := s.run("dpkg --audit; ls /var/cache/mien/new.deb 2>/dev/null || true"); left != "" {
+				t.Errorf("staged %v, cut %d: this is left over:\n%s\nafter this:\n%s", staged, moment, left, said)
 			}
 		}
 		if cuts < 4 {
@@ -273,7 +275,23 @@ func (s *system) cut(script string, n int) bool {
 	}
 	_, _ = io.Copy(io.Discard, out)
 	_ = cmd.Wait() // killed, or done
+	for s.entered() {
+		time.Sleep(5 * time.Millisecond)
+	}
 	return n == 0
+}
+
+// entered says whether a process is in the layer still: one that is killed while
+// it writes to the disk takes its time.
+func (s *system) entered() bool {
+	tables, err := filepath.Glob("/proc/[0-9]*/mountinfo")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return slices.ContainsFunc(tables, func(table string) bool {
+		b, _ := os.ReadFile(table) // of one that has ended there is none
+		return strings.Contains(string(b), s.dirs)
+	})
 }
 
 // What systemd would say of the units, it says.
