@@ -17,8 +17,7 @@ import (
 // Chain is runs one after the other: teachers, and the students that learn from
 // them. All that a step needs is in the chain, in the steps before it or in files
 // beside it (those of the models lie in chains/, their starts in teachers/), so it
-// can be cut at any instant and go on, here or, with its folder,
-// elsewhere.
+// can be cut at any instant and go on, here or, with its folder, elsewhere.
 type Chain struct {
 	About string `yaml:"about"`
 	Steps []Step `yaml:"steps"`
