@@ -351,9 +351,9 @@ func (r *run) ended() string {
 	case r.state.Stopped:
 		return fmt.Sprintf("the learning rate fell below %g", r.recipe.Schedule.MinLR)
 	case r.state.Epoch >= r.recipe.Epochs:
-		return fmt.Sprintf("%d epochs are done", r.state.Epoch)
+		return fmt.Sprintf("epoch %d, the last, is done", r.state.Epoch)
 	case r.o.StopAfter > 0 && r.state.Epoch >= r.o.StopAfter:
-		return fmt.Sprintf("stopped after %d epochs as asked", r.state.Epoch)
+		return fmt.Sprintf("stopped after epoch %d as asked", r.state.Epoch)
 	}
 	return ""
 }
