@@ -11,7 +11,7 @@ import "image"
 const (
 	lost  = 3  // looks in a row that saw no face, after which its place is forgotten
 	crowd = 16 // places at most
-	old   = 24 // looks that saw a face, after which it is no news
+	old   = 24 // looks that saw a face, after which it is no news: 1.6 s at 30 frames/s
 )
 
 // spread is how far the work on a camera's frames got.
