@@ -1,6 +1,9 @@
 package quant
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
 // rangeOf chooses the range of real values that an activation's integers
 // cover. It always contains 0, which padding and ReLU need to be exact.
@@ -14,8 +17,10 @@ func rangeOf(s *TensorStats, r Recipe, levels int) (lo, hi float64) {
 		lo, hi = s.search(func(lo, hi float64) float64 { return s.squaredError(lo, hi, levels) })
 	case Entropy:
 		lo, hi = s.search(func(lo, hi float64) float64 { return s.divergence(lo, hi, levels) })
-	default:
+	case MinMax:
 		lo, hi = float64(s.Min), float64(s.Max)
+	default:
+		panic(fmt.Sprintf("quant: nothing says which range calibrator %q chooses", r.Calibrator)) // recipes are checked when they are read
 	}
 	return min(lo, 0), max(hi, 0)
 }

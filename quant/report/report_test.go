@@ -166,7 +166,7 @@ func TestCheck(t *testing.T) {
 		"a fraction over":          {report(0.6, tally{n: 999, float: 600, quant: 594, lost: 6}), true, true},
 	} {
 		err, verdict := c.r.Check(), c.r.headVerdict()
-		if (err != nil) != c.fail || strings.HasPrefix(verdict, "Fail") != c.fail || strings.HasPrefix(verdict, "Pass") == c.fail {
+		if (err != nil) != c.fail || strings.HasPrefix(verdict, "Fail") != c.fail || strings.HasPrefix(verdict, "Pass") == c.fail || c.r.Failed() != c.fail {
 			t.Errorf("%s: error %v, but %q", name, err, verdict)
 		}
 		if strings.Contains(verdict, inside) != c.chance || err != nil && strings.Contains(err.Error(), inside) != c.chance {

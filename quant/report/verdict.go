@@ -117,6 +117,10 @@ func (r *Report) judge() {
 	}
 }
 
+// Failed says whether a limit was broken, be it the one that is in force where
+// none was given.
+func (r *Report) Failed() bool { return r.Passed != nil && !*r.Passed }
+
 func (r *Report) pass(passed bool) string {
 	r.Passed = &passed
 	if passed {

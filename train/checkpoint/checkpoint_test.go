@@ -162,6 +162,22 @@ func TestReadErrorNamesTheFile(t *testing.T) {
 	}
 }
 
+// Models of other kinds are called what they are.
+func TestOtherFormats(t *testing.T) {
+	for begin, want := range map[string]string{
+		"\x1c\x00\x00\x00TFL3\x14\x00\x20":           ".tflite model",
+		"PK\x03\x04\x00\x00\x08\x08\x00\x00":         "zip file",
+		"\x89HDF\r\n\x1a\n\x00\x00":                  "HDF5 file",
+		"\x08\x08\x12\x07pytorch\x1a\x05":            "ONNX model",
+		"\x08\x0a:\xb0\x01\x0a\x1d\x0a\x01x\x12\x04": "ONNX model",
+		"a note of somebody's":                       "its header would have",
+	} {
+		if _, err := Parse([]byte(begin)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", begin, err, want)
+		}
+	}
+}
+
 func TestBadTensorsAreRefused(t *testing.T) {
 	for _, f := range []File{
 		{Tensors: []Tensor{{Name: "a", Shape: []int{3}, Data: []float32{1}}}},

@@ -46,6 +46,9 @@ func Parse(b []byte) (*File, error) {
 	}
 	n := binary.LittleEndian.Uint64(b)
 	if n > maxHeader {
+		if other := otherFormat(b); other != "" {
+			return nil, fmt.Errorf("not a safetensors file but %s", other)
+		}
 		return nil, fmt.Errorf("not a safetensors file: its header would have %d bytes", n)
 	}
 	if uint64(len(b)-8) < n {
@@ -60,6 +63,22 @@ func Parse(b []byte) (*File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// otherFormat says which other kind of model's file begins so, and what to do
+// with it, or "".
+func otherFormat(b []byte) string {
+	switch {
+	case bytes.Equal(b[4:8], []byte("TFL3")):
+		return "a .tflite model, whose weights can no longer be trained: name the checkpoint that it was made from (mien quantize MODEL.tflite quantises a float one)"
+	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
+		return "a zip file, as PyTorch and Keras save: save its weights with safetensors there"
+	case bytes.HasPrefix(b, []byte("\x89HDF\r\n\x1a\n")):
+		return "an HDF5 file, as Keras saves: save its weights with safetensors there"
+	case b[0] == 0x08 && b[1] < 0x20 && (b[2] == 0x12 || b[2] == 0x3a): // ir_version, then producer or graph: onnx.proto
+		return "an ONNX model, which mien writes and does not read: save its weights with safetensors"
+	}
+	return ""
 }
 
 func parseHeader(b []byte) (map[string]entry, map[string]string, error) {
