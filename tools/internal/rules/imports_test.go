@@ -52,6 +52,7 @@ var tests = []rule{
 	{"runtime/face/...", []string{"camera/replay/portrait"}}, // a photograph of a face
 	{"device/...", []string{"camera/replay/portrait"}},
 	{"train/data", []string{"camera/replay/portrait"}},
+	{"tools/internal/hours", []string{"device/cmdline/prose"}}, // what nobody would write
 }
 
 // alone names what only one place may import directly.
