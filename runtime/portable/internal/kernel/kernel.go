@@ -196,10 +196,10 @@ type AddInt8 struct {
 	ZeroX, ZeroY, FactorX, FactorY, Shift, Zero, Lo, Hi int32
 }
 
-// Of returns the sum of x and y: to the nearest, halves away from zero.
+// Of returns the sum of x and y: to the nearest, a half up, as XNNPACK does.
 func (a *AddInt8) Of(x, y int8) int8 {
 	v := (int32(x)-a.ZeroX)*a.FactorX + (int32(y)-a.ZeroY)*a.FactorY
-	v = (v+v>>31+1<<(a.Shift-1))>>a.Shift + a.Zero
+	v = (v+1<<(a.Shift-1))>>a.Shift + a.Zero
 	return int8(min(max(v, a.Lo), a.Hi))
 }
 

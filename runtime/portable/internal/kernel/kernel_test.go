@@ -329,7 +329,7 @@ func TestAddInt8(t *testing.T) {
 		for range 100 {
 			x, y := int8(r.IntN(256)-128), int8(r.IntN(256)-128)
 			v := float64(int32(x)-a.ZeroX)*float64(a.FactorX) + float64(int32(y)-a.ZeroY)*float64(a.FactorY)
-			want := math.Round(math.Ldexp(v, -int(a.Shift))) + float64(a.Zero)
+			want := math.Floor(math.Ldexp(v, -int(a.Shift))+0.5) + float64(a.Zero)
 			want = min(max(want, float64(a.Lo)), float64(a.Hi))
 			if got := a.Of(x, y); float64(got) != want {
 				t.Fatalf("%+v of %d and %d is %d, want %v", a, x, y, got, want)

@@ -2330,10 +2330,6 @@ next:
 	WORD $0x4eb39721 // mla v1.4s, v25.4s, v19.4s
 	WORD $0x4eb39742 // mla v2.4s, v26.4s, v19.4s
 	WORD $0x4eb39763 // mla v3.4s, v27.4s, v19.4s
-	WORD $0x4f211400 // ssra #31: v0.4s, v0.4s
-	WORD $0x4f211421 // ssra #31: v1.4s, v1.4s
-	WORD $0x4f211442 // ssra #31: v2.4s, v2.4s
-	WORD $0x4f211463 // ssra #31: v3.4s, v3.4s
 	WORD $0x4eb45400 // srshl v0.4s, v0.4s, v20.4s
 	WORD $0x4eb45421 // srshl v1.4s, v1.4s, v20.4s
 	WORD $0x4eb45442 // srshl v2.4s, v2.4s, v20.4s

@@ -579,8 +579,6 @@ func addInt8(w *writer, bits int) {
 			w.op("VPMULLD %s, %s, %s", r(7+i), r(i), r(i))
 		}
 		w.op("VPADDD %s, %s, %s", r(1), r(0), r(0))
-		w.op("VPSRAD $31, %s, %s", r(0), r(1))
-		w.op("VPADDD %s, %s, %s", r(1), r(0), r(0))
 		w.op("VPADDD %s, %s, %s", r(13), r(0), r(0))
 		w.op("VPSRAVD %s, %s, %s", r(9), r(0), r(0))
 		w.op("VPADDD %s, %s, %s", r(10), r(0), r(0))

@@ -378,7 +378,6 @@ func addInt8NEON(w *writer) {
 		}
 		each(func(i int) { w.three(0x4ea09c00, "mul", "4s", i, i, 18) })
 		each(func(i int) { w.three(0x4ea09400, "mla", "4s", i, 24+i, 19) })
-		each(func(i int) { w.two(0x4f211400, "ssra #31:", "4s", "4s", i, i) })
 		each(func(i int) { w.three(0x4ea05400, "srshl", "4s", i, i, 20) })
 		for i := range 2 {
 			w.two(0x0e614800, "sqxtn", "4h", "4s", 2*i, 2*i)
