@@ -96,7 +96,8 @@ func TestIsXNNPACKs(t *testing.T) {
 			taken := 0
 			for i := range cases {
 				g := optest.Random(r, kind, graph.Int8)
-				if i%2 == 0 {
+				// XNNPACK rounds the half of a product otherwise on arm64 than on amd64.
+				if i%2 == 0 && kind != graph.Mul {
 					powersOfTwo(g)
 				}
 				data, err := flatfile.Marshal(g)
