@@ -4,10 +4,11 @@ import "image"
 
 // Frames of a camera share the work, and the network runs once in each, or,
 // once those who are there have been for a while, in every other. In every other
-// run it looks for the face that is known and was looked for longest ago. The others search the picture, square after square, and take a
-// first look from close by at what may be a face there. Of the squares every
-// other one is of the largest, where near faces are: those are what a device is
-// used by, and wait least.
+// run it looks for the face that is known and was looked for longest ago. The
+// others search the picture, square after square, and take a first look from
+// close by at what may be a face there. Of the squares every other one is of the
+// largest, where near faces are: those are what a device is used by, and wait
+// least.
 const (
 	lost  = 3  // looks in a row that saw no face, after which its place is forgotten
 	crowd = 16 // places at most
