@@ -41,7 +41,7 @@ func viewsHash(r *Recipe, heads []head, samples []data.Sample) [32]byte {
 
 // openAnswers opens the file of that key in dir, which is made when it is not
 // there.
-func openAnswers(dir string, key [32]byte, heads []head, views int) (*answers, error) {
+func openAnswers(dir string, key [32]byte, heads []head) (*answers, error) {
 	a := &answers{heads: heads}
 	for _, h := range heads {
 		a.width += len(h.Labels)

@@ -32,7 +32,7 @@ type Step struct {
 	// From is a step before whose best weights come first, or a checkpoint
 	// beside the chain's file; "" means fresh weights.
 	From     string   `yaml:"from"`
-	Teachers []string `yaml:"teachers"` // as From
+	Teachers []string `yaml:"teachers"` // as From, or From=HEAD,... for a teacher of some heads
 }
 
 // LoadChain reads a chain. Files that it names are taken from its own folder.
@@ -85,14 +85,15 @@ func (c *Chain) check(i int, dir string) error {
 		}
 	}
 	for _, name := range append([]*string{&s.From}, pointers(s.Teachers)...) {
-		if *name == "" || c.before(i, *name) {
+		from, heads := cutTeacher(*name)
+		if from == "" || c.before(i, from) {
 			continue
 		}
-		path := filepath.Join(dir, *name)
+		path := filepath.Join(dir, from)
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("%s is no step before it, and no checkpoint: %w", *name, err)
+			return fmt.Errorf("%s is no step before it, and no checkpoint: %w", from, err)
 		}
-		*name = path
+		*name = withHeads(path, heads)
 	}
 	return nil
 }
@@ -111,11 +112,12 @@ func (c *Chain) before(i int, name string) bool {
 
 func (s *Step) recipe() (Recipe, error) { return LoadRecipe(s.Recipe, s.Set) }
 
-// Checkpoint is the file that a step's From or one of its Teachers means, in a
-// chain whose folder is out.
+// Checkpoint is what a step's From or one of its Teachers means, in a chain whose
+// folder is out: a file, and a teacher's heads.
 func (c *Chain) Checkpoint(name, out string) string {
-	if c.before(len(c.Steps), name) {
-		return filepath.Join(out, name, BestFile)
+	from, heads := cutTeacher(name)
+	if c.before(len(c.Steps), from) {
+		return withHeads(filepath.Join(out, from, BestFile), heads)
 	}
 	return name
 }

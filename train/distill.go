@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"mien/runtime/model"
 	"mien/train/data"
@@ -17,7 +20,8 @@ import (
 type teachers struct {
 	all   []*teacher
 	heads []head
-	hash  string  // of their files; empty without one
+	of    []int   // teachers of each head
+	hash  string  // of their files and heads; empty without one
 	share float32 // of the target
 	width int     // labels of all heads
 	rows  []float32
@@ -26,12 +30,33 @@ type teachers struct {
 
 // teacher is one of them, and what it said so far.
 type teacher struct {
-	net  *nn.Net
-	said *answers // nil where each pass shows a picture anew
+	net     *nn.Net
+	teaches []bool   // by the student's heads
+	heads   []head   // those that it teaches
+	width   int      // labels of these
+	said    *answers // nil where each pass shows a picture anew
 }
 
-// newTeachers opens the checkpoints, to teach samples. Each has to answer every
-// head of the student. What they said is kept in o.Answers.
+// cutTeacher cuts FILE=HEAD,... into the checkpoint and the heads that it
+// teaches; nil means all that it has.
+func cutTeacher(s string) (path string, heads []string) {
+	i := strings.LastIndexByte(s, '=')
+	if i < 0 || strings.ContainsRune(s[i:], filepath.Separator) {
+		return s, nil
+	}
+	return s[:i], strings.Split(s[i+1:], ",")
+}
+
+// withHeads undoes cutTeacher.
+func withHeads(path string, heads []string) string {
+	if heads == nil {
+		return path
+	}
+	return path + "=" + strings.Join(heads, ",")
+}
+
+// newTeachers opens the checkpoints, to teach samples. What they said is kept
+// in o.Answers.
 func newTeachers(o *Options, heads []head, samples []data.Sample) (*teachers, error) {
 	switch {
 	case o.Recipe.Distill > 0 && len(o.Teachers) == 0:
@@ -39,7 +64,7 @@ func newTeachers(o *Options, heads []head, samples []data.Sample) (*teachers, er
 	case o.Recipe.Distill == 0 && len(o.Teachers) > 0:
 		return nil, errors.New("train: a teacher is named, but the recipe's distill is 0 (--set distill=0.5)")
 	}
-	t := &teachers{heads: heads, share: float32(o.Recipe.Distill)}
+	t := &teachers{heads: heads, of: make([]int, len(heads)), share: float32(o.Recipe.Distill)}
 	if len(o.Teachers) == 0 {
 		return t, nil
 	}
@@ -47,15 +72,16 @@ func newTeachers(o *Options, heads []head, samples []data.Sample) (*teachers, er
 		t.width += len(h.Labels)
 	}
 	t.rows, t.said = make([]float32, o.Recipe.Batch*t.width), make([]float32, o.Recipe.Batch*t.width)
-	views := viewsHash(&o.Recipe, heads, samples)
 	sum := sha256.New()
-	for _, path := range o.Teachers {
+	for _, teacher := range o.Teachers {
+		path, names := cutTeacher(teacher)
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("train: teacher: %w", err), t.close())
 		}
 		sum.Write(b)
-		one, err := t.open(o, path, sha256.Sum256(b), views, len(samples))
+		sum.Write([]byte(strings.Join(names, ",")))
+		one, err := t.open(o, path, names, sha256.Sum256(b), samples)
 		if err != nil {
 			return nil, errors.Join(err, t.close())
 		}
@@ -65,22 +91,39 @@ func newTeachers(o *Options, heads []head, samples []data.Sample) (*teachers, er
 	return t, nil
 }
 
-func (t *teachers) open(o *Options, path string, file, views [32]byte, samples int) (*teacher, error) {
+// open opens the teacher of the heads of those names, or of all that it shares
+// with the student.
+func (t *teachers) open(o *Options, path string, names []string, file [32]byte, samples []data.Sample) (*teacher, error) {
 	net, err := openIn(o.Recipe.Precision, path, o.Recipe.Batch, o.Threads)
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range t.heads {
-		if answer(net, h) < 0 {
-			return nil, fmt.Errorf("train: teacher %s has no head %s", path, h.Name)
+	one := &teacher{net: net, teaches: make([]bool, len(t.heads))}
+	for i, h := range t.heads {
+		one.teaches[i] = answer(net, h) >= 0 && (names == nil || slices.Contains(names, h.Name))
+		if one.teaches[i] {
+			one.heads = append(one.heads, h)
+			one.width += len(h.Labels)
+			t.of[i]++
 		}
 	}
-	one := &teacher{net: net}
+	for _, name := range names {
+		if !slices.ContainsFunc(one.heads, func(h head) bool { return h.Name == name }) {
+			return nil, fmt.Errorf("train: teacher %s: no head %q with these labels in it and in the recipe", path, name)
+		}
+	}
+	if len(one.heads) == 0 {
+		return nil, fmt.Errorf("train: teacher %s has none of the recipe's heads", path)
+	}
 	if o.Recipe.Views > 0 {
-		one.said, err = openAnswers(o.Answers, sha256.Sum256(append(file[:], views[:]...)), t.heads, o.Recipe.Views*samples)
+		views := viewsHash(&o.Recipe, one.heads, samples)
+		one.said, err = openAnswers(o.Answers, sha256.Sum256(append(file[:], views[:]...)), one.heads)
 	}
 	return one, err
 }
+
+// answers tells whether a head has a teacher.
+func (t *teachers) answers(head int) bool { return len(t.all) > 0 && t.of[head] > 0 }
 
 // close ends the work with what the teachers said.
 func (t *teachers) close() error {
@@ -98,9 +141,9 @@ func answer(net *nn.Net, h head) int {
 	return model.IndexEqual(net.Arch.Heads, h.Head)
 }
 
-// teach blends the teachers' mean answer into the targets of b. A picture
-// without a label of a head is taught by the answer alone, and weighs as much
-// as the answer does beside a label.
+// teach blends the mean answer of each head's teachers into the targets of b. A
+// picture without a label of a head is taught by the answer alone, and weighs as
+// much as the answer does beside a label.
 func (t *teachers) teach(b *batch) error {
 	if len(t.all) == 0 {
 		return nil
@@ -111,7 +154,7 @@ func (t *teachers) teach(b *batch) error {
 	at := 0
 	for i, h := range t.heads {
 		n := len(h.Labels)
-		for k := range b.N {
+		for k := 0; k < b.N && t.of[i] > 0; k++ {
 			share := t.share
 			if b.Weight[i][k] == 0 {
 				share, b.Weight[i][k] = 1, t.share
@@ -127,25 +170,35 @@ func (t *teachers) teach(b *batch) error {
 }
 
 // ask fills rows with the mean answer to each picture of b: the probabilities
-// of all heads. An answer does not depend on a picture's neighbours, so one from
-// the disk is what the teacher would say again.
+// of all heads that have teachers. An answer does not depend on a picture's
+// neighbours, so one from the disk is what the teacher would say again.
 func (t *teachers) ask(b *batch) error {
-	rows := t.rows[:b.N*t.width]
-	clear(rows)
+	clear(t.rows[:b.N*t.width])
 	for _, one := range t.all {
-		said := t.said[:len(rows)]
-		if err := t.hear(one, b, said); err != nil {
+		said := t.said[:b.N*one.width]
+		if err := one.hear(b, said); err != nil {
 			return err
 		}
-		for i, v := range said {
-			rows[i] += v / float32(len(t.all))
+		at, from := 0, 0
+		for i, h := range t.heads {
+			n := len(h.Labels)
+			for k := 0; k < b.N && one.teaches[i]; k++ {
+				for j, v := range said[k*one.width+from:][:n] {
+					t.rows[k*t.width+at+j] += v / float32(t.of[i])
+				}
+			}
+			at += n
+			if one.teaches[i] {
+				from += n
+			}
 		}
 	}
 	return nil
 }
 
-// hear fills said with a teacher's answers to b.
-func (t *teachers) hear(one *teacher, b *batch, said []float32) error {
+// hear fills said with the teacher's answers to b, a row of its heads for a
+// picture.
+func (one *teacher) hear(b *batch, said []float32) error {
 	if one.said != nil {
 		if known, err := one.said.recall(b.views, said); known || err != nil {
 			return err
@@ -153,12 +206,12 @@ func (t *teachers) hear(one *teacher, b *batch, said []float32) error {
 	}
 	logits := one.net.Predict(b.X, b.N)
 	at := 0
-	for _, h := range t.heads {
+	for _, h := range one.heads {
 		n := len(h.Labels)
 		for k := range b.N {
 			p := logits[answer(one.net, h)][k*n:][:n]
 			Softmax(p)
-			copy(said[k*t.width+at:], p)
+			copy(said[k*one.width+at:], p)
 		}
 		at += n
 	}

@@ -89,6 +89,61 @@ func TestTeach(t *testing.T) {
 	}
 }
 
+// TestTeachSomeHeads: a teacher named with heads teaches these alone, each head
+// by the mean of its own teachers; a head without one keeps its labels.
+func TestTeachSomeHeads(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 8)
+	path := trainTeacher(t, faces)
+	r, err := LoadRecipe("paper", []string{"batch=16", "distill=0.25", "validation=0.3", "views=1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Recipe: r, Sets: loadFaces(t, faces, r), Out: t.TempDir(), Net: tiny(), Teachers: []string{path + "=race,age", path + "=age"}}
+	run, err := newRun(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer run.close()
+	net, err := Open(path, 16, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time from the disk
+		b := run.batches.at(0, 16, 16)
+		emotion := slices.Clone(b.Target[0])
+		if err := run.teachers.teach(b); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(b.Target[0], emotion) || b.Weight[1][0] != 0 {
+			t.Error("a head without a teacher is taught")
+		}
+		for i, says := range net.Predict(b.X, 16) {
+			if name := run.heads[i].Name; name != "race" && name != "age" {
+				continue
+			}
+			n := len(run.heads[i].Labels)
+			Softmax(says[:n])
+			for k, v := range says[:n] {
+				if got := b.Target[i][k]; math.Abs(float64(got-v)) > 1e-6 {
+					t.Errorf("head %s, label %d: target %g, want %g", run.heads[i].Name, k, got, v)
+				}
+			}
+		}
+	}
+	for spec, want := range map[string]string{path + "=mood": `no head "mood"`, path + "=": `no head ""`} {
+		o.Teachers = []string{spec}
+		if _, err := newRun(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", filepath.Base(spec), err)
+		}
+	}
+	o.Recipe.Losses = Losses{"emotion": 1, "gender": 1, "race": 1}
+	o.Teachers = []string{path + "=race"}
+	if silent, err := Silent(&o); err != nil || !slices.Equal(silent, []string{"gender"}) {
+		t.Errorf("silent: %v, %v", silent, err)
+	}
+}
+
 // TestViews: with a number of views each picture comes in so many ways, in
 // turns, and its teachers are asked about each once: what they said is the
 // same in other company, and when they have gone.

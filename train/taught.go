@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -82,16 +83,31 @@ func Untaught(f *checkpoint.File) ([]string, error) {
 	return names, nil
 }
 
-// Silent returns the heads of a recipe that a run on those sets would not
-// teach: no training image has a label of theirs, and nobody else answers.
-func Silent(r Recipe, sets []*data.Set, teachers bool) []string {
-	var names []string
-	for _, h := range r.Heads {
-		if r.Losses[h.Name] > 0 && !teachers && !slices.ContainsFunc(sets, func(s *data.Set) bool { return teachesHead(s, model.IndexEqual(s.Heads, h)) }) {
-			names = append(names, h.Name)
+// Silent returns the heads of a run's recipe that nothing would teach: no
+// training image has a label of theirs, and no teacher answers.
+func Silent(o *Options) ([]string, error) {
+	taught := map[string]bool{}
+	for _, teacher := range o.Teachers {
+		path, names := cutTeacher(teacher)
+		f, err := checkpoint.Read(path)
+		if err != nil {
+			return nil, fmt.Errorf("train: teacher: %w", err)
+		}
+		heads, err := headsOf(f)
+		if err != nil {
+			return nil, fmt.Errorf("train: teacher %s: %w", path, err)
+		}
+		for _, h := range heads {
+			taught[h.Name] = taught[h.Name] || names == nil || slices.Contains(names, h.Name)
 		}
 	}
-	return names
+	var silent []string
+	for _, h := range o.Recipe.Heads {
+		if o.Recipe.Losses[h.Name] > 0 && !taught[h.Name] && !slices.ContainsFunc(o.Sets, func(s *data.Set) bool { return teachesHead(s, model.IndexEqual(s.Heads, h)) }) {
+			silent = append(silent, h.Name)
+		}
+	}
+	return silent, nil
 }
 
 func teachesHead(s *data.Set, head int) bool {
@@ -109,7 +125,7 @@ func (r *run) taught() map[string]Taught {
 				images++
 			}
 		}
-		asked := len(r.teachers.all) > 0
+		asked := r.teachers.answers(i)
 		switch {
 		case r.weights[i] > 0 && (images > 0 || asked):
 			if t.Teachers = t.Teachers || asked; asked {

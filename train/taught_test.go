@@ -17,8 +17,8 @@ func TestTaught(t *testing.T) {
 	faces := t.TempDir()
 	drawFaces(t, faces, 20)
 	o := testOptions(t, faces, "epochs=2", "losses.age=1")
-	if silent := Silent(o.Recipe, o.Sets, false); !slices.Equal(silent, []string{"age"}) {
-		t.Errorf("%v have a loss and no label", silent)
+	if silent, err := Silent(&o); err != nil || !slices.Equal(silent, []string{"age"}) {
+		t.Errorf("%v have a loss and no label (%v)", silent, err)
 	}
 	if _, err := Run(context.Background(), o); err != nil {
 		t.Fatal(err)

@@ -45,8 +45,8 @@ type Options struct {
 	Resume  bool   // go on from Out/last.safetensors
 	From    string // checkpoint to take the first weights from; "" means fresh ones
 	// Teachers are checkpoints whose mean answer makes up Recipe.Distill of the
-	// targets. Train them on the same images and seed, or they know the ones
-	// that validate.
+	// targets, each as FILE, for all heads that it has, or FILE=HEAD,... Train
+	// them on the same images and seed, or they know the ones that validate.
 	Teachers []string
 	// Answers is the folder for what the teachers said of each view, where the
 	// recipe has a number of views; runs may share it. "" means Out.
@@ -182,6 +182,9 @@ func newRun(o Options) (*run, error) {
 	if r.teachers, err = newTeachers(&r.o, r.heads, r.train); err != nil {
 		return nil, err
 	}
+	if err := r.monitored(); err != nil {
+		return nil, errors.Join(err, r.teachers.close())
+	}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return nil, errors.Join(fmt.Errorf("train: %w", err), r.teachers.close())
 	}
@@ -277,11 +280,6 @@ func (r *run) images() error {
 	if !slices.ContainsFunc(r.val, r.judges) {
 		return fmt.Errorf("train: no validation image has a label of what the recipe monitors, %s (add a data set that has, or --set monitor=HEAD)", r.recipe.Monitor)
 	}
-	for i, h := range r.heads {
-		if h.Name == r.recipe.Monitor && len(r.o.Teachers) == 0 && !slices.ContainsFunc(r.train, func(x data.Sample) bool { return x.Answers(r.heads[i].at) }) {
-			return fmt.Errorf("train: monitor is %s, of which no training image has a label: what is not taught cannot choose the best epoch", h.Name)
-		}
-	}
 	r.batches = newAhead(r.recipe, r.heads, r.train)
 	r.perEpoch = len(r.train)
 	if r.recipe.EpochImages > 0 {
@@ -293,6 +291,17 @@ func (r *run) images() error {
 		r.perEpoch--
 	}
 	r.x = make([]float32, r.recipe.Batch*data.Pixels)
+	return nil
+}
+
+// monitored refuses a run whose best epoch a head would choose that nothing
+// teaches.
+func (r *run) monitored() error {
+	for i, h := range r.heads {
+		if h.Name == r.recipe.Monitor && !r.teachers.answers(i) && !slices.ContainsFunc(r.train, func(x data.Sample) bool { return x.Answers(h.at) }) {
+			return fmt.Errorf("train: monitor is %s, of which no training image has a label: what is not taught cannot choose the best epoch", h.Name)
+		}
+	}
 	return nil
 }
 

@@ -27,7 +27,7 @@ type trainCmd struct {
 	Limit     int           `help:"At most that many images of each data set and published split."`
 	Resume    bool          `help:"Go on with the run in --out."`
 	From      string        `help:"Take the first weights from this checkpoint." placeholder:"F.safetensors"`
-	Teacher   []string      `help:"Checkpoint whose answers are learned beside the labels (recipe key distill); repeat for several." placeholder:"F.safetensors" sep:"none"`
+	Teacher   []string      `help:"Checkpoint whose answers are learned beside the labels (recipe key distill): of all its heads, or of those named after =; repeat for several." placeholder:"F.safetensors[=HEAD,...]" sep:"none"`
 	Answers   string        `help:"Folder for what teachers said of each view, which runs may share. By default --out." placeholder:"DIR"`
 	Head      []string      `help:"Ask this instead of the recipe's heads, as NAME=LABEL,LABEL, or NAME=FROM..TO UNIT for a number; repeat for several." placeholder:"NAME=LABEL,..." sep:"none"`
 	Strict    bool          `help:"A picture that cannot be read is an error; otherwise it is counted and left out."`
@@ -54,14 +54,19 @@ func (c *trainCmd) Run(e env) error {
 	if p := recipe.Precision; !p.Fast() {
 		fmt.Fprintf(e.stderr, "warning: precision %s is slower than float32 here: it is for x86-64 processors with AMX under Linux\n", p)
 	}
-	if silent := train.Silent(recipe, sets, len(c.Teacher) > 0); len(silent) > 0 {
-		fmt.Fprintf(e.stderr, "warning: no training image has a label of %s: untaught heads are left out of files made from this run\n", strings.Join(silent, ", "))
-	}
 	show := &trainView{e: e, out: c.Out, heads: recipe.Heads, inChain: c.inChain}
-	res, err := train.Run(e.ctx, train.Options{
+	o := train.Options{
 		Recipe: recipe, Sets: sets, Out: c.Out, Threads: threads(c.Threads), Resume: c.Resume, From: c.From, Teachers: c.Teacher, Answers: c.Answers,
 		SaveEvery: c.SaveEvery, StopAfter: c.StopAfter, Progress: show.progress,
-	})
+	}
+	silent, err := train.Silent(&o)
+	if err != nil {
+		return err
+	}
+	if len(silent) > 0 {
+		fmt.Fprintf(e.stderr, "warning: no training image has a label of %s: untaught heads are left out of files made from this run\n", strings.Join(silent, ", "))
+	}
+	res, err := train.Run(e.ctx, o)
 	show.end()
 	if err = errors.Join(err, show.err); err != nil {
 		return freeSpace(err, c.Out)

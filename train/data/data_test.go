@@ -267,17 +267,18 @@ func votesRow(name string, votes ...int) string {
 // disgust, fear, contempt, unknown, NF.
 func TestFERPlus(t *testing.T) {
 	dir := t.TempDir()
-	for i, name := range []string{"clear", "split", "contempt", "noface", "novotes"} {
+	for i, name := range []string{"clear", "split", "half", "contempt", "noface", "novotes"} {
 		putFace(t, uint64(i), 48, dir, "train", "angry", name+".jpg")
 	}
 	const head = "image,folder,row,rms,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n"
 	put(t, filepath.Join(dir, "ferplus-by-id.csv"), []byte(head+
-		votesRow("clear.jpg,angry,1,0.5", 1, 8, 0, 0, 0, 0, 0, 0, 1, 0)+
+		votesRow("clear.jpg,angry,1,0.5", 2, 6, 1, 0, 0, 0, 0, 0, 1, 0)+
 		votesRow("split.jpg,angry,2,0.5", 4, 0, 0, 4, 2, 0, 0, 0, 0, 0)+
-		votesRow("contempt.jpg,angry,3,0.5", 2, 2, 0, 0, 1, 0, 0, 5, 0, 0)+
+		votesRow("half.jpg,angry,5,0.5", 0, 5, 0, 3, 2, 0, 0, 0, 0, 0)+
+		votesRow("contempt.jpg,angry,3,0.5", 2, 2, 0, 0, 0, 0, 0, 5, 1, 0)+
 		votesRow("noface.jpg,angry,4,0.5", 0, 0, 0, 0, 0, 0, 0, 0, 0, 10)))
 	s := load(t, "ferplus:"+dir, Options{Validation: 1e-9})
-	if len(s.Samples) != 4 || s.Skipped["pictures without votes"] != 1 {
+	if len(s.Samples) != 5 || s.Skipped["pictures without votes"] != 1 {
 		t.Fatalf("%d samples, skipped %v", len(s.Samples), s.Skipped)
 	}
 	// surprise, fear, disgust, happy, sad, angry, neutral
@@ -285,9 +286,10 @@ func TestFERPlus(t *testing.T) {
 		label int8
 		soft  []float32
 	}{
-		"clear.jpg":    {3, []float32{0, 0, 0, 8. / 9, 0, 0, 1. / 9}},
+		"clear.jpg":    {3, []float32{0, 0, 0, .75, 0, 0, .25}},
 		"split.jpg":    {NoLabel, []float32{0, 0, 0, 0, .4, .2, .4}},
-		"contempt.jpg": {NoLabel, []float32{0, 0, 0, .4, 0, .2, .4}},
+		"half.jpg":     {NoLabel, []float32{0, 0, 0, .5, .3, .2, 0}},
+		"contempt.jpg": {NoLabel, nil},
 		"noface.jpg":   {NoLabel, nil},
 	} {
 		i := slices.IndexFunc(s.Samples, func(x Sample) bool { return filepath.Base(x.Path) == name })

@@ -269,30 +269,32 @@ func measured(scale []float64, s said) (int8, []float32) {
 	return int8(model.Nearest(scale, v)), model.Target(scale, v)
 }
 
-// counted returns the label that most annotators chose, and the parts that
-// chose each of the head's labels. A picture on which they do not agree, or of
-// which most say something that the head has no label for, has no label; it
-// teaches what the others said all the same, when they are at least half.
+// counted returns the label that more than half of the annotators chose, and
+// the parts that chose each of the head's labels. What one annotator alone said
+// does not count: so do the publishers of FER+ (github.com/microsoft/FERPlus,
+// src/ferplus.py, mode majority). A picture without a majority, or whose majority
+// says something that the head has no label for, has no label; it teaches what
+// the others said all the same, when they are at least half.
 func counted(h model.Head, votes []vote) (int8, []float32) {
 	p := make([]float32, len(h.Labels))
-	var all, known, most float64
-	best, ties := int8(NoLabel), 0
+	var all, known float64
+	var most vote
 	for _, v := range votes {
+		if v.n < 2 {
+			continue
+		}
 		all += v.n
-		k := labelOf(h, v.label)
-		if k != NoLabel {
+		if k := labelOf(h, v.label); k != NoLabel {
 			p[k] += float32(v.n)
 			known += v.n
 		}
-		switch {
-		case v.n > most:
-			best, most, ties = k, v.n, 1
-		case v.n == most:
-			ties++
+		if v.n > most.n {
+			most = v
 		}
 	}
-	if ties != 1 {
-		best = NoLabel
+	best := int8(NoLabel)
+	if most.n > all/2 {
+		best = labelOf(h, most.label)
 	}
 	if known == 0 || known < all/2 {
 		return NoLabel, nil
