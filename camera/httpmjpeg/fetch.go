@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/icholy/digest"
@@ -79,6 +81,9 @@ func (f *fetcher) close() { f.client.CloseIdleConnections() }
 // get asks until ctx ends, which ends the answer's body too.
 func (f *fetcher) get(ctx context.Context) (*http.Response, error) {
 	resp, err := f.ask(ctx)
+	if err != nil && f.hidesTLS(ctx, err) {
+		return nil, errHTTPS
+	}
 	if err != nil {
 		return nil, plain(err)
 	}
@@ -168,9 +173,11 @@ func (f *fetcher) verdict(resp *http.Response) error {
 	kind = cmp.Or(kind, "unnamed")
 	switch code := resp.StatusCode; {
 	case code == http.StatusUnauthorized && f.user == nil:
-		return fmt.Errorf("the camera wants a name and a password (%s authentication): write them into the address, http://NAME:PASSWORD@%s", cmp.Or(schemes(resp), "unknown"), f.address.Host)
+		return fmt.Errorf("the camera wants a name and a password (%s authentication): write them into the address, %s://NAME:PASSWORD@%s", cmp.Or(schemes(resp), "unknown"), f.address.Scheme, f.address.Host)
 	case code == http.StatusUnauthorized && f.challenge == nil && !f.basic:
 		return fmt.Errorf("the camera wants a kind of authentication that is not known here: %q", schemes(resp))
+	case code == http.StatusForbidden && f.user == nil:
+		return fmt.Errorf("the camera lets nobody in without a name and a password, or not this machine (%q)", resp.Status)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return fmt.Errorf("the camera refuses this name and password (%q)", resp.Status)
 	case code == http.StatusNotFound:
@@ -192,6 +199,27 @@ func (f *fetcher) verdict(resp *http.Response) error {
 }
 
 var errHTTPS = errors.New("the camera speaks HTTPS there and not HTTP: begin the address with https://")
+
+// hidesTLS reports whether a camera that hung up at plain HTTP speaks TLS: not
+// all that do say so.
+func (f *fetcher) hidesTLS(ctx context.Context, err error) bool {
+	if f.address.Scheme != "http" || !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+		return false
+	}
+	host := f.address.Host
+	if f.address.Port() == "" {
+		host = net.JoinHostPort(f.address.Hostname(), "80")
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTime/4)
+	defer cancel()
+	// Whose certificate it is does not matter: nothing is told to it.
+	c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", host)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
 
 // beginning is the first of what an answer says.
 func beginning(resp *http.Response) string {
@@ -247,10 +275,15 @@ func within(ctx context.Context, limit time.Duration, ask func(context.Context) 
 		if err == nil {
 			err = resp.Body.Close()
 		}
-		if ctx.Err() != nil {
-			return nil, nil, errors.Join(context.Cause(ctx), err)
+		switch {
+		case ctx.Err() == nil:
+			err = fmt.Errorf("no answer for %v", limit)
+		case err == nil || errors.Is(err, context.Canceled):
+			err = context.Cause(ctx)
+		default:
+			err = errors.Join(context.Cause(ctx), err)
 		}
-		return nil, nil, fmt.Errorf("no answer for %v", limit)
+		return nil, nil, err
 	}
 	if err != nil {
 		cancel()

@@ -67,8 +67,9 @@ func TestVerdicts(t *testing.T) {
 		{"basic refused", 401, "", `basic realm="cam"`, "", "me:hush", "refuses this name and password"},
 		{"strange authentication", 401, "", "Negotiate", "", "me:hush", `not known here: "Negotiate"`},
 		{"forbidden", 403, "", "", "", "me:hush", "refuses"},
-		{"empty", 200, "multipart/x-mixed-replace; boundary=a", "", "", "", "ended the stream"},
-		{"no pictures", 200, "", "", "hello", "", "ended the stream"},
+		{"forbidden to strangers", 403, "", "", "", "", "lets nobody in without a name"},
+		{"empty", 200, "multipart/x-mixed-replace; boundary=a", "", "", "", "ended without a picture"},
+		{"no pictures", 200, "", "", "hello", "", "ended without a picture"},
 		{"cut pictures", 200, "multipart/x-mixed-replace; boundary=a", "", string(still1(t)[:300]) + string(still1(t)[:300]), "", "2 cut"},
 	} {
 		srv := answer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -265,6 +266,11 @@ func TestCA(t *testing.T) {
 		t.Fatal(err)
 	}
 	plain := answer(t, func(w http.ResponseWriter, _ *http.Request) {})
+	mute := httptest.NewUnstartedServer(nil)
+	mute.Listener = onlyTLS{mute.Listener}
+	mute.Config.ErrorLog = srv.Config.ErrorLog
+	mute.StartTLS()
+	defer mute.Close()
 	for _, c := range []struct {
 		o    Options
 		want string
@@ -273,6 +279,7 @@ func TestCA(t *testing.T) {
 		{Options{URL: srv.URL, CA: empty}, "no certificate"},
 		{Options{URL: srv.URL, CA: "/nonexistent"}, "no such file"},
 		{Options{URL: strings.Replace(srv.URL, "https", "http", 1)}, "begin the address with https://"},
+		{Options{URL: strings.Replace(mute.URL, "https", "http", 1)}, "begin the address with https://"},
 		{Options{URL: strings.Replace(plain.URL, "http", "https", 1)}, "begin the address with http://"},
 	} {
 		if s, err := Open(t.Context(), c.o); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -283,6 +290,31 @@ func TestCA(t *testing.T) {
 		}
 	}
 }
+
+// onlyTLS hangs up without a word at whoever does not begin with a handshake
+// of TLS.
+type onlyTLS struct{ net.Listener }
+
+func (l onlyTLS) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		b := bufio.NewReader(c)
+		if first, err := b.Peek(1); err == nil && first[0] == 22 {
+			return &peeked{c, b}, nil
+		}
+		c.Close()
+	}
+}
+
+type peeked struct {
+	net.Conn
+	b *bufio.Reader
+}
+
+func (p *peeked) Read(b []byte) (int, error) { return p.b.Read(b) }
 
 // Answers that are not quite HTTP are understood.
 func TestAlmostHTTP(t *testing.T) {

@@ -29,8 +29,9 @@ type Options struct {
 	Client  *http.Client  // nil means one of our own without a limit on the length of the stream
 }
 
-// answerTime is how long a camera may take to answer at all.
-const answerTime = 10 * time.Second
+// answerTime is how long a camera may take to answer at all: less than the ten
+// seconds after which others give it up and do not know why.
+const answerTime = 9 * time.Second
 
 // fastest is how often a camera is asked for a snapshot, a second.
 const fastest = 10
@@ -208,11 +209,15 @@ func (s *Source) take(f *camera.Frame) (bool, error) {
 			return false, nil
 		}
 		err := plain(s.err)
+		d := s.Dropped()
 		if s.err == io.EOF {
 			err = errors.New("the camera ended the stream")
 		}
-		if d := s.Dropped(); s.number == 0 && d.Total() > 0 {
+		switch {
+		case s.number == 0 && d.Total() > 0:
 			err = fmt.Errorf("%w; it gave no good picture: %v", err, d)
+		case s.number == 0 && s.err == io.EOF:
+			err = errors.New("the camera's answer ended without a picture")
 		}
 		return false, fmt.Errorf("httpmjpeg: %s: %w", s.name, err)
 	}

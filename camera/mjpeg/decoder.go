@@ -29,6 +29,7 @@ type Decoder struct {
 	MaxPixels int
 
 	quant   [4][64]int32 // by id, in zigzag order
+	quants  [4]bool      // those that the picture has
 	tables  [2][4]huffman
 	brought bool // the last picture had tables of its own
 	started bool
@@ -85,6 +86,7 @@ func (d *Decoder) decode(data []byte, f *camera.Frame) *camera.BadPicture {
 		return camera.Bad(camera.Damaged, "mjpeg: this is no JPEG picture")
 	}
 	d.ncomps, d.restart, d.adobe, d.jfif, d.scans, d.lost, d.total = 0, 0, -1, false, 0, 0, 0
+	d.quants = [4]bool{}
 	for pos := 2; ; {
 		code, segment, next, ok := marker(data, pos)
 		if !ok || code == 0xd9 {
@@ -190,6 +192,7 @@ func (d *Decoder) readQuant(b []byte) *camera.BadPicture {
 			}
 		}
 		b = b[64<<wide:]
+		d.quants[id] = true
 	}
 	return nil
 }
@@ -226,7 +229,9 @@ func (d *Decoder) readFrame(b []byte, f *camera.Frame) *camera.BadPicture {
 	switch {
 	case bits != 8:
 		return camera.Bad(camera.Unsupported, "mjpeg: the picture has %d bits a sample, want 8", bits)
-	case w == 0 || h == 0:
+	case h == 0 && w > 0:
+		return camera.Bad(camera.Unsupported, "mjpeg: the picture tells its height after its pixels (DNL), which is not read")
+	case w == 0:
 		return damaged("a picture without pixels")
 	case w*h > limit:
 		return camera.Bad(camera.TooLarge, "mjpeg: a picture of %dx%d pixels; at most %d are taken", w, h, limit)

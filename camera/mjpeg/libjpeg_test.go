@@ -171,6 +171,22 @@ func TestTablesAreForgotten(t *testing.T) {
 	}
 }
 
+// A picture without quantisation tables is told as one, and does not take those
+// of the picture before for its own.
+func TestQuantisationIsThePicturesOwn(t *testing.T) {
+	files, _ := pictures(t)
+	var d Decoder
+	var f camera.Frame
+	for range 2 {
+		if err := d.Decode(strip(t, files[0], 0xdb), &f); fault(t, err) != camera.Damaged || !strings.Contains(err.Error(), "quantisation table") {
+			t.Errorf("%v", err)
+		}
+		if err := d.Decode(files[0], &f); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A few bytes must ask neither for much memory nor for much time.
 func TestDecodeBounds(t *testing.T) {
 	var d Decoder

@@ -157,6 +157,11 @@ func TestDecodeDamaged(t *testing.T) {
 	if err := d.Decode(arithmetic, &f); !errors.As(err, &bad) || bad.Fault != camera.Unsupported || !strings.Contains(bad.Why, "arithmetic") {
 		t.Errorf("an arithmetic-coded picture: %v", err)
 	}
+	tall := bytes.Clone(file)
+	copy(tall[bytes.Index(tall, []byte{0xff, 0xc0})+5:], []byte{0, 0})
+	if err := d.Decode(tall, &f); !errors.As(err, &bad) || bad.Fault != camera.Unsupported || !strings.Contains(bad.Why, "DNL") {
+		t.Errorf("a picture that tells its height later: %v", err)
+	}
 	if err := d.Decode(file, &f); err != nil {
 		t.Errorf("a good picture after bad ones: %v", err)
 	}

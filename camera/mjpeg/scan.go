@@ -67,6 +67,9 @@ func (d *Decoder) readScanHeader(b []byte, s *scan) *camera.BadPicture {
 		if c == nil || dc > 3 || ac > 3 || slices.Contains(s.comps, c) {
 			return damaged("scan header")
 		}
+		if c.wanted && !d.quants[c.tq] { // that of the picture before may be another
+			return damaged("it lacks a quantisation table")
+		}
 		c.dc, c.ac = dc, ac
 		s.comps = append(s.comps, c)
 		s.hasWanted = s.hasWanted || c.wanted
