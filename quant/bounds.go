@@ -118,7 +118,7 @@ func (b *bounder) apart(o *graph.Op) {
 func (b *bounder) operator(o *graph.Op) {
 	typ, out := b.kinds[o.Outputs[0]], o.Outputs[0]
 	switch {
-	case o.Kind == graph.Add:
+	case o.Kind == graph.Add || o.Kind == graph.Sub:
 		var largest float64
 		for _, i := range o.Inputs {
 			largest = max(largest, b.scale(i, typ))

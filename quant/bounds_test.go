@@ -11,8 +11,8 @@ import (
 )
 
 // residual is a face in, a branch that computes zero, or next to it, added to
-// what passes it by, and the sum out.
-func residual(branch float32) *graph.Graph {
+// what passes it by, or taken from it, and the sum out.
+func residual(sum graph.Kind, branch float32) *graph.Graph {
 	side := model.Side
 	shape := []int{1, side, side, 1}
 	w := floatBytes([]float32{branch})
@@ -23,7 +23,7 @@ func residual(branch float32) *graph.Graph {
 		Ops: []*graph.Op{
 			{Kind: graph.Conv2D, Version: 1, Inputs: []int{0, 1, 4}, Outputs: []int{2}, Options: graph.ConvOptions{StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1}},
 			{Kind: graph.Conv2D, Version: 1, Inputs: []int{2, 3, 4}, Outputs: []int{5}, Options: graph.ConvOptions{StrideH: 1, StrideW: 1, DilationH: 1, DilationW: 1}},
-			{Kind: graph.Add, Version: 1, Inputs: []int{2, 5}, Outputs: []int{6}, Options: graph.ArithOptions{}}},
+			{Kind: sum, Version: 1, Inputs: []int{2, 5}, Outputs: []int{6}, Options: graph.ArithOptions{}}},
 		Inputs: []int{0}, Outputs: []int{6}}
 }
 
@@ -31,8 +31,11 @@ func residual(branch float32) *graph.Graph {
 // sum is what it was: the library aborts the process on scales that lie far apart.
 func TestDeadBranchRunsInTheLibrary(t *testing.T) {
 	faces := testFaces(4)
-	for _, branch := range []float32{0, 1e-30, 1e-9, -1, 1e6} {
-		g := residual(branch)
+	for _, c := range []struct {
+		sum    graph.Kind
+		branch float32
+	}{{graph.Add, 0}, {graph.Add, 1e-30}, {graph.Add, 1e-9}, {graph.Add, -1}, {graph.Add, 1e6}, {graph.Sub, 0}, {graph.Sub, 1e-9}, {graph.Sub, 1}, {graph.Sub, 1e6}} {
+		g := residual(c.sum, c.branch)
 		float, err := Answer(context.Background(), g, faces, Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -51,7 +54,7 @@ func TestDeadBranchRunsInTheLibrary(t *testing.T) {
 			for _, builtin := range []bool{true, false} {
 				n, err := tflite.NewRunner(marshal(t, res.Graph), tflite.Options{Builtin: builtin})
 				if err != nil {
-					t.Fatalf("%s, branch %g, builtin %v: %v", mode, branch, builtin, err)
+					t.Fatalf("%s, %v, branch %g, builtin %v: %v", mode, c.sum, c.branch, builtin, err)
 				}
 				n.Close()
 			}
@@ -63,7 +66,7 @@ func TestDeadBranchRunsInTheLibrary(t *testing.T) {
 				}
 			}
 			if worst > 0.04*max(most, 0.3) {
-				t.Errorf("%s, branch %g: off by %g of %g", mode, branch, worst, most)
+				t.Errorf("%s, %v, branch %g: off by %g of %g", mode, c.sum, c.branch, worst, most)
 			}
 		}
 	}

@@ -298,7 +298,7 @@ func TestErrors(t *testing.T) {
 	if _, err := Calibrate(context.Background(), g, Faces{make(Face, 10)}, Options{}); err == nil || !strings.Contains(err.Error(), "10 pixels") {
 		t.Errorf("short face: %v", err)
 	}
-	large := residual(1e6)
+	large := residual(graph.Add, 1e6)
 	if _, err := NewPlan(large, nil, Recipe{Mode: Float16}); err == nil || !strings.Contains(err.Error(), "65504") {
 		t.Errorf("a weight that float16 cannot hold: %v", err)
 	}

@@ -1,6 +1,7 @@
 package flatfile
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mien/runtime/graph"
 )
 
 // othersFiles finds the .tflite files that come with go-tflite: they were
@@ -57,5 +60,28 @@ func TestReadsAndRewritesFilesOfOthers(t *testing.T) {
 				t.Error(cmp.Diff(g, back))
 			}
 		})
+	}
+}
+
+// TestReadsTheAxisOfAnOlderBias reads a tensor of one dimension whose scales lie
+// along the axis of its layer's weights, as TensorFlow Lite Micro's
+// person_detect has them.
+func TestReadsTheAxisOfAnOlderBias(t *testing.T) {
+	g := &graph.Graph{Tensors: []*graph.Tensor{{Name: "bias", Type: graph.Int8, Shape: []int{2, 2},
+		Quant: &graph.Quant{Scale: []float32{0.5, 0.25}, Zero: []int64{0, 0}, Axis: 1}}}, Inputs: []int{0}, Outputs: []int{0}}
+	file, err := Marshal(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape := []byte{2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0}
+	if bytes.Count(file, shape) != 1 {
+		t.Fatal("the shape is not where it is looked for")
+	}
+	file[bytes.Index(file, shape)] = 1 // of its two dimensions
+	if g, err = Unmarshal(file); err != nil {
+		t.Fatal(err)
+	}
+	if q := g.Tensors[0].Quant; q.Axis != 0 || len(q.Scale) != 2 || len(g.Tensors[0].Shape) != 1 {
+		t.Errorf("shape %v, %+v: want two scales along axis 0", g.Tensors[0].Shape, q)
 	}
 }

@@ -236,6 +236,10 @@ func (r *reader) tensor(t *schema.Tensor) error {
 			return err
 		}
 	}
+	// Converters of 2019 gave a bias the axis of its layer's weights.
+	if q := out.Quant; q.Channels() && len(out.Shape) == 1 && len(q.Scale) == out.Shape[0] {
+		q.Axis = 0
+	}
 	r.g.Tensors = append(r.g.Tensors, out)
 	return nil
 }

@@ -88,7 +88,7 @@ func TestDenseLayersPerChannel(t *testing.T) {
 // default: networks of a hundred layers amplify a single step until engines
 // differ by dozens, as the library's own two sets of kernels do.
 func TestIsXNNPACKs(t *testing.T) {
-	for _, kind := range []graph.Kind{graph.Add, graph.Conv2D, graph.DepthwiseConv2D, graph.FullyConnected, graph.MaxPool2D, graph.Mul} {
+	for _, kind := range []graph.Kind{graph.Add, graph.Conv2D, graph.DepthwiseConv2D, graph.FullyConnected, graph.MaxPool2D, graph.Mul, graph.Sub} {
 		t.Run(kind.String(), func(t *testing.T) {
 			h := fnv.New64()
 			fmt.Fprint(h, kind, "XNNPACK")
