@@ -487,8 +487,11 @@ func (e *exam) mqtt() {
 	case err != nil:
 		e.bad(Fail, "mqtt", err.Error(), "nothing is published; messages wait on the disk", "check mqtt.broker (mqtt:// and port 1883 are plain, mqtts:// and 8883 are TLS), mqtt.ca and the network")
 	case len(t.Denied) > 0:
-		e.bad(Fail, "mqtt", t.Broker+" does not let this device "+strings.Join(t.Denied, ", nor "), "what is denied is lost",
+		e.bad(Fail, "mqtt", t.Broker+" does not let this device "+some(t.Denied, 4, ", nor "), "what is denied is lost",
 			"allow it in the broker's access list, or set mqtt.topic and mqtt.discovery to what is allowed")
+	case len(t.Lacks) > 0:
+		e.bad(Warn, "mqtt", t.Broker+" "+strings.Join(t.Lacks, ", and it "), "Home Assistant and others may not know how the device stands",
+			"allow retained messages and QoS 1 in the broker's configuration (mosquitto: retain_available true, max_qos 2)")
 	default:
 		e.ok("mqtt", "%s lets this device in, and publish", t.Broker)
 	}
@@ -503,6 +506,14 @@ func (e *exam) enable(pi, parameter, module string) string {
 		return "add dtparam=" + parameter + "=on to config.txt of the boot partition and sudo reboot"
 	}
 	return "sudo modprobe " + module + "; the bus itself is switched on in the device tree"
+}
+
+// some joins the first few of a list, and counts the others.
+func some(list []string, most int, by string) string {
+	if len(list) <= most {
+		return strings.Join(list, by)
+	}
+	return fmt.Sprintf("%s, and %d others", strings.Join(list[:most], by), len(list)-most)
 }
 
 func (e *exam) model() {

@@ -239,8 +239,9 @@ func TestIllnesses(t *testing.T) {
 		"SPI mode":      {func(p *Patient) { p.LEDs = func() error { return errors.New("set mode: invalid argument") } }, "spi", Fail, "mode 3"},
 		"port taken":    {func(p *Patient) { p.Page = func() error { return errors.New("bind: address already in use") } }, "page", Fail, "ss -ltnp"},
 		"no broker":     {broker(publish.Trial{}, errors.New("connection refused")), "mqtt", Fail, "mqtt.broker"},
-		"no login":      {broker(publish.Trial{}, fmt.Errorf("x: %w", &publish.LoginError{Reason: "bad user name or password"})), "mqtt", Fail, "mqtt.password"},
+		"no login":      {broker(publish.Trial{}, fmt.Errorf("x: %w", &publish.LoginError{Err: errors.New("bad user name or password")})), "mqtt", Fail, "mqtt.password"},
 		"not allowed":   {broker(publish.Trial{Broker: "mqtt://h", Denied: []string{"publish to mien/a", "subscribe to b"}}, nil), "mqtt", Fail, "access list"},
+		"no retaining":  {broker(publish.Trial{Broker: "mqtt://h", Lacks: []string{"keeps no retained messages"}}, nil), "mqtt", Warn, "retain_available"},
 		"open file": {func(p *Patient) {
 			p.Config.Status.Token = secret.New("0123456789abcdef")
 			file("etc/mien/mien.yaml", 0o644)(p)

@@ -419,6 +419,31 @@ func TestBirths(t *testing.T) {
 	}
 }
 
+// A broker that keeps nothing, or acknowledges nothing, is published to all the
+// same, its last will too; that it does not is said.
+func TestPoorBrokers(t *testing.T) {
+	for setting, want := range map[string]string{"retain_available false": "keeps no retained messages", "max_qos 0": "acknowledges no message"} {
+		b := newBroker(t, setting)
+		r := newRoad(t, b.addr())
+		e := listen(t, b)
+		o := options(t, b, r)
+		var said complaints
+		o.Report = said.hear
+		p, stop := run(t, o)
+		p.Transition(signal.Transition{Line: "face", Active: true})
+		e.await(setting, func(h []heard) bool {
+			return count(h, "mien/hall-1/availability", "online") == 1 && count(h, "mien/hall-1/line/face", "ON") == 1 && count(h, "mien/hall-1/transition", "face") == 1
+		})
+		said.await(t, want)
+		if got, err := Try(t.Context(), o); err != nil || len(got.Denied) > 0 || !strings.Contains(strings.Join(got.Lacks, ","), want) {
+			t.Errorf("%s: %+v, %v", setting, got, err)
+		}
+		r.set(false) // cut off without a word
+		e.await("the last will", func(h []heard) bool { return count(h, "mien/hall-1/availability", "offline") == 1 })
+		stop()
+	}
+}
+
 // Of two devices of one name one stays and the other says so and waits.
 func TestTwoOfOneName(t *testing.T) {
 	b := newBroker(t, "log_type all")
@@ -458,7 +483,7 @@ func TestWords(t *testing.T) {
 		wrong  func(*Options)
 		say    string
 	}{
-		"password":      {"mqtts://" + b.addr(), func(o *Options) { o.Password = "wrong" }, "not authorized"},
+		"password":      {"mqtts://" + b.addr(), func(o *Options) { o.Password = "wrong" }, "not authorized: the broker does not know this name and password"},
 		"no password":   {"mqtts://" + b.addr(), func(o *Options) { o.Username, o.Password = "", "" }, "not authorized"},
 		"TLS to plain":  {"mqtts://" + plainAddr, func(o *Options) { o.CA = both.ca }, "write mqtt://"},
 		"plain to TLS":  {"mqtt://" + b.addr(), func(*Options) {}, "write mqtts://"},

@@ -97,8 +97,17 @@ func (p *Publisher) open(ctx context.Context, encrypted bool) (net.Conn, error) 
 	return (&tls.Dialer{Config: p.tls}).DialContext(ctx, "tcp", p.url.Host)
 }
 
+// lastWill is how much of a last will the broker is asked for.
+type lastWill int
+
+const (
+	noWill    lastWill = iota
+	fullWill           // retained, and acknowledged by who hears it
+	plainWill          // neither: for brokers that refuse whoever asks for that
+)
+
 // dial connects. Its errors say what to do where that can be known.
-func (p *Publisher) dial(ctx context.Context, id string, will bool) (*link, error) {
+func (p *Publisher) dial(ctx context.Context, id string, will lastWill) (*link, error) {
 	conn, err := p.open(ctx, p.tls != nil)
 	if err != nil {
 		return nil, p.name(ctx, err, nil)
@@ -109,11 +118,11 @@ func (p *Publisher) dial(ctx context.Context, id string, will bool) (*link, erro
 		Conn: l.wire, ClientID: id, Session: l.session, AuthHandler: mute{}, PacketTimeout: silence,
 		OnPublishReceived:  []func(paho.PublishReceived) (bool, error){l.hear},
 		OnClientError:      func(err error) { l.hangUp(err) },
-		OnServerDisconnect: func(d *paho.Disconnect) { l.hangUp(&refusal{d.ReasonCode, disconnectText(d)}) },
+		OnServerDisconnect: func(d *paho.Disconnect) { l.hangUp(&refusal{code: d.ReasonCode, text: disconnectText(d)}) },
 	})
 	ack, err := l.client.Connect(ctx, p.connect(id, will))
 	if ack != nil && ack.ReasonCode >= 0x80 {
-		r := &refusal{code: ack.ReasonCode}
+		r := &refusal{code: ack.ReasonCode, login: true}
 		if ack.Properties != nil {
 			r.text = ack.Properties.ReasonString
 		}
@@ -125,6 +134,10 @@ func (p *Publisher) dial(ctx context.Context, id string, will bool) (*link, erro
 	if err != nil {
 		l.hangUp(err)
 		_ = conn.Close()
+		r := new(refusal)
+		if will == fullWill && errors.As(err, &r) && (r.code == codeNoRetain || r.code == codeNoQoS) {
+			return p.dial(ctx, id, plainWill)
+		}
 		return nil, p.name(ctx, err, l.wire)
 	}
 	l.agree(ack)
@@ -138,14 +151,17 @@ func disconnectText(d *paho.Disconnect) string {
 	return d.Properties.ReasonString
 }
 
-func (p *Publisher) connect(id string, will bool) *paho.Connect {
+func (p *Publisher) connect(id string, will lastWill) *paho.Connect {
 	most, many := uint32(maxPacket), uint16(16)
 	c := &paho.Connect{ClientID: id, KeepAlive: 15, CleanStart: true,
 		Properties: &paho.ConnectProperties{MaximumPacketSize: &most, ReceiveMaximum: &many, RequestProblemInfo: true}}
 	c.UsernameFlag, c.Username = p.o.Username != "", p.o.Username
 	c.PasswordFlag, c.Password = p.o.Password != "", []byte(p.o.Password)
-	if will {
-		c.WillMessage = &paho.WillMessage{Topic: p.topic("availability"), Payload: []byte("offline"), QoS: 1, Retain: true}
+	if will != noWill {
+		c.WillMessage = &paho.WillMessage{Topic: p.topic("availability"), Payload: []byte("offline")}
+		if will == fullWill {
+			c.WillMessage.QoS, c.WillMessage.Retain = 1, true
+		}
 		c.WillProperties = &paho.WillProperties{}
 	}
 	return c
@@ -164,6 +180,17 @@ func (l *link) agree(ack *paho.Connack) {
 	if props.MaximumPacketSize != nil {
 		l.most = *props.MaximumPacketSize
 	}
+}
+
+// lacks says in words what the broker cannot do.
+func (l *link) lacks() (all []string) {
+	if !l.retain {
+		all = append(all, "keeps no retained messages: who connects later hears nothing until it is said again")
+	}
+	if l.qos == 0 {
+		all = append(all, "acknowledges no message: what is lost on the way is not sent again")
+	}
+	return all
 }
 
 // name says what the failure to connect means. Where the broker hung up
@@ -248,14 +275,20 @@ func (l *link) hear(r paho.PublishReceived) (bool, error) {
 	return true, nil
 }
 
+// wants is what the device listens to.
+func (p *Publisher) wants() []paho.SubscribeOptions {
+	subs := []paho.SubscribeOptions{{Topic: p.topic("line/+"), NoLocal: true}}
+	if p.o.Discovery != "-" {
+		// A birth that the broker retains is an old one.
+		subs = append(subs, paho.SubscribeOptions{Topic: p.o.Discovery + "/status", RetainHandling: 2})
+	}
+	return subs
+}
+
 // listen subscribes, once a connection. That it may not is no reason not to
 // publish.
 func (l *link) listen() {
-	subs := []paho.SubscribeOptions{{Topic: l.p.topic("line/+"), NoLocal: true}}
-	if l.p.o.Discovery != "-" {
-		// A birth that the broker retains is an old one.
-		subs = append(subs, paho.SubscribeOptions{Topic: l.p.o.Discovery + "/status", RetainHandling: 2})
-	}
+	subs := l.p.wants()
 	ack, err := l.client.Subscribe(l.up, &paho.Subscribe{Subscriptions: subs})
 	if l.up.Err() != nil {
 		return

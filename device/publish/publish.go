@@ -195,22 +195,11 @@ type Publisher struct {
 // New checks the options and opens the queue; what is left in it from an
 // earlier run will be sent first. Nothing is connected before Run.
 func New(o Options) (*Publisher, error) {
-	o = o.defaults()
-	u, err := o.check()
+	p, err := unqueued(o)
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{o: o, url: u, inbox: make(chan any, inboxSize), birth: make(chan struct{}, 1), others: make(chan bool, 1), instance: rand.Text(),
-		stored: make(chan struct{}), state: nobody, lines: map[string]bool{}, life: lifetime, careful: true}
-	p.report = reporter{tell: o.Report, said: map[string]*trouble{}}
-	if u.Scheme == "mqtts" {
-		p.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}
-		if o.CA != "" {
-			if p.tls.RootCAs, err = Authority(o.CA); err != nil {
-				return nil, err
-			}
-		}
-	}
+	o = p.o
 	if p.queue, err = openQueue(o.Dir, o.MaxBytes); err != nil {
 		return nil, err
 	}
@@ -228,6 +217,27 @@ func New(o Options) (*Publisher, error) {
 	p.describe(p.health())
 	if err := p.kept.persist(); err != nil {
 		return nil, errors.Join(err, p.queue.close())
+	}
+	return p, nil
+}
+
+// unqueued is a Publisher that can connect, and has nothing to say yet.
+func unqueued(o Options) (*Publisher, error) {
+	o = o.defaults()
+	u, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	p := &Publisher{o: o, url: u, inbox: make(chan any, inboxSize), birth: make(chan struct{}, 1), others: make(chan bool, 1), instance: rand.Text(),
+		stored: make(chan struct{}), state: nobody, lines: map[string]bool{}, life: lifetime, careful: true}
+	p.report = reporter{tell: o.Report, said: map[string]*trouble{}}
+	if u.Scheme == "mqtts" {
+		p.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}
+		if o.CA != "" {
+			if p.tls.RootCAs, err = Authority(o.CA); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return p, nil
 }
@@ -354,7 +364,7 @@ const farewell = 3 * time.Second
 func (p *Publisher) Run(ctx context.Context) error {
 	go p.store(ctx)
 	for failed := 0; ctx.Err() == nil; {
-		l, err := p.dial(ctx, p.clientID(), true)
+		l, err := p.dial(ctx, p.clientID(), fullWill)
 		if err != nil {
 			if ctx.Err() == nil {
 				p.report.once("connect "+err.Error(), err)
@@ -393,6 +403,9 @@ func (p *Publisher) serve(ctx context.Context, l *link) error {
 	p.kept.say()
 	l.careful, l.gingerly = p.careful, p.gingerly
 	p.connected.Store(true)
+	for _, lack := range l.lacks() {
+		p.report.once(lack, fmt.Errorf("publish: %s: the broker %s", p.url.Redacted(), lack))
+	}
 	l.done.Go(l.read)
 	l.done.Go(l.listen)
 	err := p.publish(ctx, l)
@@ -575,7 +588,7 @@ func (p *Publisher) standBack(ctx context.Context) {
 // under our name. A broker that does not say is taken as one where there is
 // none.
 func (p *Publisher) elsewhere(ctx context.Context) bool {
-	l, err := p.dial(ctx, p.clientID()+"-"+rand.Text()[:8], false)
+	l, err := p.dial(ctx, p.clientID()+"-"+rand.Text()[:8], noWill)
 	if err != nil {
 		return false
 	}

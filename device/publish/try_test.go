@@ -2,18 +2,22 @@ package publish
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"mien/device"
+	"mien/runtime/model"
 )
 
 // A real broker says what it allows: nothing to a stranger, and to whom it
 // knows what its list says.
 func TestTry(t *testing.T) {
 	b := newBroker(t)
-	b.write("list", "user mien\ntopic write mien/#\ntopic read homeassistant/status\n")
 	open := Options{Broker: "mqtts://" + b.addr(), Username: user, Password: password, CA: b.ca, ID: "door", Dir: filepath.Join(t.TempDir(), "none")}
 	try := func(o Options) (Trial, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -38,16 +42,81 @@ func TestTry(t *testing.T) {
 	if _, err := try(away); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("no broker: %v", err)
 	}
-	b.kill()
-	b.append("acl_file " + filepath.Join(b.dir, "list") + "\n")
-	b.start()
-	got, err := try(open)
-	if err != nil || strings.Join(got.Denied, ",") != "publish to homeassistant/device/mien_trial/config" {
-		t.Errorf("with a list: %+v, %v", got, err)
+	lists := func(rules string) Trial {
+		t.Helper()
+		b.write("list", "user ears\ntopic readwrite #\nuser mien\n"+rules)
+		b.kill()
+		b.start()
+		got, err := try(open)
+		if err != nil {
+			t.Errorf("%s: %v", rules, err)
+		}
+		return got
 	}
-	open.Prefix = "elsewhere/door"
-	if got, err = try(open); err != nil || !strings.Contains(strings.Join(got.Denied, ","), "publish to elsewhere/door/trial") {
-		t.Errorf("another topic: %+v, %v", got, err)
+	b.append("acl_file " + filepath.Join(b.dir, "list") + "\n")
+	open.Lines, open.Heads = []string{"ready", "is_70+"}, []model.Head{model.Age}
+	for rules, want := range map[string]string{
+		"topic write mien/#\ntopic read homeassistant/status\n": "publish to homeassistant/device/mien_door/config",
+		"topic readwrite #\n": "",
+		"topic deny mien/door/availability\ntopic deny mien/door/line/is_70%2B\ntopic deny mien/door/track\ntopic readwrite #\n": "publish to mien/door/availability, publish to mien/door/line/is_70%2B, publish to mien/door/track",
+		"topic write mien/door/availability\ntopic write mien/door/state\ntopic write mien/door/health\ntopic write mien/door/line/#\ntopic write mien/door/reading\n" +
+			"topic write mien/door/track\ntopic write mien/door/transition\ntopic write homeassistant/device/mien_door/config\n": "",
+	} {
+		if got := lists(rules); strings.Join(got.Denied, ", ") != want || len(got.Lacks) > 0 {
+			t.Errorf("%q: %+v, want %q", rules, got, want)
+		}
+	}
+	open.Prefix, open.Discovery = "elsewhere/door", "-"
+	if got := lists("topic write mien/#\n"); !strings.Contains(strings.Join(got.Denied, ","), "publish to elsewhere/door/state") || strings.Contains(strings.Join(got.Denied, ","), "config") {
+		t.Errorf("another topic: %+v", got)
+	}
+}
+
+// Trying tells nobody anything: nothing is retained, and Home Assistant hears
+// what it hears of a device that starts.
+func TestTryLeavesNothing(t *testing.T) {
+	b := newBroker(t)
+	e := listen(t, b)
+	o := options(t, b, newRoad(t, b.addr()))
+	o.Version, o.Board, o.Health = "1.0", "a board", func() device.Health { return device.Health{} }
+	if _, err := Try(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	e.await("the last", func(h []heard) bool { return count(h, "mien/hall-1/transition", "") == 1 })
+	const config = "homeassistant/device/mien_hall_1/config"
+	tried := retainedOf(e.all())
+	if left := retained(t, b); len(left) > 0 {
+		t.Errorf("%v", left)
+	}
+	for topic, payload := range tried {
+		if (payload != "") != (topic == config) {
+			t.Errorf("%s: %q", topic, payload)
+		}
+	}
+	_, stop := run(t, o)
+	e.await("introduction", func(h []heard) bool { return count(h, config, "cmps") == 2 })
+	stop()
+	if now := retained(t, b); now[config] != tried[config] {
+		t.Errorf("tried %s, said %s", tried[config], now[config])
+	}
+}
+
+// What is wrong is said in the same words as by who publishes.
+func TestTryInWords(t *testing.T) {
+	plain := fmt.Sprintf("listener %d 127.0.0.1", freePort(t))
+	b := newBroker(t, plain)
+	for broker, want := range map[string]string{
+		"mqtt://" + b.addr():                                   "write mqtts://",
+		"mqtts://127.0.0.1:" + strings.Fields(plain)[1]:        "write mqtt://",
+		"mqtt://" + fake(t, answer(0x20, 2, 0, 1)):             "MQTT 3.1.1",
+		"mqtt://" + fake(t, func(c net.Conn, _ []byte) {}):     "hung up without a word",
+		"mqtt://" + fake(t, answer(0x20, 3, 0, 0x8a, 0)):       "banned",
+		"mqtt://" + fake(t, words("HTTP/1.1 400 Bad\r\n\r\n")): "web server",
+	} {
+		o := Options{Broker: broker, CA: b.ca, ID: "door", Dir: t.TempDir()}
+		if _, err := Try(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) || Refused(err) != (want == "banned") {
+			t.Errorf("%s: %v, want %q", broker, err, want)
+		}
 	}
 }
 

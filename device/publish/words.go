@@ -21,7 +21,7 @@ var reasons = map[byte]string{
 	0x84: "the broker does not speak MQTT 5, which miend needs (mosquitto does from 1.6 on)",
 	0x85: "client identifier not valid: choose another name for the device",
 	0x86: "bad user name or password",
-	0x87: "not authorized: the broker's access list does not allow it",
+	0x87: "not authorized",
 	0x88: "the broker is not available",
 	0x89: "the broker is busy",
 	0x8A: "banned by the broker",
@@ -54,8 +54,14 @@ var reasons = map[byte]string{
 // The codes on which something is decided.
 const (
 	codeImplementation = 0x83
+	codeUser           = 0x86
+	codeNotAuthorized  = 0x87
+	codeBanned         = 0x8A
+	codeMethod         = 0x8C
 	codeTakenOver      = 0x8E
 	codeQuota          = 0x97
+	codeNoRetain       = 0x9A
+	codeNoQoS          = 0x9B
 )
 
 // blames reports whether a broker that hangs up with this code says that a
@@ -70,14 +76,21 @@ func blames(code byte) bool {
 
 // refusal is what a broker says when it does not want something.
 type refusal struct {
-	code byte
-	text string // the broker's own words, perhaps
+	code  byte
+	text  string // the broker's own words, perhaps
+	login bool   // it is the device that it does not want
 }
 
 func (r *refusal) Error() string {
 	s := reasons[r.code]
 	if s == "" {
 		s = "a reason that MQTT 5 does not know"
+	}
+	switch {
+	case r.code == codeNotAuthorized && r.login: // so does mosquitto call a wrong password
+		s += ": the broker does not know this name and password"
+	case r.code == codeNotAuthorized:
+		s += ": the broker's access list does not allow it"
 	}
 	s += fmt.Sprintf(" (0x%02x)", r.code)
 	if r.text != "" {

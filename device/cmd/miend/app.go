@@ -380,13 +380,20 @@ func (a *app) statusOptions(cfg *config.Config) status.Options {
 	return o
 }
 
+// introduced are the options of MQTT as far as they say what the device is.
+func introduced(cfg *config.Config, heads []model.Head, b boards.Board) publish.Options {
+	o := cfg.PublishOptions(heads)
+	o.Version, o.Board, o.Page = version, b.Title, pageFor(cfg.Status)
+	return o
+}
+
 func (a *app) publishOptions(cfg *config.Config) publish.Options {
-	o := cfg.PublishOptions(*a.heads.Load())
-	o.Version, o.Board, o.Report = version, a.board.Title, func(err error) {
+	o := introduced(cfg, *a.heads.Load(), a.board)
+	o.Report = func(err error) {
 		a.away.Store(err.Error())
 		a.log.Warn("mqtt", "error", err)
 	}
-	o.Page, o.Health = pageFor(cfg.Status), a.health
+	o.Health = a.health
 	o.Forget = a.health().Consent == "awaited"
 	o.Levels = func() []signal.Line {
 		if a.out == nil {

@@ -99,7 +99,7 @@ func examinee(ctx context.Context, f *config.File, path string) (doctor.Patient,
 			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 			defer cancel()
 			heads, _, _ := canRead(&cfg, b) // none of a model that cannot be opened, which is told elsewhere
-			return publish.Try(ctx, cfg.PublishOptions(heads))
+			return publish.Try(ctx, introduced(&cfg, heads, b))
 		},
 		Model: func() (doctor.Trial, error) { return tryModel(cfg.Model, b.Threads) },
 		Free:  free, InPath: inPath, Vitals: func() vitals.Vitals { return vitalsOf(ctx, root, b) }}, nil
