@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"fmt"
@@ -44,7 +45,8 @@ type Recipe struct {
 	Precision nn.Precision `yaml:"precision"`
 
 	Seed        uint64  `yaml:"seed"`
-	Validation  float64 `yaml:"validation"` // part of the training images that validates
+	Split       uint64  `yaml:"split,omitempty"` // seed of the split into train and val, where it is not Seed: what learns from each other keeps to one
+	Validation  float64 `yaml:"validation"`      // part of the training images that validates
 	Batch       int     `yaml:"batch"`
 	Epochs      int     `yaml:"epochs"`       // at most
 	EpochImages int     `yaml:"epoch_images"` // images between validations; 0: all
@@ -63,6 +65,9 @@ type Recipe struct {
 	EMA       float64 `yaml:"ema"`              // decay of averaged weights a step; 0: off
 	Dropout   float64 `yaml:"dropout"`          // times the network's rates
 }
+
+// SplitSeed is the seed of the split into train and val.
+func (r *Recipe) SplitSeed() uint64 { return cmp.Or(r.Split, r.Seed) }
 
 // Losses are the weights of the heads' losses, by head; 0 leaves a head
 // untrained.

@@ -33,9 +33,9 @@ func (s splitFlags) options(recipe string, heads []model.Head, limit int) (data.
 		if err != nil {
 			return o, err
 		}
-		o.Seed, o.Validation, o.Spread = r.Seed, r.Validation, r.Spread
+		o.Seed, o.Validation, o.Spread = r.SplitSeed(), r.Validation, r.Spread
 		if s.Seed != nil && *s.Seed != o.Seed {
-			return o, fmt.Errorf("--seed %d: the model was trained with seed %d, so other images taught it than the flag says (leave it out)", *s.Seed, o.Seed)
+			return o, fmt.Errorf("--seed %d: the model's images were split by seed %d, so other images taught it than the flag says (leave it out)", *s.Seed, o.Seed)
 		}
 		if s.Validation != nil && *s.Validation != o.Validation {
 			return o, fmt.Errorf("--validation %g: the model was trained with %g, so other images taught it than the flag says (leave it out)", *s.Validation, o.Validation)

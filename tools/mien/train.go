@@ -47,7 +47,7 @@ func (c *trainCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	sets, err := loadSets(e, c.Data, data.Options{Heads: recipe.Heads, Seed: recipe.Seed, Validation: recipe.Validation, Spread: recipe.Spread, Limit: c.Limit, Strict: c.Strict})
+	sets, err := loadSets(e, c.Data, data.Options{Heads: recipe.Heads, Seed: recipe.SplitSeed(), Validation: recipe.Validation, Spread: recipe.Spread, Limit: c.Limit, Strict: c.Strict})
 	if err != nil {
 		return err
 	}

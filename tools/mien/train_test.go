@@ -194,7 +194,7 @@ func TestOwnHead(t *testing.T) {
 	}
 	out := filepath.Join(t.TempDir(), "run")
 	data := "folders:" + dir
-	mustMien(t, "train", "--head", "smile=yes,no", "--recipe", "edge", "--data", data, "--out", out, "--set", "batch=8", "--set", "validation=0.3", "--epochs", "2")
+	mustMien(t, "train", "--head", "smile=yes,no", "--recipe", "edge", "--data", data, "--out", out, "--set", "batch=8", "--set", "validation=0.3", "--set", "seed=2", "--set", "split=1", "--epochs", "2")
 	best := filepath.Join(out, "best.safetensors")
 	evalOf(t, best, data, "all", map[string]int{"smile": 60}, "--split", "all", "--mistakes", filepath.Join(out, "wrong"))
 	for _, name := range []string{"answers.png", "no-face.png", "wrong/mistakes.csv"} {
@@ -202,7 +202,7 @@ func TestOwnHead(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", name, len(b), err)
 		}
 	}
-	refused(t, []string{"trained with seed 1"}, "eval", "--model", best, "--data", data, "--seed", "2")
+	refused(t, []string{"split by seed 1"}, "eval", "--model", best, "--data", data, "--seed", "2")
 	refused(t, []string{"trained with 0.3"}, "eval", "--model", best, "--data", data, "--validation", "0.1")
 	refused(t, []string{"once"}, "eval", "--model", best, "--data", data, "--data", data)
 	file := filepath.Join(t.TempDir(), "smile.tflite")
