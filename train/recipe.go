@@ -34,6 +34,9 @@ type Recipe struct {
 
 	Heads  Heads  `yaml:"heads"`  // what the network is asked
 	Losses Losses `yaml:"losses"` // weight of each head's loss; 1 where heads are named and it is not
+	// Weighing is fixed, or how the weights of the losses learn from there:
+	// uncertainty or gradnorm.
+	Weighing string `yaml:"weighing"`
 	// Monitor is the head whose validation accuracy chooses the best epoch, or
 	// all: the mean of those with a loss.
 	Monitor string `yaml:"monitor"`
@@ -49,21 +52,23 @@ type Recipe struct {
 	Validation  float64 `yaml:"validation"`      // part of the training images that validates
 	Batch       int     `yaml:"batch"`
 	Epochs      int     `yaml:"epochs"`       // at most
+	Patience    int     `yaml:"patience"`     // epochs without a better one after which the run ends; 0: no end by that
 	EpochImages int     `yaml:"epoch_images"` // images between validations; 0: all
 
 	LR          float64  `yaml:"lr"`
 	WeightDecay float64  `yaml:"weight_decay"`
 	Schedule    Schedule `yaml:"schedule"`
 
-	Augment   Augment `yaml:"augment"`
-	Views     int     `yaml:"views"`            // changed views of each picture, one a pass in turns, whose teachers are asked once; 0: a new one each pass
-	Spread    Spread  `yaml:"spread,omitempty"` // standard deviation of a soft target about a number, by head: age: 3 lets a face of 39 years teach a little of 40-69
-	Balance   float64 `yaml:"balance"`          // class weight: frequency to the power -balance; 1 makes classes count alike
-	Smoothing float64 `yaml:"smoothing"`        // part of the target spread over all labels
-	Distill   float64 `yaml:"distill"`          // part of the target that is the teachers' answer, and weight of a picture that has no other; 0: off
-	Mixup     float64 `yaml:"mixup"`            // alpha of the Beta distribution; 0: off
-	EMA       float64 `yaml:"ema"`              // decay of averaged weights a step; 0: off
-	Dropout   float64 `yaml:"dropout"`          // times the network's rates
+	Augment   Augment   `yaml:"augment"`
+	Views     int       `yaml:"views"`              // changed views of each picture, one a pass in turns, whose teachers are asked once; 0: a new one each pass
+	Spread    Spread    `yaml:"spread,omitempty"`   // standard deviation of a soft target about a number, by head: age: 3 lets a face of 39 years teach a little of 40-69
+	Balance   float64   `yaml:"balance"`            // class weight: frequency to the power -balance; 1 makes classes count alike
+	Smoothing float64   `yaml:"smoothing"`          // part of the target spread over all labels
+	Distill   float64   `yaml:"distill"`            // part of the target that is the teachers' answer, and weight of a picture that has no other; 0: off
+	Mixup     float64   `yaml:"mixup"`              // alpha of the Beta distribution; 0: off
+	EMA       float64   `yaml:"ema"`                // decay of averaged weights a step; 0: off
+	Dropout   float64   `yaml:"dropout"`            // times the network's rates
+	Dropouts  []float64 `yaml:"dropouts,omitempty"` // the rates instead of the network's own, in the order of its layers
 }
 
 // SplitSeed is the seed of the split into train and val.
@@ -292,7 +297,7 @@ func paperRecipe() (Recipe, error) {
 	if err != nil {
 		return Recipe{}, err
 	}
-	r := Recipe{Precision: nn.Float32, Dropout: 1}
+	r := Recipe{Precision: nn.Float32, Weighing: Fixed, Dropout: 1}
 	return r, decode(b, &r)
 }
 
@@ -414,15 +419,28 @@ func (r Recipe) Net() (arch.Net, error) {
 	if err != nil {
 		return arch.Net{}, err
 	}
-	return r.scaleDropout(n), nil
+	return r.drop(n)
 }
 
-func (r Recipe) scaleDropout(n arch.Net) arch.Net {
+// drop sets the rates of a network's dropout.
+func (r Recipe) drop(n arch.Net) (arch.Net, error) {
 	n.Body = slices.Clone(n.Body)
+	layers := 0
 	for i := range n.Body {
-		n.Body[i].Rate *= r.Dropout
+		l := &n.Body[i]
+		if l.Op != arch.Dropout {
+			continue
+		}
+		if layers < len(r.Dropouts) {
+			l.Rate = r.Dropouts[layers]
+		}
+		l.Rate *= r.Dropout
+		layers++
 	}
-	return n
+	if len(r.Dropouts) > 0 && len(r.Dropouts) != layers {
+		return n, fmt.Errorf("train: dropouts has %d rates, network %s drops in %d places", len(r.Dropouts), n.Name, layers)
+	}
+	return n, nil
 }
 
 // MonitorAll is the Monitor that is every head with a loss.
@@ -506,11 +524,19 @@ func (r Recipe) check() error {
 	if err := r.checkHeads(); err != nil {
 		return err
 	}
+	if !slices.Contains(weighings, r.Weighing) {
+		return fmt.Errorf("weighing %q is none of %s", r.Weighing, strings.Join(weighings, ", "))
+	}
 	const most = 1e9
 	s := r.Schedule
+	for _, rate := range r.Dropouts {
+		if err := within("dropouts", rate, 0, 0.95); err != nil {
+			return err
+		}
+	}
 	return errors.Join(
 		within("validation", r.Validation, 0.001, 0.9), within("batch", float64(r.Batch), 2, 65536),
-		within("epochs", float64(r.Epochs), 1, most), within("epoch_images", float64(r.EpochImages), 0, most),
+		within("epochs", float64(r.Epochs), 1, most), within("patience", float64(r.Patience), 0, most), within("epoch_images", float64(r.EpochImages), 0, most),
 		within("lr", r.LR, 1e-12, 1e12), within("weight_decay", r.WeightDecay, 0, 1),
 		within("schedule.warmup", s.Warmup, 0, most), within("schedule.factor", s.Factor, 1e-6, 1),
 		within("schedule.patience", float64(s.Patience), 1, most), within("schedule.min_lr", s.MinLR, 0, most),

@@ -19,7 +19,7 @@ import (
 func TestPaperRecipes(t *testing.T) {
 	want := Recipe{
 		Arch: "paper", Heads: model.Heads(), Losses: Losses{"emotion": 2, "gender": 0.1, "race": 1.5, "age": 4}, Monitor: "emotion",
-		Precision: nn.Float32, Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
+		Precision: nn.Float32, Weighing: Fixed, Seed: 1, Validation: 0.1, Batch: 32, Epochs: 100, LR: 3e-4, Dropout: 1,
 		Schedule: Schedule{Kind: "plateau", Factor: 0.2, Patience: 5, MinLR: 1e-6},
 	}
 	for _, name := range []string{"paper", "paper-single", "paper-finetune"} {

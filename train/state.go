@@ -42,6 +42,8 @@ type state struct {
 	Before map[string]Taught  `json:"before,omitempty"`
 	Start  map[string]float64 `json:"start,omitempty"`
 
+	Weighing *weighing `json:"weighing,omitempty"` // nil where it is fixed
+
 	// Sums over the current epoch.
 	Steps int     `json:"steps"`
 	Loss  float64 `json:"loss"`
@@ -202,6 +204,9 @@ func (r *run) restore(f *checkpoint.File) error {
 	if had := r.state.Monitor; had != r.recipe.Monitor {
 		return fmt.Errorf("the run's best epoch is by %s, the recipe's by %s (--set monitor=%s goes on as it began)", had, r.recipe.Monitor, had)
 	}
+	if err := r.restoreWeights(); err != nil {
+		return err
+	}
 	if r.recipe.EMA > 0 {
 		r.ema = make([][]float32, len(r.net.Params()))
 	}
@@ -215,6 +220,24 @@ func (r *run) restore(f *checkpoint.File) error {
 		}
 	}
 	return r.restoreAdam(f)
+}
+
+// restoreWeights takes up loss weights that learn.
+func (r *run) restoreWeights() error {
+	w := r.state.Weighing
+	if (w != nil) != (r.recipe.Weighing != Fixed) {
+		return fmt.Errorf("the run began with another weighing of the losses than the recipe's, %s", r.recipe.Weighing)
+	}
+	if w == nil {
+		return nil
+	}
+	for _, part := range [][]float64{w.Log, w.First, w.M, w.V, w.T} {
+		if len(part) != len(r.weights) {
+			return errors.New("its state is damaged")
+		}
+	}
+	w.apply(r.weights)
+	return nil
 }
 
 func (r *run) restoreAdam(f *checkpoint.File) error {

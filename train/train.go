@@ -80,7 +80,8 @@ type Epoch struct {
 	Images     int                    `json:"images"`
 	Seconds    float64                `json:"seconds"` // of this process's part of the epoch
 	ImagesPerS float64                `json:"images_per_s"`
-	Loss       float64                `json:"loss"` // weighted sum, mean over steps
+	Loss       float64                `json:"loss"`                   // weighted sum, mean over steps
+	Weights    map[string]float64     `json:"loss_weights,omitempty"` // at its end, where they learn
 	Train      map[string]HeadSummary `json:"train"`
 	Val        map[string]HeadSummary `json:"val"`
 	Best       bool                   `json:"best,omitempty"`
@@ -220,12 +221,15 @@ func (r *run) clean() error {
 }
 
 func (r *run) network() error {
-	var err error
-	net := r.recipe.scaleDropout(r.o.Net)
+	net, err := r.o.Net, error(nil)
 	if net.Name == "" {
-		if net, err = r.recipe.Net(); err != nil {
-			return err
-		}
+		net, err = arch.ByName(r.recipe.Arch, r.recipe.Heads)
+	}
+	if err == nil {
+		net, err = r.recipe.drop(net)
+	}
+	if err != nil {
+		return err
 	}
 	if r.net, err = nn.NewIn(r.recipe.Precision, net, r.recipe.Batch, r.o.Threads); err != nil {
 		return err
@@ -340,7 +344,8 @@ func (r *run) begin() error {
 		}
 	}
 	r.state = state{Before: before, Images: r.fingerprint(), Teachers: r.teachers.hash,
-		Precision: r.recipe.Precision, Monitor: r.recipe.Monitor, From: r.o.From, Scale: 1, Best: -1, Sums: make([]sums, len(r.heads))}
+		Precision: r.recipe.Precision, Monitor: r.recipe.Monitor, From: r.o.From, Scale: 1, Best: -1, Sums: make([]sums, len(r.heads)),
+		Weighing: newWeighing(r.recipe.Weighing, r.weights)}
 	if r.recipe.EMA > 0 {
 		for _, p := range r.net.Params() {
 			r.ema = append(r.ema, append([]float32(nil), p.Value...))
@@ -359,6 +364,8 @@ func (r *run) ended() string {
 	switch {
 	case r.state.Stopped:
 		return fmt.Sprintf("the learning rate fell below %g", r.recipe.Schedule.MinLR)
+	case r.recipe.Patience > 0 && r.state.Epoch-r.state.BestEpoch >= r.recipe.Patience:
+		return fmt.Sprintf("no epoch was better in %d", r.recipe.Patience)
 	case r.state.Epoch >= r.recipe.Epochs:
 		return fmt.Sprintf("epoch %d, the last, is done", r.state.Epoch)
 	case r.o.StopAfter > 0 && r.state.Epoch >= r.o.StopAfter:
@@ -410,6 +417,9 @@ func (r *run) step() error {
 	r.adam.LR = r.state.LR
 	if err := r.adam.Step(r.net); err != nil {
 		return err
+	}
+	if r.state.Weighing != nil {
+		r.state.Weighing.learn(r.recipe.Weighing, r.weights, l, r.net.Pull)
 	}
 	r.state.Step++
 	r.average()
@@ -499,10 +509,16 @@ func (r *run) count(l nn.Losses, n int) {
 func (r *run) summary(seconds float64, images int) Epoch {
 	e := Epoch{Epoch: r.state.Epoch + 1, Step: r.state.Step, LR: r.state.LR, Images: r.perEpoch, Seconds: seconds,
 		Loss: r.state.Loss / float64(r.state.Steps), Train: map[string]HeadSummary{}, Val: map[string]HeadSummary{}}
+	if r.state.Weighing != nil {
+		e.Weights = map[string]float64{}
+	}
 	if seconds > 0 {
 		e.ImagesPerS = float64(images) / seconds
 	}
 	for i, h := range r.heads {
+		if r.state.Weighing != nil {
+			e.Weights[h.Name] = r.weights[i]
+		}
 		if s := r.state.Sums[i]; s.N > 0 {
 			e.Train[h.Name] = HeadSummary{s.N, s.Right / float64(s.N), s.Loss / float64(s.N), 0}
 		}

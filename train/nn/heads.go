@@ -115,3 +115,19 @@ func (h *head) backward(n int, grad []float32) {
 		}
 	}
 }
+
+// pull is the norm of the gradient of the head's weighted loss at its input.
+func (h *head) pull(n int, grad []float32) float64 {
+	c, k := len(h.Labels), h.in.size()
+	var sum float64
+	for i := range n {
+		for p := range k {
+			var d float64
+			for j, g := range grad[i*c:][:c] {
+				d += float64(g) * float64(h.w.Value[j*k+p])
+			}
+			sum += d * d
+		}
+	}
+	return math.Sqrt(sum)
+}

@@ -183,6 +183,10 @@ func (n *Net) Logits(head int) []float32 {
 	return h.logits[:n.pass.n*len(h.Labels)]
 }
 
+// Pull returns the norm of the gradient of one head's loss, times its loss
+// weight, at the layer that the heads share, in the last Step.
+func (n *Net) Pull(head int) float64 { return n.heads[head].pull(n.pass.n, n.grads[head]) }
+
 // NonFinite names the first layer whose output in the last pass holds a NaN
 // or an infinity, or "" when there is none.
 func (n *Net) NonFinite() string {
