@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -184,10 +185,12 @@ func (f *fetcher) verdict(resp *http.Response) error {
 		return fmt.Errorf("the camera has nothing at %q (%q): look up the path of its stream in its manual", f.address.Path, resp.Status)
 	case code == http.StatusBadRequest && strings.Contains(beginning(resp), "HTTPS"):
 		return errHTTPS
+	case code == http.StatusOK && !slices.Contains([]string{"", "identity"}, strings.ToLower(resp.Header.Get("Content-Encoding"))):
+		return fmt.Errorf("the camera packs what it sends (%q) without being asked to, which is not read here", resp.Header.Get("Content-Encoding"))
 	case code != http.StatusOK:
 		return fmt.Errorf("the camera answers %q", resp.Status)
 	case kind == "text/html" || kind == "application/xhtml+xml":
-		return errors.New("the camera answers with a web page, such as its log-in page, and not with pictures: the address has to be that of its stream or snapshot")
+		return errPage
 	case strings.HasPrefix(kind, "text/") && kind != "text/plain" || strings.HasSuffix(kind, "json") || strings.HasSuffix(kind, "xml"):
 		return fmt.Errorf("the camera answers with %q and not with pictures: the address has to be that of its stream or snapshot", kind)
 	case strings.HasPrefix(kind, "video/") && kind != "video/x-motion-jpeg" && kind != "video/x-jpeg":
@@ -197,6 +200,8 @@ func (f *fetcher) verdict(resp *http.Response) error {
 	}
 	return nil
 }
+
+var errPage = errors.New("the camera answers with a web page, such as its log-in page, and not with pictures: the address has to be that of its stream or snapshot")
 
 var errHTTPS = errors.New("the camera speaks HTTPS there and not HTTP: begin the address with https://")
 
@@ -255,6 +260,9 @@ func plain(err error) error {
 		return errors.New("the camera speaks HTTP there and not HTTPS: begin the address with http://")
 	case strings.Contains(err.Error(), "malformed HTTP response \"\\x15\\x03"):
 		return errHTTPS
+	case strings.Contains(err.Error(), "malformed HTTP"):
+		_, said, _ := strings.Cut(err.Error(), "malformed HTTP ")
+		return fmt.Errorf("what answers there does not speak HTTP: malformed %s", camera.Printable(said))
 	}
 	if text := camera.Printable(secret.Redact(err.Error())); text != err.Error() {
 		return errors.New(text)

@@ -56,6 +56,7 @@ func TestVerdicts(t *testing.T) {
 		user, expect string
 	}{
 		{"log-in page", 200, "text/html; charset=utf-8", "", "<html>Login</html>", "", "web page"},
+		{"log-in page that does not say so", 200, "", "", "<!DOCTYPE html><html>Login</html>", "", "web page"},
 		{"API", 200, "application/json", "", "{}", "", `"application/json"`},
 		{"H.264", 200, "video/mp4", "", "....", "", "sends video"},
 		{"PNG", 200, "image/png", "", "....", "", `"image/png"`},
@@ -91,6 +92,23 @@ func TestVerdicts(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), c.expect) || strings.Contains(err.Error(), "hush") || strings.ContainsAny(err.Error(), "\x1b\n") {
 			t.Errorf("%s: %q, want %q", c.name, err, c.expect)
+		}
+	}
+}
+
+// What speaks something else, or packs its pictures, is told as that.
+func TestOtherLanguages(t *testing.T) {
+	for head, want := range map[string]string{
+		"RTSP/1.0 400 Bad Request\r\n\r\n":                      "does not speak HTTP",
+		"SSH-2.0-OpenSSH_9.2\r\n":                               "does not speak HTTP",
+		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f": `packs what it sends ("gzip")`,
+	} {
+		s, err := Open(t.Context(), Options{URL: raw(t, func(c net.Conn) { fmt.Fprint(c, head) })})
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "net/http") {
+			t.Errorf("%q: %v, want %q", head, err, want)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Source, error) {
 // Check says what is wrong with the options, without connecting.
 func (o Options) Check() error {
 	u, err := url.Parse(o.URL)
-	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if err != nil || u.Hostname() == "" || strings.Contains(u.Hostname(), ":") != strings.HasPrefix(u.Host, "[") || u.Scheme != "http" && u.Scheme != "https" {
 		return fmt.Errorf("httpmjpeg: the camera's address %s is not of the form http://HOST/PATH (special characters in a password are written as %%40 for @, %%23 for #)", secret.Redact(o.URL))
 	}
 	if port := u.Port(); port != "" {
@@ -133,13 +134,17 @@ func (s *Source) receive(resp *http.Response) {
 
 // read reads one answer's pictures to its end.
 func (s *Source) read(resp *http.Response) (n int, err error) {
-	split := mjpeg.NewSplitter(resp.Body)
+	body := &begun{Reader: resp.Body}
+	split := mjpeg.NewSplitter(body)
 	split.Bad = s.Drop
 	for {
 		b, err := split.Next()
 		if err != nil {
 			if closing := resp.Body.Close(); closing != nil && err == io.EOF {
 				err = closing
+			}
+			if n == 0 && err == io.EOF && body.page() {
+				err = errPage // which did not say so
 			}
 			return n, err
 		}
@@ -151,6 +156,21 @@ func (s *Source) read(resp *http.Response) (n int, err error) {
 		})
 	}
 }
+
+// begun is a reader that remembers how what it reads begins.
+type begun struct {
+	io.Reader
+	first []byte
+}
+
+func (b *begun) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	b.first = append(b.first, p[:min(n, 512-len(b.first))]...)
+	return n, err
+}
+
+// page reports whether it is a web page (https://mimesniff.spec.whatwg.org/).
+func (b *begun) page() bool { return strings.HasPrefix(http.DetectContentType(b.first), "text/html") }
 
 // tell changes what Next looks at, and wakes it.
 func (s *Source) tell(change func()) {

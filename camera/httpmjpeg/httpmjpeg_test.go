@@ -173,7 +173,7 @@ func TestRefusals(t *testing.T) {
 	}
 	nobody.Close()
 	for _, c := range []struct{ url, want string }{
-		{"", "http://HOST"}, {"camera.local/stream", "http://HOST"}, {"ftp://x/", "http://HOST"}, {"http://%zz", "http://HOST"},
+		{"", "http://HOST"}, {"camera.local/stream", "http://HOST"}, {"ftp://x/", "http://HOST"}, {"http://%zz", "http://HOST"}, {"http://fe80::1:80/", "http://HOST"},
 		{"http://u:hush@" + nobody.Addr().String() + "/", "refused"},
 		{"http://u:hush@" + l.Addr().String() + "/", "no answer for 100ms"},
 	} {

@@ -397,6 +397,9 @@ func TestSplitEndless(t *testing.T) {
 		if n := s.Dropped().Counts[camera.TooLarge]; (n > 0) != c.dropped {
 			t.Errorf("%s: dropped %v", c.name, s.Dropped())
 		}
+		if n := s.Dropped().Counts[camera.Unsupported]; c.head == nil && n < 90 {
+			t.Errorf("%s: 6 MiB of it are told %d times", c.name, n)
+		}
 	}
 }
 

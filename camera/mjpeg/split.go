@@ -21,12 +21,17 @@ type Splitter struct {
 	err     error  // of r, once there is one
 	buf     []byte // what was read and is not behind us
 	given   int    // of buf, by the last call of Next
+	barren  int    // bytes without a picture since there was one
 	dropped camera.Dropped
 }
 
 // maxPicture is the largest picture in bytes. One of MaxPixels has about 3 MB
 // in good quality.
 const maxPicture = 4 << 20
+
+// mostBarren is how many bytes without the start of a picture are told as a
+// fault, so that one knows why there is none: headers have less.
+const mostBarren = 64 << 10
 
 // chunk is how much is read at a time.
 const chunk = 32 << 10
@@ -52,11 +57,15 @@ func (s *Splitter) Next() ([]byte, error) {
 			s.given = next
 			return s.buf[:n], nil
 		}
-		s.dropped.Add(bad)
-		if s.Bad != nil {
-			s.Bad(bad)
-		}
+		s.drop(bad)
 		s.skip(next)
+	}
+}
+
+func (s *Splitter) drop(bad *camera.BadPicture) {
+	s.dropped.Add(bad)
+	if s.Bad != nil {
+		s.Bad(bad)
 	}
 }
 
@@ -103,9 +112,15 @@ func (s *Splitter) find() bool {
 	for {
 		if i := start(s.buf); i >= 0 {
 			s.skip(i)
+			s.barren = 0
 			return true
 		}
-		s.skip(max(len(s.buf)-startLen+1, 0))
+		n := max(len(s.buf)-startLen+1, 0)
+		s.skip(n)
+		if s.barren += n; s.barren > mostBarren {
+			s.barren = 0
+			s.drop(camera.Bad(camera.Unsupported, "mjpeg: %d KiB came that begin no JPEG picture", mostBarren>>10))
+		}
 		if !s.have(len(s.buf) + 1) {
 			return false
 		}

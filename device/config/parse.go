@@ -394,7 +394,9 @@ func (v *verifier) parts(c *Config) {
 
 func (v *verifier) network(c *Config) {
 	if c.Status.Listen != "none" {
-		key, err := "status.listen", c.StatusOptions().Check()
+		o := c.StatusOptions()
+		o.Proxies = nil // have keys of their own, below
+		key, err := "status.listen", o.Check()
 		if c.Status.Listen == "" {
 			err = errors.New("is empty: want none, or host:port such as 127.0.0.1:8080")
 		}
@@ -469,8 +471,8 @@ func ParseColour(s string) ([3]byte, error) {
 }
 
 var (
-	i2c = regexp.MustCompile(`^/dev/i2c-([0-9]{1,3})$`)
-	spi = regexp.MustCompile(`^/dev/spidev([0-9]{1,3})\.([0-9]{1,2})$`)
+	i2c = regexp.MustCompile(`^/dev/i2c-(0|[1-9][0-9]{0,2})$`)
+	spi = regexp.MustCompile(`^/dev/spidev(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]?)$`)
 )
 
 // ParseI2C returns the number of an I2C bus.
@@ -512,7 +514,7 @@ func ParseSource(u secret.URL) (Source, error) {
 		return Source{"http", u}, nil
 	case strings.HasPrefix(s, "/dev/"):
 		return Source{"v4l2", u}, nil
-	case (kind == "v4l2" || kind == "replay") && path != "":
+	case kind == "v4l2" && strings.HasPrefix(path, "/"), kind == "replay" && path != "":
 		return Source{kind, secret.NewURL(path)}, nil
 	}
 	return Source{}, fmt.Errorf("%q is no camera; want auto, rpicam, a device such as /dev/video0, http://HOST/stream or replay:FILE", u)

@@ -384,6 +384,10 @@ func pageSaysTheState(t *testing.T, b *tab) {
 		t.Errorf("lately: %q", said)
 	}
 	b.shoot("no-camera")
+	eval[int](b, `source.close(); drawParts([{part: "mqtt", problem: "no connection; publish: mqtt://h:1883: no broker listens there"}]); 1`)
+	if said := eval[string](b, `document.querySelector("#parts").innerText`); said != "MQTT is out of order: no connection; mqtt://h:1883: no broker listens there" {
+		t.Errorf("out of order: %q", said)
+	}
 }
 
 // pageForgets takes all that was seen away when consent is withdrawn.

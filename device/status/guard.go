@@ -67,6 +67,9 @@ func checkToken(token string) error {
 		}
 		return nil
 	}
+	if strings.TrimSpace(token) != token {
+		return fmt.Errorf("status: the %w begins or ends with a blank, which requests leave away", ErrToken)
+	}
 	if token != "" && len(token) < minToken {
 		return fmt.Errorf("status: the %w has %d characters, at least %d are needed (head -c16 /dev/urandom | xxd -p makes one)", ErrToken, len(token), minToken)
 	}

@@ -29,7 +29,7 @@ func TestTokenByItsHash(t *testing.T) {
 			}
 		}
 	}
-	for _, wrong := range []string{hashed, hashed + sum[1:], hashed + sum + "00", hashed + strings.Repeat("x", 64), "short"} {
+	for _, wrong := range []string{hashed, hashed + sum[1:], hashed + sum + "00", hashed + strings.Repeat("x", 64), "short", strings.Repeat(" ", 20), token + " "} {
 		if _, err := New(Options{Token: wrong}); !errors.Is(err, ErrToken) {
 			t.Errorf("%q: %v", wrong, err)
 		}

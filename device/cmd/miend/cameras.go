@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"mien/camera"
@@ -81,9 +80,11 @@ func settings(cfg *config.Config, src config.Source) error {
 	case "http":
 		return httpmjpeg.Options{URL: src.Path.Reveal(), Rate: c.Rate, CA: c.CA, Timeout: c.Silence}.Check()
 	case "replay":
-		if _, err := os.Stat(src.Path.Reveal()); err != nil {
-			return fmt.Errorf("no recording: %w", err)
+		r, err := replay.Open(src.Path.Reveal(), replay.Options{Loop: c.Loop})
+		if err != nil {
+			return err
 		}
+		return r.Close()
 	}
 	return nil
 }

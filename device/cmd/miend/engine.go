@@ -37,6 +37,9 @@ func modelBytes(c config.Model) (data []byte, name string, err error) {
 		data, err = zoo.Load(c.File)
 		return data, c.File + " (inside miend)", err
 	}
+	if st, err := os.Stat(c.File); err == nil && !st.Mode().IsRegular() { // a device may have no end
+		return nil, "", fmt.Errorf("model: %s is no file", c.File)
+	}
 	data, err = os.ReadFile(c.File)
 	if err != nil {
 		return nil, "", fmt.Errorf("model: %w (inside miend are %s)", err, strings.Join(zoo.Names(), ", "))

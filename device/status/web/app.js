@@ -195,7 +195,7 @@ const STATES = {
   "lost": ["No connection", "This page does not hear from the device. It tries again by itself.", false],
 };
 // words are what went wrong without the names of the program's parts before it.
-const words = reason => (reason || "").replace(/^(?:[a-z][a-z0-9]{2,9}: )+/, "");
+const words = reason => (reason || "").replace(/(^|; )(?:[a-z][a-z0-9]{2,9}: )+/g, "$1");
 const rates = [];
 let state = "starting";
 
@@ -254,7 +254,7 @@ function onStatus(s) {
   const bad = Object.entries(h.bad).filter(([, n]) => n > 0);
   $("bad-fact").hidden = !bad.length;
   say($("bad"), bad.map(([what, n]) => n.toLocaleString("en") + " " + what.replace("_", " ")).join(", "));
-  $("bad").title = h.bad.last;
+  $("bad").title = words(h.bad.last);
   say($("uptime"), span(s.uptime_seconds));
   $("throttled").hidden = !h.throttled;
   say($("throttled"), h.throttled ? "Held down: " + h.throttled : "");
@@ -277,7 +277,7 @@ function onStatus(s) {
 const PARTS = {page: "The page", mqtt: "MQTT", oled: "The display", leds: "The LEDs", buzzer: "The buzzer"};
 
 function drawParts(broken) {
-  const text = broken.map(p => `${PARTS[p.part] || p.part} is out of order: ${p.problem}`);
+  const text = broken.map(p => `${PARTS[p.part] || p.part} is out of order: ${words(p.problem)}`);
   const list = $("parts");
   list.hidden = text.length === 0;
   if (list.dataset.text === text.join("\n")) return;
