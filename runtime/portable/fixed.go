@@ -123,6 +123,23 @@ func rescale(in, out affine, lo, hi int32) func(int8) int8 {
 	}
 }
 
+// slope returns the function that multiplies by one factor, and below 0 by
+// another, in integers as TFLite's PRELU and LEAKY_RELU do. The factor below 0
+// counts below*(q-zero), where below is an integer.
+func slope(in, out affine, factor, negative float64, below int32) func(int8) int8 {
+	m, left, right := quantiseMultiplier(factor)
+	nm, nleft, nright := quantiseMultiplier(negative)
+	return func(q int8) int8 {
+		v := int32(q) - in.zero
+		if v >= 0 {
+			v = kernel.Multiply(v, m, left, right)
+		} else {
+			v = kernel.Multiply(v*below, nm, nleft, nright)
+		}
+		return int8(min(max(v+out.zero, -128), 127))
+	}
+}
+
 // hardSwish returns TFLite's HARD_SWISH on int8, whose intermediate values are
 // 16-bit fixed-point numbers.
 func hardSwish(in, out affine) func(int8) int8 {

@@ -72,7 +72,7 @@ var builders = map[graph.Kind]func(*planner, *graph.Op) error{
 	graph.Tanh:              (*planner).unary,
 	graph.Tile:              (*planner).tile,
 	graph.Transpose:         (*planner).transpose,
-	graph.TransposeConv:     inFloat((*planner).transposeConv),
+	graph.TransposeConv:     (*planner).transposeConv,
 	graph.Unpack:            (*planner).unpack,
 }
 
@@ -121,7 +121,15 @@ func (p *planner) leakyRelu(op *graph.Op) error {
 	if !ok {
 		return errors.New("it has no options")
 	}
-	return p.function(op, ofReal(func(v float32) float32 { return pairs[graph.Prelu](v, o.Alpha) }))
+	f := ofReal(func(v float32) float32 { return pairs[graph.Prelu](v, o.Alpha) })
+	f.int8 = func(in, out affine) func(int8) int8 {
+		alpha, sign := o.Alpha, int32(1)
+		if alpha < 0 {
+			alpha, sign = -alpha, -1
+		}
+		return slope(in, out, float64(in.scale/out.scale), float64(in.scale*alpha/out.scale), sign)
+	}
+	return p.function(op, f)
 }
 
 func (p *planner) function(op *graph.Op, f function) error {

@@ -82,32 +82,41 @@ func (p *planner) prelu(op *graph.Op) error {
 	if !alpha.Const() || alpha.Elems() != n || channels(alpha) != n || in.Type != out.Type || !slices.Equal(in.Shape, out.Shape) {
 		return inFloat((*planner).pair)(p, op)
 	}
-	slopes, err := realsOf(alpha)
-	if err != nil {
-		return err
-	}
 	var c chain
 	switch in.Type {
 	case graph.Float32:
+		slopes, err := realsOf(alpha)
+		if err != nil {
+			return err
+		}
 		c.float32s = []passFloat32{preluFloat32(slopes)}
 	case graph.Int8:
-		a, err := quantOf(in)
+		tables, err := preluTables(in, alpha, out)
 		if err != nil {
 			return err
-		}
-		b, err := quantOf(out)
-		if err != nil {
-			return err
-		}
-		var tables preluInt8
-		for _, s := range slopes {
-			tables = append(tables, table(a, b, func(v float32) float32 { return pairs[graph.Prelu](v, s) }))
 		}
 		c.int8s = []passInt8{tables}
 	default:
 		return fmt.Errorf("input is %v (float32 and int8 are run)", in.Type)
 	}
 	return p.pass(op.Inputs[0], op.Outputs[0], c)
+}
+
+func preluTables(in, alpha, out *graph.Tensor) (preluInt8, error) {
+	var q [3]affine
+	for i, t := range []*graph.Tensor{in, alpha, out} {
+		var err error
+		if q[i], err = quantOf(t); err != nil {
+			return nil, err
+		}
+	}
+	factor := float64(q[0].scale) / float64(q[2].scale)
+	negative := float64(q[0].scale) * float64(q[1].scale) / float64(q[2].scale)
+	var tables preluInt8
+	for _, s := range alpha.Data {
+		tables = append(tables, tableOf(slope(q[0], q[2], factor, negative, int32(int8(s))-q[1].zero)))
+	}
+	return tables, nil
 }
 
 // preluFloat32 is a slope below 0 for each channel.

@@ -17,8 +17,7 @@ type reduction struct {
 	divisor     int    // of their sum: n for a mean
 	size        int
 	float       bool
-	in, q       affine
-	m, l, r     int32
+	finish      func(sum int32) int8
 }
 
 // reduce takes MEAN, SUM, REDUCE_MAX and REDUCE_MIN.
@@ -76,16 +75,50 @@ func (p *planner) reduce(op *graph.Op) error {
 		return errors.New("it has no way to reduce")
 	}
 	if !s.float {
-		if s.in, err = quantOf(in); err != nil {
+		a, err := quantOf(in)
+		if err != nil {
 			return err
 		}
-		if s.q, err = quantOf(out); err != nil {
+		b, err := quantOf(out)
+		if err != nil {
 			return err
 		}
-		s.m, s.l, s.r = quantiseMultiplier(float64(s.in.scale) / (float64(s.divisor) * float64(s.q.scale)))
+		s.finish = s.sum(a, b)
+		if op.Kind == graph.Mean {
+			s.finish = s.mean(a, b, len(in.Shape) == 4 && reduced == [4]bool{1: true, 2: true})
+		}
 	}
 	p.push(s)
 	return nil
+}
+
+// sum returns what becomes of a sum.
+func (s *reduction) sum(in, out affine) func(int32) int8 {
+	m, left, right := quantiseMultiplier(float64(in.scale) / (float64(s.divisor) * float64(out.scale)))
+	return func(sum int32) int8 {
+		return int8(min(max(kernel.Multiply(sum-int32(s.n)*in.zero, m, left, right)+out.zero, -128), 127))
+	}
+}
+
+// mean returns what becomes of a sum of which the mean is wanted. Means over
+// pictures are XNNPACK's; of the others TFLite divides integers where the
+// quantisation stays, and computes in float32 elsewhere.
+func (s *reduction) mean(in, out affine, picture bool) func(int32) int8 {
+	switch {
+	case picture:
+		scale := in.scale / (out.scale * float32(s.n))
+		return func(sum int32) int8 {
+			return clamp8(math.RoundToEven(float64(float32(sum-int32(s.n)*in.zero)*scale)) + float64(out.zero))
+		}
+	case in == out:
+		return func(sum int32) int8 { return int8(sum / int32(s.n)) }
+	}
+	scale := in.scale / out.scale
+	bias := float32(-in.zero) * scale
+	return func(sum int32) int8 {
+		product := float32(sum) / float32(s.n) * scale
+		return clamp8(math.Round(float64(product+bias)) + float64(out.zero))
+	}
 }
 
 func (s *reduction) needs(int) scratch {
@@ -110,7 +143,7 @@ func (s *reduction) run(w *worker, _, _ int) {
 	accumulate(s, acc, w.i8(s.reads[0]), w.set.SumInt8)
 	out := w.i8(s.out)
 	for i, v := range acc {
-		out[i] = int8(min(max(kernel.Multiply(v-int32(s.n)*s.in.zero, s.m, s.l, s.r)+s.q.zero, -128), 127))
+		out[i] = s.finish(v)
 	}
 	s.then.int8(w, out, 0)
 }

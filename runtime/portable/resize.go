@@ -21,7 +21,7 @@ type bilinear struct {
 type between struct {
 	lo, hi int
 	part   float32
-	fixed  int32 // the same in 1024ths
+	fixed  int32 // the same in 2048ths
 }
 
 func (p *planner) resizeBilinear(op *graph.Op) error {
@@ -71,20 +71,18 @@ func places(in, out int, o graph.ResizeOptions) []between {
 	return all
 }
 
-// fixedPlaces is places with TFLite's fixed-point numbers, for int8.
+// fixedPlaces is places as XNNPACK has them for int8: beyond the edges is the
+// edge, and parts are fixed-point numbers.
 func fixedPlaces(in, out int, o graph.ResizeOptions) []between {
-	scale := (in<<10 + out/2) / out
-	if o.AlignCorners && out > 1 {
-		scale = ((in-1)<<10 + (out-1)/2) / (out - 1)
-	}
+	scale := resizeScale(in, out, o.AlignCorners)
 	all := make([]between, out)
 	for i := range all {
-		at := i * scale
+		at := float32(i) * scale
 		if o.HalfPixel {
-			at += scale/2 - 1<<9
+			at = min(max(at+(0.5*scale-0.5), 0), float32(in-1))
 		}
-		lo, hi := min(max(at/(1<<10), 0), in-1), max(min((at+1<<10-1)/(1<<10), in-1), 0)
-		all[i] = between{lo: lo, hi: hi, fixed: int32(at - lo<<10)}
+		lo := min(int(at), in-1)
+		all[i] = between{lo: lo, hi: min(lo+1, in-1), fixed: int32(math.RoundToEven(float64((at - float32(lo)) * (1 << 11))))}
 	}
 	return all
 }
@@ -135,16 +133,10 @@ func (s *bilinear) rowInt8(w *worker, r int) {
 		dst := out[i*c:][:c]
 		a, b := top[x.lo*c:][:c], top[x.hi*c:][:c]
 		d, e := bottom[x.lo*c:][:c], bottom[x.hi*c:][:c]
-		wa, wb := (1<<10-y.fixed)*(1<<10-x.fixed), (1<<10-y.fixed)*x.fixed
-		wd, we := y.fixed*(1<<10-x.fixed), y.fixed*x.fixed
 		for k := range dst {
-			v := int32(a[k])*wa + int32(b[k])*wb + int32(d[k])*wd + int32(e[k])*we
-			if v > 0 {
-				v += 1 << 19
-			} else {
-				v -= 1 << 19
-			}
-			dst[k] = int8(v / (1 << 20))
+			above := int32(a[k])<<11 + (int32(b[k])-int32(a[k]))*x.fixed
+			below := int32(d[k])<<11 + (int32(e[k])-int32(d[k]))*x.fixed
+			dst[k] = int8((above<<11 + (below-above)*y.fixed + 1<<21) >> 22)
 		}
 	}
 	s.then.int8(w, out, 0)

@@ -3,8 +3,11 @@ package portable
 import (
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"mien/runtime/graph"
+	"mien/runtime/portable/internal/kernel"
 )
 
 // scatter is the second half of a transposed convolution. The first, an
@@ -20,7 +23,117 @@ type scatter struct {
 	lo, hi         float32
 }
 
+// transposeConv takes TRANSPOSE_CONV, of int8 as sums of integers, which are
+// exact in float32 as far as 2^24.
 func (p *planner) transposeConv(op *graph.Op) error {
+	if p.tensors[op.Inputs[2]].Type != graph.Int8 {
+		return p.transposeConvFloat32(op)
+	}
+	o, ok := op.Options.(graph.TransposeConvOptions)
+	if !ok {
+		return errors.New("it has no options")
+	}
+	round, err := p.transposedRounding(op, o.Activation)
+	if err != nil {
+		return err
+	}
+	filter, in, out := p.tensors[op.Inputs[1]], p.tensors[op.Inputs[2]], p.tensors[op.Outputs[0]]
+	q, err := quantOf(in)
+	if err != nil {
+		return err
+	}
+	weights, err := integersOf(filter)
+	if err != nil {
+		return err
+	}
+	o.Activation = graph.None
+	sums := *op
+	sums.Options, sums.Inputs = o, slices.Clone(op.Inputs)
+	sums.Inputs[1], sums.Inputs[2] = p.newTensor(filter.Name, filter.Shape, floatBytes(weights)), p.newTensor(in.Name, in.Shape, nil)
+	if b := p.optional(op, 3); b != nil {
+		if b.Type != graph.Int32 || !b.Const() {
+			return fmt.Errorf("bias %q is %v, want constant int32", b.Name, b.Type)
+		}
+		var bias []float32
+		for _, v := range int32s(b) {
+			bias = append(bias, float32(v))
+		}
+		sums.Inputs[3] = p.newTensor(b.Name, b.Shape, floatBytes(bias))
+	}
+	sums.Outputs = []int{p.newTensor(out.Name, out.Shape, nil)}
+	p.push(&toFloat32{node{reads: []int{op.Inputs[2]}, out: sums.Inputs[2]}, affine{1, q.zero}})
+	if err := p.transposeConvFloat32(&sums); err != nil {
+		return err
+	}
+	p.push(&roundSums{node{reads: sums.Outputs, out: op.Outputs[0]}, channels(out), round})
+	return nil
+}
+
+// integersOf returns a constant's integers less their zero point.
+func integersOf(t *graph.Tensor) ([]float32, error) {
+	if !t.Const() || t.Quant == nil {
+		return nil, fmt.Errorf("filter %q is not constant, or has no scale", t.Name)
+	}
+	unit := *t
+	q := *t.Quant
+	q.Scale = slices.Repeat([]float32{1}, len(q.Scale))
+	unit.Quant = &q
+	return realsOf(&unit)
+}
+
+// transposedRounding returns what becomes of a channel's sum: XNNPACK takes
+// filters of one scale, and TFLite's own kernels those of one for each channel.
+func (p *planner) transposedRounding(op *graph.Op, act graph.Activation) (func(sum float32, c int) int8, error) {
+	filter := p.tensors[op.Inputs[1]]
+	in, err := quantOf(p.tensors[op.Inputs[2]])
+	if err != nil {
+		return nil, err
+	}
+	out, err := quantOf(p.tensors[op.Outputs[0]])
+	if err != nil {
+		return nil, err
+	}
+	if filter.Quant == nil || len(filter.Quant.Scale) == 0 {
+		return nil, fmt.Errorf("filter %q has no scale", filter.Name)
+	}
+	lo, hi := out.bounds(act)
+	scales := filter.Quant.Scale
+	if len(scales) == 1 {
+		factor := in.scale * scales[0] / out.scale
+		return func(sum float32, _ int) int8 {
+			return int8(min(max(int32(clamp8(math.RoundToEven(float64(sum*factor))+float64(out.zero))), lo), hi))
+		}, nil
+	}
+	if len(scales) != channels(p.tensors[op.Outputs[0]]) {
+		return nil, fmt.Errorf("filter %q has %d scales, want one or one for each channel", filter.Name, len(scales))
+	}
+	var factors [][3]int32
+	for _, s := range scales {
+		m, left, right := quantiseMultiplier(float64(in.scale) * float64(s) / float64(out.scale))
+		factors = append(factors, [3]int32{m, left, right})
+	}
+	return func(sum float32, c int) int8 {
+		f := factors[c]
+		return int8(min(max(kernel.Multiply(int32(sum), f[0], f[1], f[2])+out.zero, lo), hi))
+	}, nil
+}
+
+// roundSums turns the sums of integers into int8.
+type roundSums struct {
+	node
+	channels int
+	round    func(sum float32, c int) int8
+}
+
+func (s *roundSums) run(w *worker, _, _ int) {
+	out := w.i8(s.out)
+	for i, v := range w.f32(s.reads[0]) {
+		out[i] = s.round(v, i%s.channels)
+	}
+	s.then.int8(w, out, 0)
+}
+
+func (p *planner) transposeConvFloat32(op *graph.Op) error {
 	o, ok := op.Options.(graph.TransposeConvOptions)
 	if !ok {
 		return errors.New("it has no options")

@@ -87,8 +87,8 @@ func hostile(t *testing.T) {
 	fmt.Printf("ran %d, refused %d\n", ran, refused)
 }
 
-// TestWhatXNNPACKMustNotSee names two graphs that the library's own kernels run:
-// one ends the process in XNNPACK, the other is computed wrongly there.
+// TestWhatXNNPACKMustNotSee names graphs that the library's own kernels run, and
+// that end the process in XNNPACK or are computed wrongly there.
 func TestWhatXNNPACKMustNotSee(t *testing.T) {
 	conv := func(w int) *graph.Graph {
 		return &graph.Graph{Inputs: []int{0}, Outputs: []int{2},
@@ -101,10 +101,16 @@ func TestWhatXNNPACKMustNotSee(t *testing.T) {
 	dead := conv(3)
 	dead.Tensors = append(dead.Tensors, &graph.Tensor{Name: "unread", Type: graph.Float32, Shape: []int{1, 2, 2, 1}})
 	dead.Ops = append(dead.Ops, &graph.Op{Kind: graph.Relu, Version: 1, Inputs: []int{2}, Outputs: []int{4}})
+	narrow := &graph.Graph{Inputs: []int{0}, Outputs: []int{3},
+		Tensors: []*graph.Tensor{{Name: "in", Type: graph.Float32, Shape: []int{1, 2, 1, 24}}, {Name: "shape", Type: graph.Int32, Shape: []int{4},
+			Data: []byte{1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0}}, {Name: "w", Type: graph.Float32, Shape: []int{1, 5, 5, 24}, Data: make([]byte, 4*5*5*24)},
+			{Name: "out", Type: graph.Float32, Shape: []int{1, 2, 1, 1}}},
+		Ops: []*graph.Op{{Kind: graph.TransposeConv, Version: 1, Inputs: []int{1, 2, 0}, Outputs: []int{3},
+			Options: graph.TransposeConvOptions{Padding: graph.Same, StrideH: 1, StrideW: 3}}}}
 	for name, c := range map[string]struct {
 		g    *graph.Graph
 		want string
-	}{"plain": {conv(1), ""}, "dead": {dead, "nothing reads"}, "padding below zero": {conv(3), "SAME padding over 4 values"}} {
+	}{"narrower than a step": {narrow, "at steps of 1x3"}, "plain": {conv(1), ""}, "dead": {dead, "nothing reads"}, "padding below zero": {conv(3), "SAME padding over 4 values"}} {
 		data, err := flatfile.Marshal(c.g)
 		if err != nil {
 			t.Fatal(err)

@@ -123,6 +123,18 @@ var defects = []defect{
 // delegateDefects are those of XNNPACK alone.
 var delegateDefects = []defect{
 	{[]graph.Kind{graph.Conv2D, graph.DepthwiseConv2D}, padsBelowZero},
+	{[]graph.Kind{graph.TransposeConv}, lessThanStep},
+}
+
+// lessThanStep: XNNPACK takes a transposed convolution apart, into as many as
+// its step is wide, and reads what is not there where one of them gives nothing.
+func lessThanStep(g *graph.Graph, o *graph.Op) string {
+	c, ok := o.Options.(graph.TransposeConvOptions)
+	out := g.Tensors[o.Outputs[0]]
+	if !ok || len(out.Shape) != 4 || out.Shape[1] >= c.StrideH && out.Shape[2] >= c.StrideW {
+		return ""
+	}
+	return fmt.Sprintf("gives %dx%d values at steps of %dx%d, and XNNPACK of TensorFlow Lite 2.9.0 ends the process there", out.Shape[1], out.Shape[2], c.StrideH, c.StrideW)
 }
 
 // padsBelowZero: where the last step of a filter larger than 1x1 ends before the
