@@ -176,6 +176,11 @@ func TestLoad(t *testing.T) {
 }
 
 func TestParseSource(t *testing.T) {
+	for _, in := range []string{"", "replay:", "replay:http://a:S3cret@b/", "v4l2:0", "v4l2:", "rtsp://a:S3cret@b", "HTTP://b"} {
+		if got, err := ParseSource(secret.NewURL(in)); err == nil || strings.Contains(err.Error(), "S3cret") {
+			t.Errorf("%q: %+v, %v", in, got, err)
+		}
+	}
 	for in, want := range map[string][2]string{
 		"auto": {"auto"}, "rpicam": {"rpicam"}, "/dev/video0": {"v4l2", "/dev/video0"},
 		"v4l2:/dev/video2": {"v4l2", "/dev/video2"}, "replay:a/b.y4m": {"replay", "a/b.y4m"},

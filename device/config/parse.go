@@ -514,7 +514,7 @@ func ParseSource(u secret.URL) (Source, error) {
 		return Source{"http", u}, nil
 	case strings.HasPrefix(s, "/dev/"):
 		return Source{"v4l2", u}, nil
-	case kind == "v4l2" && strings.HasPrefix(path, "/"), kind == "replay" && path != "":
+	case kind == "v4l2" && strings.HasPrefix(path, "/"), kind == "replay" && path != "" && !strings.Contains(path, "://"):
 		return Source{kind, secret.NewURL(path)}, nil
 	}
 	return Source{}, fmt.Errorf("%q is no camera; want auto, rpicam, a device such as /dev/video0, http://HOST/stream or replay:FILE", u)

@@ -301,20 +301,28 @@ func (e *exam) frame(src config.Source) {
 		e.ok("camera", "%s: in use by miend, which is running", name)
 		return
 	}
+	what = err.Error()
+	if !strings.Contains(what, name) {
+		what = name + ": " + what
+	}
 	mend := "sudo fuser -v " + src.Path.String() + " says who else uses it; systemctl stop miend while you try"
 	switch {
 	case src.Kind == "rpicam" && strings.Contains(said, "no cameras available"):
 		mend = "switch the board off and push the ribbon cable in anew, contacts to the right side; rpicam-hello --list-cameras shows what is found"
 	case src.Kind == "rpicam":
 		mend = "rpicam-hello --list-cameras shows what is found; systemctl stop miend while you try"
-	case src.Kind == "http" && strings.Contains(said, "401"):
+	case src.Kind == "http" && strings.Contains(said, "begin the address with"):
+		mend = "correct the address in camera.source"
+	case src.Kind == "http" && strings.Contains(said, "certificate"):
+		mend = "openssl s_client -showcerts -connect HOST:443 </dev/null | openssl x509 | sudo tee /etc/mien/camera.pem, see that it is the camera's, and set camera.ca: /etc/mien/camera.pem"
+	case src.Kind == "http" && (strings.Contains(said, "name and a password") || strings.Contains(said, "name and password")):
 		mend = "put the camera's name and password into camera.source: http://NAME:PASSWORD@HOST/..."
 	case src.Kind == "http":
 		mend = "curl -v with the address of camera.source shows what the camera answers; an address that streams MJPEG is wanted"
 	case src.Kind == "replay":
 		mend = "miend run --replay FILE shows whether a recording can be read"
 	}
-	e.bad(Fail, "camera", fmt.Sprintf("%s: %v", name, err), "it gives no frames", mend)
+	e.bad(Fail, "camera", what, "it gives no frames", mend)
 }
 
 // gpio looks for the chip and every line that the configuration names.

@@ -225,7 +225,7 @@ func TestIllnesses(t *testing.T) {
 		}, "camera", Fail, "ribbon cable"},
 		"password": {func(p *Patient) {
 			p.Config.Camera.Source = secret.NewURL("http://cam/")
-			p.Frame = fails(`httpmjpeg: http://cam/: the camera answers "401 Unauthorized"`)
+			p.Frame = fails(`httpmjpeg: http://cam/: the camera refuses this name and password ("401 Unauthorized")`)
 		}, "camera", Fail, "http://NAME:PASSWORD@HOST"},
 		"no HTTP camera": {func(p *Patient) {
 			p.Config.Camera.Source = secret.NewURL("http://cam/")

@@ -350,7 +350,7 @@ func (a *app) openPage() (running, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.log.Info("page", "address", "http://"+l.Addr().String())
+	a.log.InfoContext(relief(context.Background()), "page", "address", "http://"+l.Addr().String())
 	return func(ctx context.Context) error { return a.page.Serve(ctx, l) }, nil
 }
 
@@ -502,7 +502,7 @@ func (a *app) vitals(ctx context.Context) {
 		if w != why && w != "" {
 			a.log.Warn("holding readings down", "why", w, "readings_per_second", r)
 		} else if w != why {
-			a.log.Info("full rate again")
+			a.log.InfoContext(relief(ctx), "full rate again")
 		}
 		if r != rate || w != why {
 			rate, why = r, w

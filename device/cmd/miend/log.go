@@ -37,7 +37,8 @@ const (
 // sparing is a slog.Handler that tells a warning or an error once, and the
 // same again only at growing intervals, with how often it has happened since.
 // Two lines are the same when they differ in numbers only: attempts, waits and
-// ports count up. What is told for the record, below a warning, always is.
+// ports count up. What is told for the record, below a warning, always is, unless
+// it is the end of trouble.
 type sparing struct {
 	slog.Handler
 	mu   sync.Mutex
@@ -57,9 +58,15 @@ func answer(ctx context.Context) context.Context { return context.WithValue(ctx,
 
 type answering struct{}
 
+// relief marks a line that says that trouble is over: it comes as often as that,
+// and is told as sparingly.
+func relief(ctx context.Context) context.Context { return context.WithValue(ctx, relieving{}, true) }
+
+type relieving struct{}
+
 // Handle implements slog.Handler.
 func (s *sparing) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelWarn && ctx.Value(answering{}) == nil {
+	if (r.Level >= slog.LevelWarn || ctx.Value(relieving{}) != nil) && ctx.Value(answering{}) == nil {
 		times, tell := s.count(same(&r), r.Time)
 		if !tell {
 			return nil

@@ -92,6 +92,25 @@ func TestTroubleThatRepeats(t *testing.T) {
 	})
 }
 
+// A part that fails and works in turn writes a few lines a day, of both.
+func TestTroubleThatComesAndGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out lines
+		p := &part{name: "oled", log: newLog(&out)}
+		const turns = 24 * 60
+		for range turns {
+			p.note(errors.New("no answer"))
+			p.note(nil)
+			time.Sleep(time.Minute)
+		}
+		for _, words := range []string{"oled is out of order", "oled works again"} {
+			if n := strings.Count(out.String(), words); n < 5 || n > 15 {
+				t.Errorf("%q is told %d times of %d", words, n, turns)
+			}
+		}
+	})
+}
+
 // The log of trouble without end, all of it different, is told and takes no
 // memory without end.
 func TestTroubleIsBounded(t *testing.T) {

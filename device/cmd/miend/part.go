@@ -36,7 +36,7 @@ func (p *part) note(err error) {
 	case err != nil:
 		p.log.Warn(p.name+" is out of order; the rest goes on", "error", err)
 	case was != "":
-		p.log.Info(p.name + " works again")
+		p.log.InfoContext(relief(context.Background()), p.name+" works again")
 	}
 }
 

@@ -215,6 +215,27 @@ signals: {pins: simulated, lines: {ready: {pin: GPIO4}}}
 	}
 }
 
+// Doctor says of a camera what it wants, and what to do about that.
+func TestDoctorOfHTTPCameras(t *testing.T) {
+	cam, safe := moody(t), newTLS()
+	defer safe.Close()
+	for address, want := range map[string]string{
+		cam.URL + "/locked": "do:  put the camera's name and password into camera.source",
+		cam.URL + "/page":   "do:  curl -v",
+		safe.URL:            "set camera.ca: /etc/mien/camera.pem",
+		strings.Replace(safe.URL, "https", "http", 1):  "do:  correct the address in camera.source",
+		strings.Replace(cam.URL, "http", "https", 1):   "do:  correct the address in camera.source",
+		strings.Replace(cam.URL, "//", "//a:b@", 1):    "do:  put the camera's name and password into camera.source",
+		"http://127.0.0.1:1/" + strings.Repeat("a", 9): "do:  curl -v",
+	} {
+		file := write(t, "mien.yaml", []byte(fmt.Sprintf("camera: {source: %q}\nmodel: {file: %s}\nstatus: {listen: none}\n", address, modelFile(t))))
+		out, err := miend("doctor", "-c", file)
+		if err == nil || !strings.Contains(out, want) || strings.Count(out, address) > 1 {
+			t.Errorf("%s: want %q: %s", address, want, out)
+		}
+	}
+}
+
 func fetchWith(t *testing.T, url, token string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
