@@ -45,16 +45,24 @@ func LoadChain(path string) (*Chain, error) {
 	if err := yaml.UnmarshalWithOptions(b, &c, yaml.Strict()); err != nil {
 		return nil, fmt.Errorf("train: chain %s: %s", path, strings.TrimSpace(yaml.FormatError(err, false, false)))
 	}
-	if len(c.Steps) == 0 {
-		return nil, fmt.Errorf("train: chain %s has no steps", path)
-	}
-	for i := range c.Steps {
-		s := &c.Steps[i]
-		if err := c.check(i, filepath.Dir(path)); err != nil {
-			return nil, fmt.Errorf("train: chain %s: step %d (%s): %w", path, i+1, s.Name, err)
-		}
+	if err := c.Check(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("train: chain %s: %w", path, err)
 	}
 	return &c, nil
+}
+
+// Check refuses a chain that could not run, and finds the files that it names
+// in dir.
+func (c *Chain) Check(dir string) error {
+	if len(c.Steps) == 0 {
+		return errors.New("it has no steps")
+	}
+	for i := range c.Steps {
+		if err := c.check(i, dir); err != nil {
+			return fmt.Errorf("step %d (%s): %w", i+1, c.Steps[i].Name, err)
+		}
+	}
+	return nil
 }
 
 // check refuses a step that could not run, and finds the files that it names.

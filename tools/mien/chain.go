@@ -28,6 +28,16 @@ func (c *trainCmd) chain(e env) error {
 	if err != nil {
 		return err
 	}
+	if err := c.steps(e, chain, sets, nil); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "all %d steps are done: %s\n", len(chain.Steps), filepath.Join(c.Out, chain.Steps[len(chain.Steps)-1].Name, train.BestFile))
+	return nil
+}
+
+// steps runs what is left of a chain. After each step that ran, done is told of
+// it, when it is not nil.
+func (c *trainCmd) steps(e env, chain *train.Chain, sets map[string]string, done func(*train.Step) error) error {
 	for i := range chain.Steps {
 		s := &chain.Steps[i]
 		if _, err := os.Stat(filepath.Join(c.Out, s.Name, report.ReportFile)); err == nil {
@@ -40,8 +50,12 @@ func (c *trainCmd) chain(e env) error {
 		if err := step.Run(e); err != nil {
 			return fmt.Errorf("step %s: %w", s.Name, err)
 		}
+		if done != nil {
+			if err := done(s); err != nil {
+				return err
+			}
+		}
 	}
-	fmt.Fprintf(e.stdout, "all %d steps are done: %s\n", len(chain.Steps), filepath.Join(c.Out, chain.Steps[len(chain.Steps)-1].Name, train.BestFile))
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 var needed = map[string][]string{
 	"sweep":       {"--data=utkface:d", "--out=d", "--try=lr=1,2"},
 	"train":       {"--data=utkface:d", "--out=d"},
+	"experiment":  {"experiment_test.go", "--data=utkface:d", "--out=d"},
 	"data check":  {"utkface:d"},
 	"eval":        {"--model=m", "--data=utkface:d"},
 	"camera-test": {"--data=utkface:d"},

@@ -26,6 +26,8 @@ var examples = []manual.Example{
 			"mien train --recipe edge --head smile=yes,no --data folders:DIR --out runs/smile"},
 	{"Search a learning rate; the best trials go on.",
 		"mien sweep --recipe edge --try lr=1e-3..1e-2 --data fer2013:DIR --out runs/sweep"},
+	{"Compare runs as a paper does, with seeds and intervals; the same again goes on where it was cut.",
+		"mien experiment train/experiments/paper.yaml --data fer2013:DIR --data utkface:DIR --out runs/paper"},
 	{"Choose how to quantise: every way with what it costs, and where two files part.",
 		"mien compare --checkpoint runs/first/best.safetensors --calibrate fer2013:DIR\n" +
 			"mien diff float32.tflite face.tflite --faces fer2013:DIR"},

@@ -20,6 +20,7 @@ import (
 type commands struct {
 	Sweep       sweepCmd       `cmd:"" help:"Search recipe keys by successive halving."`
 	Train       trainCmd       `cmd:"" help:"Train a network by a recipe."`
+	Experiment  experimentCmd  `cmd:"" help:"Train the runs of an experiment and compare them."`
 	Data        dataCmd        `cmd:"" help:"Look at data sets."`
 	Eval        evalCmd        `cmd:"" help:"Measure a model or checkpoint on a data set."`
 	CameraTest  cameraTestCmd  `cmd:"" help:"Find and read known faces in composed camera frames."`

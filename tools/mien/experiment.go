@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"mien/train"
+	"mien/train/data"
+	"mien/train/experiment"
+	"mien/train/report"
+)
+
+type experimentCmd struct {
+	File      string        `arg:"" help:"Experiment: runs, seeds and comparisons (train/experiments has those of the paper)." type:"existingfile"`
+	Data      []string      `help:"Data set as KIND:DIR; repeat for several (${kinds})." placeholder:"KIND:DIR" required:"" sep:"none" check:"data"`
+	Out       string        `help:"Folder of the experiment; given again, it goes on." placeholder:"DIR" required:""`
+	Threads   int           `help:"Threads; 0 means one for each CPU." least:"0"`
+	SaveEvery time.Duration `help:"Time between saves within an epoch." default:"5m" least:"1s"`
+}
+
+func (c *experimentCmd) Run(e env) error {
+	x, err := experiment.Load(c.File)
+	if err != nil {
+		return err
+	}
+	chain, err := x.Chain(filepath.Dir(c.File))
+	if err != nil {
+		return err
+	}
+	sets, err := byKind(c.Data, chain.Kinds())
+	if err != nil {
+		return err
+	}
+	t := &trainCmd{Out: c.Out, Limit: x.Limit, Threads: c.Threads, SaveEvery: c.SaveEvery}
+	if err := t.steps(e, chain, sets, func(*train.Step) error { return c.report(e, x, chain, sets) }); err != nil {
+		return err
+	}
+	if err := c.report(e, x, chain, sets); err != nil {
+		return err
+	}
+	answers, err := c.answers(chain)
+	if err != nil {
+		return err
+	}
+	if err := report.ExperimentRows(e.stdout, x, answers); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "report: %s\n", filepath.Join(c.Out, report.ExperimentTable))
+	return nil
+}
+
+// report measures what has been trained and not measured, and writes what is
+// known so far.
+func (c *experimentCmd) report(e env, x *experiment.Experiment, chain *train.Chain, sets map[string]string) error {
+	logs := map[string][]train.Epoch{}
+	for i := range chain.Steps {
+		s := &chain.Steps[i]
+		dir := filepath.Join(c.Out, s.Name)
+		if log, err := train.ReadLog(filepath.Join(dir, train.LogFile)); err == nil {
+			logs[s.Name] = log
+		}
+		_, unfinished := os.Stat(filepath.Join(dir, report.ReportFile))
+		_, unmeasured := os.Stat(filepath.Join(dir, experiment.AnswersFile))
+		if unfinished != nil || unmeasured == nil {
+			continue
+		}
+		if err := c.measure(e, x, s, dir, sets); err != nil {
+			return err
+		}
+	}
+	answers, err := c.answers(chain)
+	if err != nil {
+		return err
+	}
+	return report.Experiment(c.Out, x, logs, answers)
+}
+
+// measure asks a run's best weights about the test images of its sets.
+func (c *experimentCmd) measure(e env, x *experiment.Experiment, s *train.Step, dir string, specs map[string]string) error {
+	best := filepath.Join(dir, train.BestFile)
+	recipe, err := train.SavedRecipe(best)
+	if err != nil {
+		return err
+	}
+	net, err := train.Open(best, 32, threads(c.Threads))
+	if err != nil {
+		return err
+	}
+	var all []string
+	for _, kind := range s.Data {
+		all = append(all, specs[kind])
+	}
+	loaded, err := loadSets(e, all, data.Options{Heads: recipe.Heads, Seed: recipe.SplitSeed(), Validation: recipe.Validation, Limit: x.Limit})
+	if err != nil {
+		return err
+	}
+	answers := experiment.Answers{}
+	for _, set := range loaded {
+		samples, _, err := set.Select(data.Test)
+		if err != nil {
+			return err
+		}
+		b := newBar(e.stderr, fmt.Sprintf("measuring %s on %s", s.Name, set.Kind), "images", len(samples))
+		m, err := train.EvalNet(e.ctx, net, set.Heads, samples, b.set)
+		b.end()
+		if err != nil {
+			return err
+		}
+		answers.Add(set, samples, m)
+	}
+	return answers.Write(dir)
+}
+
+// answers are those of all runs that were measured.
+func (c *experimentCmd) answers(chain *train.Chain) (map[string]experiment.Answers, error) {
+	all := map[string]experiment.Answers{}
+	for _, s := range chain.Steps {
+		a, err := experiment.ReadAnswers(filepath.Join(c.Out, s.Name))
+		if err != nil {
+			return nil, err
+		}
+		if a != nil {
+			all[s.Name] = a
+		}
+	}
+	return all, nil
+}
