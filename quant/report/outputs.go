@@ -12,13 +12,19 @@ import (
 
 // Output is how far one output of the file is from the float model's.
 type Output struct {
-	Name     string  `json:"name"`
-	Type     string  `json:"type"`
-	Shape    []int   `json:"shape"`
-	SNR      float64 `json:"snr_db"`
-	Cosine   float64 `json:"cosine"`
-	MaxError float64 `json:"max_error"`
-	Largest  float64 `json:"largest"` // magnitude that the float model gave
+	Name  string  `json:"name"`
+	Type  string  `json:"type"`
+	Shape []int   `json:"shape"`
+	SNR   float64 `json:"snr_db"`
+	// MedianSNR is that of the sample in the middle, and Worst that which is
+	// farthest from float: SNR counts all samples together, and a few of large
+	// values rule it.
+	MedianSNR float64 `json:"median_snr_db"`
+	Worst     string  `json:"worst_sample"`
+	WorstSNR  float64 `json:"worst_sample_snr_db"`
+	Cosine    float64 `json:"cosine"`
+	MaxError  float64 `json:"max_error"`
+	Largest   float64 `json:"largest"` // magnitude that the float model gave
 	// Top1 is, of a distribution, on which part of its rows the largest value is
 	// in the same place; absent of others.
 	Top1 *float64 `json:"top1_agreement,omitempty"`
@@ -31,6 +37,15 @@ type Output struct {
 type Limits struct {
 	MinSNR   *float64 `json:"min_snr_db,omitempty"` // of every output
 	MaxError *float64 `json:"max_error,omitempty"`  // of every value
+}
+
+// Outputs compares the outputs of in.File with those of in.Float on in.Data, one
+// by one in the files' order: what Compare says of a model without heads, and no
+// more. Any two files of the same inputs and outputs can be compared so.
+func Outputs(ctx context.Context, in Input) ([]Output, error) {
+	var r Report
+	err := r.outputs(ctx, in)
+	return r.Outputs, err
 }
 
 // outputs measures every output of the file in the engine that runs it.
@@ -49,6 +64,7 @@ func (r *Report) outputs(ctx context.Context, in Input) error {
 	}
 	for k, d := range quant.CompareAnswers(before.graph, after.graph, before.Answers, after.Answers) {
 		o := Output{Name: d.Name, Type: d.Type, Shape: d.Shape, SNR: min(d.SNR(), maxSNR), Cosine: d.Cosine(), MaxError: d.MaxError}
+		o.eachSample(d.Samples(), in.Data)
 		for _, sample := range before.Answers {
 			for _, x := range sample[k] {
 				o.Largest = max(o.Largest, math.Abs(float64(x)))
@@ -61,6 +77,24 @@ func (r *Report) outputs(ctx context.Context, in Input) error {
 		r.Outputs = append(r.Outputs, o)
 	}
 	return r.engines(ctx, in, after)
+}
+
+// eachSample says how near to float samples are by themselves.
+func (o *Output) eachSample(snr []float64, samples quant.Samples) {
+	var known []float64
+	for i, v := range snr {
+		if math.IsNaN(v) {
+			continue
+		}
+		if len(known) == 0 || v < o.WorstSNR {
+			o.Worst, o.WorstSNR = quant.NameOf(samples, i), v
+		}
+		known = append(known, v)
+	}
+	if len(known) > 0 {
+		slices.Sort(known)
+		o.MedianSNR = known[len(known)/2]
+	}
 }
 
 // engines runs the file in the other engine, too, where there are two.

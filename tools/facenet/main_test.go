@@ -99,7 +99,7 @@ func TestAnotherPackageIsRefused(t *testing.T) {
 	if err := os.WriteFile(file, []byte("other"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := run([]string{"-from", file}, &strings.Builder{}); err == nil || !strings.Contains(err.Error(), packed) {
+	if err := run([]string{"-from", file}, &strings.Builder{}); err == nil || !strings.Contains(err.Error(), source.SHA256) {
 		t.Errorf("%v, want an error that names the hash", err)
 	}
 }
@@ -116,7 +116,7 @@ func TestThePageHasTheFilesHash(t *testing.T) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(b)
-	if !strings.Contains(string(page), hex.EncodeToString(sum[:])) || !strings.Contains(string(page), packed) {
+	if !strings.Contains(string(page), hex.EncodeToString(sum[:])) || !strings.Contains(string(page), source.SHA256) {
 		t.Error("runtime/face/network/README.md has not the hashes of the file and of the package")
 	}
 }

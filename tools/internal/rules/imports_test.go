@@ -41,6 +41,7 @@ var rules = []rule{
 	{"device/internal/soak", []string{"device/...", "camera/...", "runtime/...", "boards"}}, // a tool that plays a camera
 	{"device/cmd/...", []string{"device/...", "camera/...", "runtime/...", "boards/..."}},
 	{"device/...", []string{"device/...", "camera", "runtime/...", "boards"}},
+	{"tools/internal/npm", []string{"runtime/atomicfile"}},
 	{"tools/internal/picture", []string{"camera", "camera/mjpeg", "camera/picture", "runtime/upright"}},
 	{"tools/internal/...", []string{"tools/..."}},
 	{"tools/...", []string{"tools/...", "train/...", "quant/...", "runtime/...", "boards/...", "device/...", "camera/..."}},
