@@ -287,6 +287,11 @@ func (p *Pipeline) Adopt(old *Pipeline) {
 		rows[i] = slices.IndexFunc(old.heads, func(h model.Head) bool { return h.Equal(p.heads[i]) })
 	}
 	p.tracker.Adopt(old.tracker, rows)
+	if d, ok := p.faces.(*face.Detector); ok {
+		if before, ok := old.faces.(*face.Detector); ok {
+			d.Adopt(before) // or it would search the whole picture first, while a track ends
+		}
+	}
 	p.o.After, p.last, p.newest, p.subject = old.o.After, old.last, old.newest, old.subject
 	p.heard, p.faced = old.heard, old.faced
 	for i := range old.open {

@@ -66,9 +66,7 @@ func (d *Detector) detect(img *image.Gray, faces []Face) []Face {
 		if min(s.X, s.Y) < smallest {
 			return faces
 		}
-		// A face as small as MinSize may be measured a little larger or smaller.
-		d.viewed, d.views = s, views(s.X, s.Y, d.o.MinSize*10/9, d.views[:0])
-		d.places, d.spread = d.places[:0], spread{}
+		d.view(s)
 	}
 	if d.o.Live {
 		return d.share(img, faces)
@@ -91,6 +89,13 @@ func (d *Detector) detect(img *image.Gray, faces []Face) []Face {
 		}
 	}
 	return faces
+}
+
+// view prepares for pictures of another size.
+func (d *Detector) view(size image.Point) {
+	// A face as small as MinSize may be measured a little larger or smaller.
+	d.viewed, d.views = size, views(size.X, size.Y, d.o.MinSize*10/9, d.views[:0])
+	d.places, d.spread = d.places[:0], spread{}
 }
 
 // search looks at a square and adds to d.places what may be a face there.

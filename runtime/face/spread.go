@@ -117,6 +117,16 @@ func (d *Detector) Forget() {
 	d.places, d.spread = d.places[:0], spread{}
 }
 
+// Adopt takes over what another detector remembers of the pictures before: this
+// one goes on with the same camera, perhaps with other options.
+func (d *Detector) Adopt(old *Detector) {
+	if d.net == nil || old.net == nil || !d.o.Live || !old.o.Live || old.viewed == (image.Point{}) {
+		return
+	}
+	d.view(old.viewed)
+	d.places, d.spread = append(d.places, old.places...), old.spread
+}
+
 // sees tells whether a face in box would have been seen in this turn.
 func (s *spread) sees(box image.Rectangle) bool {
 	if s.looked.side == 0 {

@@ -19,6 +19,7 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 
 	"mien/camera/replay/portrait"
+	"mien/device"
 	"mien/device/config"
 )
 
@@ -122,8 +123,8 @@ func mosquitto(t *testing.T) (addr string, heard *lines) {
 	return addr, heard
 }
 
-// Of a configuration full of secrets none is in any output: log, page, API,
-// events, metrics, MQTT, doctor, check, whatever the camera answers.
+// Of a configuration full of secrets none is in any output: log, what run
+// prints, page, API, events, metrics, MQTT, doctor, check, whatever the camera answers.
 func TestNoOutputHasASecret(t *testing.T) {
 	cam := moody(t)
 	host := strings.TrimPrefix(cam.URL, "http://")
@@ -159,8 +160,8 @@ signals: {pins: simulated, lines: {ready: {pin: GPIO4}}}
 			t.Fatal(err)
 		}
 		t.Run(path, func(t *testing.T) {
-			var log lines
-			a := live(t, cfg, newLog(&log), appOptions{path: file})
+			var log, printed lines
+			a := live(t, cfg, newLog(&log), appOptions{path: file, to: device.Observers{&jsonLines{w: &printed, failed: func() {}}, newTicker(&printed, false)}})
 			eventually(t, "an answer of the camera", func() bool { h := a.health(); return h.Frames > 1 || strings.Contains(h.Reason, "trying again") })
 			eventually(t, "the broker's", func() bool { return problem(a, "mqtt") == "" })
 			events := stream(t, "http://"+page+"/v1/events", "token-"+mark)
@@ -177,7 +178,7 @@ signals: {pins: simulated, lines: {ready: {pin: GPIO4}}}
 				t.Error(err)
 			}
 			outputs["health "+path] = fmt.Sprintf("%+v %+v", a.health(), a.now.Load())
-			outputs["log "+path] = log.String()
+			outputs["log "+path], outputs["printed "+path] = log.String(), printed.String()
 		})
 	}
 	eventually(t, "a message", func() bool { return strings.Contains(heard.String(), "mien/door/") })
