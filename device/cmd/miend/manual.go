@@ -16,6 +16,7 @@ var examples = []manual.Example{
 	{"See what miend does, without a camera and without a board.", "miend demo --out /tmp/demo"},
 	{"Say what is wrong with this board, then whether its configuration is right, and take that over.",
 		"miend doctor\nmiend check /etc/mien/mien.yaml\nsystemctl reload miend"},
+	{"Measure this board for a minute; the last line is one to publish.", "sudo systemctl stop miend\nmiend bench --for 1m\nsudo systemctl start miend"},
 	{"Read one picture.", "miend probe picture.jpg --annotated seen.png"},
 	{"Try a configuration on a recording, with every line change as a line of JSON.", "miend run -c mien.yaml --replay hall.mjpeg --json"},
 	{"Install a model that was signed with minisign, and let it run on trial.", "sudo miend update face.tflite\nsystemctl restart miend"},

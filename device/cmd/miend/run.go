@@ -22,6 +22,7 @@ var (
 type commands struct {
 	Run      runCmd      `cmd:"" default:"withargs" help:"Read faces and drive the lines, as the configuration says (the default)."`
 	Demo     demoCmd     `cmd:"" help:"Show what miend does: recorded frames of a face, a simulated header."`
+	Bench    benchCmd    `cmd:"" help:"Measure this machine: frame to pin, frames a second, throttling; recorded frames, a simulated header."`
 	Probe    probeCmd    `cmd:"" help:"Read one picture and print the reading as JSON."`
 	Check    checkCmd    `cmd:"" help:"Say whether a configuration is right."`
 	Doctor   doctorCmd   `cmd:"" help:"Say what is wrong with this board and how to mend it."`
