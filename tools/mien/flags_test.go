@@ -21,6 +21,7 @@ var needed = map[string][]string{
 	"train":       {"--data=utkface:d", "--out=d"},
 	"experiment":  {"experiment_test.go", "--data=utkface:d", "--out=d"},
 	"data check":  {"utkface:d"},
+	"label":       {"--model=m", "--data=utkface:d", "--out=o"},
 	"eval":        {"--model=m", "--data=utkface:d"},
 	"camera-test": {"--data=utkface:d"},
 	"quantize":    {"--checkpoint=c", "--out=o"},

@@ -28,6 +28,9 @@ var examples = []manual.Example{
 		"mien sweep --recipe edge --try lr=1e-3..1e-2 --data fer2013:DIR --out runs/sweep"},
 	{"Compare runs as a paper does, with seeds and intervals; the same again goes on where it was cut.",
 		"mien experiment train/experiments/paper.yaml --data fer2013:DIR --data utkface:DIR --out runs/paper"},
+	{"Let a model say what pictures have no labels of, where it is sure, and learn from that.",
+		"mien label --model face.tflite --data fer2013:DIR --head gender --head age --least 0.8 --out DIR/labelled.csv\n" +
+			"mien train --data manifest:DIR/labelled.csv --out runs/labelled"},
 	{"Choose how to quantise: every way with what it costs, and where two files part.",
 		"mien compare --checkpoint runs/first/best.safetensors --calibrate fer2013:DIR\n" +
 			"mien diff float32.tflite face.tflite --faces fer2013:DIR"},

@@ -22,6 +22,7 @@ type commands struct {
 	Train       trainCmd       `cmd:"" help:"Train a network by a recipe."`
 	Experiment  experimentCmd  `cmd:"" help:"Train the runs of an experiment and compare them."`
 	Data        dataCmd        `cmd:"" help:"Look at data sets."`
+	Label       labelCmd       `cmd:"" help:"Let a model label a data set, as a manifest to learn from."`
 	Eval        evalCmd        `cmd:"" help:"Measure a model or checkpoint on a data set."`
 	CameraTest  cameraTestCmd  `cmd:"" help:"Find and read known faces in composed camera frames."`
 	Quantize    quantizeCmd    `cmd:"" help:"Turn a checkpoint into a .tflite file and say what it cost."`
