@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -141,10 +142,22 @@ func (f *fetcher) learn(resp *http.Response) bool {
 	return false
 }
 
-// challenges are the camera's, their schemes in the usual letters.
+// another is where a challenge begins that shares its header with one before
+// (RFC 9110, 11.6.1).
+var another = regexp.MustCompile(`,\s*(?i:Basic|Digest|Bearer|Negotiate|NTLM)(\s|$)`)
+
+// challenges are the camera's, one a header, their schemes in the usual letters.
 func challenges(resp *http.Response) http.Header {
 	h := http.Header{}
-	for _, v := range resp.Header.Values("WWW-Authenticate") {
+	all := resp.Header.Values("WWW-Authenticate")
+	for len(all) > 0 {
+		v := all[0]
+		all = all[1:]
+		if at := another.FindStringIndex(v); at != nil {
+			all = append([]string{strings.TrimLeft(v[at[0]:], ", ")}, all...)
+			v = v[:at[0]]
+		}
+		v = strings.TrimRight(v, ", ")
 		for _, scheme := range []string{"Digest", "Basic"} {
 			if n := len(scheme); len(v) >= n && strings.EqualFold(v[:n], scheme) {
 				v = scheme + v[n:]

@@ -3,6 +3,7 @@ package httpmjpeg
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -164,6 +165,7 @@ type digestGuard struct {
 	nonces atomic.Int64
 	given  atomic.Int64
 	clear  atomic.Bool // a password came in the clear
+	form   string      // of its header
 }
 
 func (g *digestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -180,7 +182,7 @@ func (g *digestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	nonce := fmt.Sprintf("n%d", g.nonces.Load())
 	want := sum(strings.Join([]string{sum("me:cam:p@ss"), nonce, field("nc"), field("cnonce"), "auth", sum("GET:" + r.URL.RequestURI())}, ":"))
 	if !strings.HasPrefix(h, "Digest ") || field("response") != want {
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Digest realm="cam", nonce="%s", qop="auth", algorithm=MD5`, nonce))
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(cmp.Or(g.form, "%s"), fmt.Sprintf(`Digest realm="cam", nonce="%s", qop="auth", algorithm=MD5`, nonce)))
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -197,8 +199,9 @@ func TestAuthentication(t *testing.T) {
 		_, _ = w.Write(file)
 	}
 	guard := &digestGuard{serve: snapshot}
+	first, last, comma := &digestGuard{serve: snapshot, form: `%s, Basic realm="cam"`}, &digestGuard{serve: snapshot, form: `basic realm="a, b",  %s`}, &digestGuard{serve: snapshot, form: "%s,"}
 	for name, h := range map[string]http.Handler{
-		"digest": guard,
+		"digest": guard, "digest and basic in one header": first, "basic and digest": last, "digest and a comma": comma,
 		"basic": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if u, p, _ := r.BasicAuth(); u != "me" || p != "p@ss" {
 				w.Header().Set("WWW-Authenticate", `Basic realm="cam"`)
@@ -225,8 +228,10 @@ func TestAuthentication(t *testing.T) {
 		}
 		s.Close()
 	}
-	if guard.clear.Load() || guard.nonces.Load() == 0 {
-		t.Errorf("password in the clear %v, nonces %d", guard.clear.Load(), guard.nonces.Load())
+	for _, g := range []*digestGuard{guard, first, last, comma} {
+		if g.clear.Load() || g.nonces.Load() == 0 {
+			t.Errorf("%q: password in the clear %v, nonces %d", g.form, g.clear.Load(), g.nonces.Load())
+		}
 	}
 }
 
