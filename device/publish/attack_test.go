@@ -477,6 +477,7 @@ func TestWords(t *testing.T) {
 	b := newBroker(t)
 	plain := fmt.Sprintf("listener %d 127.0.0.1", freePort(t))
 	both := newBroker(t, plain)
+	strict := newBroker(t, "cafile "+b.ca, "require_certificate true")
 	plainAddr := "127.0.0.1:" + strings.Fields(plain)[1]
 	for name, c := range map[string]struct {
 		broker string
@@ -495,6 +496,7 @@ func TestWords(t *testing.T) {
 		"busy":          {"mqtt://" + fake(t, answer(0x20, 3, 0, 0x89, 0)), func(*Options) {}, "the broker is busy (0x89)"},
 		"banned":        {"mqtt://" + fake(t, answer(0x20, 3, 0, 0x8a, 0)), func(*Options) {}, "banned"},
 		"unknown code":  {"mqtt://" + fake(t, answer(0x20, 3, 0, 0xf3, 0)), func(*Options) {}, "0xf3"},
+		"client's own":  {"mqtts://" + strict.addr(), func(o *Options) { o.CA = strict.ca }, "certificate of the client"},
 		"unknown CA":    {"mqtts://" + b.addr(), func(o *Options) { o.CA = "" }, "mqtt.ca"},
 	} {
 		t.Run(name, func(t *testing.T) {

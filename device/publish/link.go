@@ -212,6 +212,8 @@ func (p *Publisher) name(ctx context.Context, err error, w *wire) error {
 		says = "the broker speaks TLS on this port: write mqtts://, or give the port on which it does not (often 1883)"
 	case w != nil && hungUp(err) && p.answersPlain(ctx, p.tls != nil):
 		says = "the broker answers MQTT 3.1.1 and hangs up at MQTT 5, which miend needs (mosquitto speaks it from 1.6 on)"
+	case w != nil && p.tls != nil && hungUp(err):
+		says = "the broker hung up without a word; so do those that ask for a certificate of the client, which miend does not have"
 	case w != nil && hungUp(err):
 		says = "the broker hung up without a word"
 	default:

@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -120,19 +119,20 @@ func hungUp(err error) bool {
 		errors.Is(err, net.ErrClosed)
 }
 
+const clientCert = " (the broker asks for a certificate of the client, which miend does not have)"
+
 // explain says what an error on the way to a broker means, where that is not
 // plain from it.
 func explain(err error) string {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
-	var alert tls.AlertError
 	switch {
 	case errors.As(err, &unknown):
 		return " (mqtt.ca names the file of certificates that sign the broker's)"
 	case errors.As(err, &name):
 		return " (mqtt.broker has to name the broker as its certificate does)"
-	case errors.As(err, &alert) && alert == 48, errors.As(err, &alert) && alert == 116: // unknown CA, certificate required (RFC 8446, 6)
-		return " (the broker asks for a certificate of the client, which miend does not have)"
+	case strings.Contains(err.Error(), "remote error: tls: certificate required"), strings.Contains(err.Error(), "remote error: tls: bad certificate"):
+		return clientCert // crypto/tls has no type for what the other end says
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return " (no broker listens there)"
 	}
