@@ -46,7 +46,29 @@ func NetOf(f *checkpoint.File) (arch.Net, error) {
 	if err != nil {
 		return arch.Net{}, err
 	}
+	if layers := f.Meta[MetaNet]; layers != "" {
+		n := arch.Net{Name: f.Meta[MetaArch], Heads: heads}
+		if err := json.Unmarshal([]byte(layers), &n.Body); err != nil {
+			return n, fmt.Errorf("its network cannot be read: %w", err)
+		}
+		return n, n.Check()
+	}
 	return arch.ByName(cmp.Or(f.Meta[MetaArch], "paper"), heads)
+}
+
+// nameNet writes into a checkpoint which network it is of: by name, and by its
+// layers, where only its maker has the name's file.
+func nameNet(f *checkpoint.File, n arch.Net) error {
+	f.Meta[MetaArch] = n.Name
+	if arch.Carried(n.Name) {
+		return nil
+	}
+	layers, err := json.Marshal(n.Body)
+	if err != nil {
+		return fmt.Errorf("train: network %s: %w", n.Name, err)
+	}
+	f.Meta[MetaNet] = string(layers)
+	return nil
 }
 
 // headsOf returns the heads of a checkpoint. One that does not name them has
@@ -77,7 +99,10 @@ func Import(net arch.Net, f *checkpoint.File) (*checkpoint.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("train: heads: %w", err)
 	}
-	out := &checkpoint.File{Meta: map[string]string{MetaArch: net.Name, MetaHeads: string(heads)}}
+	out := &checkpoint.File{Meta: map[string]string{MetaHeads: string(heads)}}
+	if err := nameNet(out, net); err != nil {
+		return nil, err
+	}
 	for _, p := range n.Params() {
 		if !finite(p.Value) {
 			return nil, fmt.Errorf("tensor %s holds a value that is not finite", p.Name)

@@ -30,7 +30,7 @@ import (
 type Recipe struct {
 	Name  string `yaml:"name"`
 	About string `yaml:"about"`
-	Arch  string `yaml:"arch"` // of train/arch
+	Arch  string `yaml:"arch"` // the name of a network of train/arch, or its file, which ends in .yaml
 
 	Heads  Heads  `yaml:"heads"`  // what the network is asked
 	Losses Losses `yaml:"losses"` // weight of each head's loss; 1 where heads are named and it is not

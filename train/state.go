@@ -15,6 +15,7 @@ import (
 
 	"mien/runtime/atomicfile"
 	"mien/runtime/model"
+	"mien/train/arch"
 	"mien/train/checkpoint"
 	"mien/train/data"
 	"mien/train/nn"
@@ -60,6 +61,7 @@ type sums struct {
 // Keys of a checkpoint's metadata.
 const (
 	MetaArch   = "arch"
+	MetaNet    = "network"  // the layers, JSON, where mien does not carry the network
 	MetaHeads  = "heads"    // those of the network, JSON
 	MetaTaught = "taught"   // Taught by head, JSON
 	MetaRecipe = "recipe"   // the whole recipe, YAML
@@ -150,10 +152,11 @@ func (r *run) file() (*checkpoint.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("train: what taught the heads: %w", err)
 	}
-	return &checkpoint.File{Meta: map[string]string{
-		MetaArch: r.net.Arch.Name, MetaHeads: string(heads), MetaTaught: string(taught), MetaRecipe: string(recipe),
+	f := &checkpoint.File{Meta: map[string]string{
+		MetaHeads: string(heads), MetaTaught: string(taught), MetaRecipe: string(recipe),
 		MetaFaces: data.Geometry, MetaEpoch: strconv.Itoa(r.state.Epoch), MetaSeed: strconv.FormatUint(r.recipe.Seed, 10),
-	}}, nil
+	}}
+	return f, nameNet(f, r.net.Arch)
 }
 
 // resume takes up the run in Out.
@@ -272,6 +275,15 @@ func fill(dst []float32, f *checkpoint.File, name string) error {
 	}
 	copy(dst, t.Data)
 	return nil
+}
+
+// savedNet is the network of a checkpoint, with the rates of dropout that it had.
+func savedNet(path string) (arch.Net, error) {
+	f, err := checkpoint.Read(path)
+	if err != nil {
+		return arch.Net{}, err
+	}
+	return NetOf(f)
 }
 
 // SetWeights puts a checkpoint's weights into a network of the same

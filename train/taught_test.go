@@ -31,7 +31,6 @@ func TestTaught(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Meta[MetaArch] = "paper"
 	if names, err := Untaught(f); err != nil || !slices.Equal(names, []string{"gender", "race", "age"}) {
 		t.Errorf("untaught: %v, %v", names, err)
 	}

@@ -220,14 +220,20 @@ func (r *run) clean() error {
 	return nil
 }
 
+// layers are those of the network. A run that goes on keeps those of a file as
+// they were when it began.
+func (r *run) layers() (arch.Net, error) {
+	switch {
+	case r.o.Net.Name != "":
+		return r.recipe.drop(r.o.Net)
+	case r.o.Resume && !arch.Carried(r.recipe.Arch):
+		return savedNet(filepath.Join(r.o.Out, LastFile))
+	}
+	return r.recipe.Net()
+}
+
 func (r *run) network() error {
-	net, err := r.o.Net, error(nil)
-	if net.Name == "" {
-		net, err = arch.ByName(r.recipe.Arch, r.recipe.Heads)
-	}
-	if err == nil {
-		net, err = r.recipe.drop(net)
-	}
+	net, err := r.layers()
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"mien/runtime/lockfile"
 	"mien/runtime/model"
+	"mien/train/arch"
 	"mien/train/checkpoint"
 	"mien/train/data"
 	"mien/train/nn"
@@ -508,5 +509,43 @@ func TestThreadsDoNotMatter(t *testing.T) {
 		if !bytes.Equal(got, want) {
 			t.Errorf("%d threads give other weights than one", n)
 		}
+	}
+}
+
+// TestOwnNetwork: a network of one's own comes from a file, and its checkpoints
+// hold it: they go on and answer without the file.
+func TestOwnNetwork(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 12)
+	path := filepath.Join(t.TempDir(), "own.yaml")
+	const text = `body:
+  - {op: conv, name: conv, out: 4, kernel: 5, stride: 5, bias: false}
+  - {op: bn, name: bn}
+  - {op: relu, name: relu}
+  - {op: mean, name: mean}
+  - {op: dropout, name: drop, rate: 0.2}
+`
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o := testOptions(t, faces, "arch="+path, "epochs=2", "dropout=0.5")
+	o.Net = arch.Net{}
+	o.StopAfter = 1
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	o.Resume, o.StopAfter = true, 0
+	if res, err := Run(context.Background(), o); err != nil || res.Epochs != 2 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	net, err := Open(filepath.Join(o.Out, BestFile), 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := net.Arch; n.Name != "own" || len(n.Body) != 5 || n.Body[4].Rate != 0.1 || !n.Body[0].NoBias {
+		t.Errorf("%+v", n)
 	}
 }

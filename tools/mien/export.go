@@ -54,7 +54,7 @@ func (c *exportCmd) Run(e env) error {
 
 type importCmd struct {
 	File  string   `arg:"" name:"f.safetensors" help:"Weights that another program saved: float32, float16, bfloat16 or float64."`
-	Arch  string   `help:"Network that they are of: paper, edge or wide." placeholder:"NAME" required:""`
+	Arch  string   `help:"Network that they are of, as in a recipe (paper, edge, wide, or a .yaml file)." placeholder:"NAME" required:""`
 	Head  []string `help:"Head that they answer, as NAME=LABEL,LABEL, or NAME=FROM..TO UNIT for a number; repeat for several. By default the paper's." placeholder:"NAME=LABEL,..." sep:"none"`
 	Names string   `help:"YAML file that maps their names of tensors to those of mien inspect; a beginning such as module. goes by itself." placeholder:"F.yaml"`
 	Out   string   `help:"Checkpoint to write." placeholder:"F.safetensors" required:""`

@@ -1,10 +1,12 @@
 // Package arch describes networks as data: a list of layers with names and
-// sizes. train/nn runs and trains them, train/export turns one with its
+// sizes, read from files (nets has those that mien carries). train/nn runs and trains them, train/export turns one with its
 // weights into a graph; both read this list, so they cannot disagree.
 package arch
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"mien/runtime/model"
 )
@@ -35,18 +37,56 @@ const (
 // Layer is one step. It reads the output of the layer before it, or of the
 // layer named Input ("" and "input" differ: "input" is the picture).
 type Layer struct {
-	Op     Op
-	Name   string // names its parameters, and its output for Input and With
-	Out    int
-	Kernel int
-	Stride int // 0 means 1
-	Rate   float64
-	NoBias bool // of a convolution that a batch norm follows
-	Input  string
-	With   string
-	Scale  float64 // of FakeQuant
-	Zero   int
-	Frozen bool // BatchNorm keeps its statistics in training, and uses them
+	Op     Op      `yaml:"op"`
+	Name   string  `yaml:"name"` // names its parameters, and its output for Input and With
+	Out    int     `yaml:"out"`
+	Kernel int     `yaml:"kernel"`
+	Stride int     `yaml:"stride"` // 0 means 1
+	Rate   float64 `yaml:"rate"`
+	NoBias bool    `yaml:"-"` // of a convolution that a batch norm follows; in files bias: false
+	Input  string  `yaml:"input"`
+	With   string  `yaml:"with"`
+	Scale  float64 `yaml:"-"` // of FakeQuant
+	Zero   int     `yaml:"-"`
+	Frozen bool    `yaml:"-"` // BatchNorm keeps its statistics in training, and uses them
+}
+
+// asked is what a layer of a file has to say.
+type asked struct{ out, kernel, rate, with, bias bool }
+
+// written are the layers that a file can have.
+var written = map[Op]asked{
+	Conv: {out: true, kernel: true, bias: true}, Depthwise: {kernel: true, bias: true}, Dense: {out: true, bias: true},
+	BatchNorm: {}, ELU: {}, ReLU: {}, ReLU6: {}, Mean: {}, Flatten: {},
+	MaxPool: {kernel: true}, Dropout: {rate: true}, Add: {with: true},
+}
+
+// check refuses a layer that says too little or too much.
+func (l Layer) check() error {
+	a, ok := written[l.Op]
+	if !ok {
+		var ops []string
+		for op := range written {
+			ops = append(ops, string(op))
+		}
+		slices.Sort(ops)
+		return fmt.Errorf("layer %s: op %q is none of %s", l.Name, l.Op, strings.Join(ops, ", "))
+	}
+	for _, x := range []struct {
+		key       string
+		want, has bool
+	}{{"out", a.out, l.Out != 0}, {"kernel", a.kernel, l.Kernel != 0}, {"rate", a.rate, l.Rate != 0}, {"with", a.with, l.With != ""}} {
+		if x.want != x.has && (x.want || x.has) {
+			return fmt.Errorf("layer %s (%s): %s is %s", l.Name, l.Op, x.key, map[bool]string{true: "missing", false: "not for it"}[x.want])
+		}
+	}
+	switch {
+	case l.NoBias && !a.bias:
+		return fmt.Errorf("layer %s (%s) has no bias to leave out", l.Name, l.Op)
+	case l.Out < 0 || l.Out > 1<<16, l.Kernel < 0 || l.Kernel > model.Side, l.Stride < 0 || l.Stride > model.Side, !(l.Rate >= 0 && l.Rate < 1):
+		return fmt.Errorf("layer %s (%s): out %d, kernel %d, stride %d, rate %g are beyond what a picture of %d pixels bears", l.Name, l.Op, l.Out, l.Kernel, l.Stride, l.Rate, model.Side)
+	}
+	return nil
 }
 
 // Net is a network: the layers that all heads share, then one dense layer
@@ -57,38 +97,17 @@ type Net struct {
 	Heads []model.Head
 }
 
-// Paper is the network of Saroop et al. 2021 (arXiv 2110.15028). Batch norm
-// comes after ELU.
-func Paper(heads []model.Head) Net {
-	n := Net{Name: "paper", Heads: heads}
-	add := func(l ...Layer) { n.Body = append(n.Body, l...) }
-	drops := []float64{0.6, 0.5, 0.4}
-	for k, c := range []struct{ out, kernel int }{{64, 5}, {64, 5}, {128, 3}, {128, 3}, {256, 3}, {256, 3}} {
-		add(Layer{Op: Conv, Name: fmt.Sprintf("conv%d", k+1), Out: c.out, Kernel: c.kernel},
-			Layer{Op: ELU, Name: fmt.Sprintf("elu%d", k+1)},
-			Layer{Op: BatchNorm, Name: fmt.Sprintf("bn%d", k+1)})
-		if k%2 == 1 {
-			add(Layer{Op: MaxPool, Name: fmt.Sprintf("pool%d", k/2+1), Kernel: 2, Stride: 2},
-				Layer{Op: Dropout, Name: fmt.Sprintf("drop%d", k/2+1), Rate: drops[k/2]})
-		}
-	}
-	add(Layer{Op: Flatten, Name: "flatten"},
-		Layer{Op: Dense, Name: "dense", Out: 128},
-		Layer{Op: ELU, Name: "elu7"},
-		Layer{Op: BatchNorm, Name: "bn7"},
-		Layer{Op: Dropout, Name: "drop4", Rate: 0.4})
-	return n
-}
+// Paper is the network of Saroop et al. 2021 (arXiv 2110.15028).
+func Paper(heads []model.Head) Net { return carried("paper", heads) }
 
-// ByName returns the network of that name with those heads.
-func ByName(name string, heads []model.Head) (Net, error) {
-	switch name {
-	case "paper":
-		return Paper(heads), nil
-	case "edge":
-		return Edge(heads), nil
-	case "wide":
-		return Wide(heads), nil
+// Edge is the small residual network of nets/edge.yaml.
+func Edge(heads []model.Head) Net { return carried("edge", heads) }
+
+// carried returns a network that mien carries, which a test has read.
+func carried(name string, heads []model.Head) Net {
+	n, err := ByName(name, heads)
+	if err != nil {
+		panic(err)
 	}
-	return Net{}, fmt.Errorf("arch: no network %q (there are paper, edge and wide)", name)
+	return n
 }

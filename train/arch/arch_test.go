@@ -2,6 +2,8 @@ package arch
 
 import (
 	"mien/runtime/model"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -31,7 +33,7 @@ func TestCost(t *testing.T) {
 
 // TestNetworks: names are unique, references go back, a head follows a vector.
 func TestNetworks(t *testing.T) {
-	for _, name := range []string{"paper", "edge", "wide"} {
+	for _, name := range Names() {
 		n, err := ByName(name, model.Heads())
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +54,7 @@ func TestNetworks(t *testing.T) {
 			t.Errorf("%s is called %q and has %d heads", name, n.Name, len(n.Heads))
 		}
 	}
-	if _, err := ByName("resnet", model.Heads()); err == nil || !strings.Contains(err.Error(), "paper, edge and wide") {
+	if _, err := ByName("alexnet", model.Heads()); err == nil || !strings.Contains(err.Error(), "there are edge, mobilenet, paper, ") {
 		t.Errorf("an unknown name: %v", err)
 	}
 }
@@ -70,4 +72,68 @@ func TestEdgeMaps(t *testing.T) {
 			t.Errorf("%s does not fold", l.Name)
 		}
 	}
+}
+
+// TestFiles: what a network's file says wrongly is named.
+func TestFiles(t *testing.T) {
+	const good = `blocks:
+  pair:
+    - {op: conv, name: <name>_conv, out: <n>, kernel: 3, bias: false}
+    - {op: bn, name: <name>_bn}
+body:
+  - {block: pair, name: a, n: 4}
+  - {block: pair, name: b, n: 4}
+  - {op: add, name: sum, with: a_bn}
+  - {op: mean, name: mean}
+`
+	path := filepath.Join(t.TempDir(), "own.yaml")
+	load := func(text string) (Net, error) {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return ByName(path, model.Heads())
+	}
+	n, err := load(good)
+	if err != nil || n.Name != "own" || len(n.Body) != 6 || n.Body[2].Name != "b_conv" || !n.Body[2].NoBias || n.Body[2].Out != 4 {
+		t.Errorf("%+v, %v", n, err)
+	}
+	for want, change := range map[string][2]string{
+		"nothing is said for <n>":    {", n: 4}\n  - {op: add", "}\n  - {op: add"},
+		`no block "pear"`:            {"block: pair, name: a", "block: pear, name: a"},
+		`"a_conv" is empty or taken`: {"name: b, n", "name: a, n"},
+		`adds "nowhere"`:             {"with: a_bn", "with: nowhere"},
+		"with is missing":            {", with: a_bn", ""},
+		"out is not for it":          {"op: mean,", "op: mean, out: 3,"},
+		`op "softmax" is none of`:    {"op: mean", "op: softmax"},
+		"unknown field":              {"kernel: 3", "kernle: 3"},
+		"beyond what":                {"kernel: 3", "kernel: 99"},
+		"more than 8":                {"{op: bn, name: <name>_bn}", "{block: pair, name: x, n: 1}"},
+		"no layers":                  {good, "body: []\n"},
+	} {
+		if _, err := load(strings.Replace(good, change[0], change[1], 1)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
+		}
+	}
+	taken := filepath.Join(t.TempDir(), "edge.yaml")
+	if err := os.WriteFile(taken, []byte(good), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ByName(taken, model.Heads()); err == nil || !strings.Contains(err.Error(), "carries one of that name") {
+		t.Errorf("a file called as a carried network: %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, name := range Names() {
+		b, err := netFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if body, err := parse(b); err == nil {
+			_ = Net{Name: "fuzz", Body: body, Heads: model.Heads()}.Check() // either is right, a panic is not
+		}
+	})
 }
