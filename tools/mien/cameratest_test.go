@@ -56,6 +56,15 @@ func TestCameraTest(t *testing.T) {
 	if all.Frames != 12 || r.Groups[0].Frames != 12 || all.Found < 10 || all.Eyes < 10 || all.Median > 2 {
 		t.Errorf("%+v", all)
 	}
+	// All are of one woman of 36 years.
+	if len(r.Kin) != 3 || r.Kin[0].By != "gender" || r.Kin[0].Label != "female" || r.Kin[2].Label != "20-39" {
+		t.Errorf("found by label: %+v", r.Kin)
+	}
+	for _, k := range r.Kin {
+		if k.Frames != 12 || k.Found != all.Found {
+			t.Errorf("found by label: %+v, of all %d", k, all.Found)
+		}
+	}
 	// A picture of a face counts as a false one where none should be.
 	if r.Empty != 1 || r.FalseIn != 1 || r.Bare != 12 {
 		t.Errorf("%d false faces in %d pictures, %d bare frames", r.FalseIn, r.Empty, r.Bare)

@@ -167,6 +167,7 @@ func tellSet(w io.Writer, spec string, s *data.Set) {
 	}
 	if n := len(s.Unfound); n > 0 {
 		fmt.Fprintf(w, "%s: the face in the middle was found in %d of %d photographs; the others are left out\n", spec, len(s.Samples), len(s.Samples)+n)
+		tellFound(w, s)
 	}
 	if n := s.Marked(data.NoFace); n > 0 {
 		fmt.Fprintf(w, "%s: no face was found in %d of %d pictures: these are taken to be framed as the others\n", spec, n, len(s.Samples))
@@ -176,6 +177,25 @@ func tellSet(w io.Writer, spec string, s *data.Set) {
 	}
 	for _, n := range s.Notes {
 		fmt.Fprintf(w, "%s: %s\n", spec, n)
+	}
+}
+
+// tellFound says of whom the faces were found.
+func tellFound(w io.Writer, s *data.Set) {
+	for i, h := range s.Heads {
+		if h.Measures() {
+			continue
+		}
+		all, found := s.FoundBy(i)
+		var parts []string
+		for l, label := range h.Labels {
+			if all[l] > 0 {
+				parts = append(parts, fmt.Sprintf("%s %d of %d", label, found[l], all[l]))
+			}
+		}
+		if len(parts) > 0 {
+			fmt.Fprintf(w, "  found by %s: %s\n", h.Name, strings.Join(parts, ", "))
+		}
 	}
 }
 
@@ -202,8 +222,8 @@ func listed(spec string, r *data.Report) [][]string {
 	for _, b := range r.Set.Bad {
 		rows = append(rows, []string{spec, b.Path, b.Err.Error(), ""})
 	}
-	for _, path := range r.Set.Unfound {
-		rows = append(rows, []string{spec, path, "no face found in the middle", "left out"})
+	for _, x := range r.Set.Unfound {
+		rows = append(rows, []string{spec, x.Path, "no face found in the middle", "left out"})
 	}
 	for i, g := range r.Duplicates {
 		for _, k := range g {

@@ -99,6 +99,17 @@ type Group struct {
 	Accuracy map[string]*Head `json:"accuracy,omitempty"`
 }
 
+// Kin are the frames whose face has one label of a head: how many of them are
+// found, and of these how many of the model's answers are right through the
+// camera, by head.
+type Kin struct {
+	By     string             `json:"by"` // the head
+	Label  string             `json:"label"`
+	Frames int                `json:"frames"`
+	Found  int                `json:"found"`
+	Right  map[string]float64 `json:"right,omitempty"`
+}
+
 // Head compares answers about the same faces: as the data set's crops,
 // and through detector and alignment. Lost, Low and High are in points: what
 // the way through the camera costs, and its 95% interval.
@@ -118,6 +129,7 @@ type Report struct {
 	Model     string  `json:"model,omitempty"`
 	Engine    string  `json:"engine,omitempty"`
 	Groups    []Group `json:"groups"`
+	Kin       []Kin   `json:"found_by_label"` // of the labels that the set has
 	False     int     `json:"false_in_frames"`
 	Bare      int     `json:"bare_frames"` // the same backgrounds without a face
 	FalseBare int     `json:"false_in_bare_frames"`
@@ -199,7 +211,7 @@ func (t *test) frames(ctx context.Context, samples []data.Sample, r *Report) err
 			return err
 		}
 	}
-	r.Groups = t.groups(all)
+	r.Groups, r.Kin = t.groups(all), t.kin(all)
 	return nil
 }
 
@@ -333,6 +345,40 @@ func (t *test) groups(all []*frame) []Group {
 	return out
 }
 
+// kin sums up frames by each label of each head.
+func (t *test) kin(all []*frame) (out []Kin) {
+	for i, h := range t.heads {
+		if h.Measures() {
+			continue
+		}
+		for l, label := range h.Labels {
+			k := Kin{By: h.Name, Label: label}
+			var in []*frame
+			for _, x := range all {
+				if int(x.labels[i]) != l {
+					continue
+				}
+				k.Frames++
+				if x.Found {
+					k.Found++
+					in = append(in, x)
+				}
+			}
+			if k.Frames == 0 {
+				continue
+			}
+			if t.o.Model != nil {
+				k.Right = map[string]float64{}
+				for name, a := range accuracies(t.heads, in) {
+					k.Right[name] = a.Camera
+				}
+			}
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
 func accuracies(heads []model.Head, in []*frame) map[string]*Head {
 	out := map[string]*Head{}
 	for i, h := range heads {
@@ -413,6 +459,7 @@ func (r *Report) Print(w io.Writer) error {
 			}
 		}
 	}
+	r.printKin(tw)
 	if err := tw.Flush(); err != nil {
 		return err
 	}
@@ -422,4 +469,27 @@ func (r *Report) Print(w io.Writer) error {
 	}
 	_, err := fmt.Fprintln(w)
 	return err
+}
+
+// printKin writes who is found, and how right the answers about them are.
+func (r *Report) printKin(tw io.Writer) {
+	fmt.Fprint(tw, "\t\t\t\t\t\nfaces labelled\tframes\tfound\t")
+	var read []string
+	for _, h := range r.heads {
+		if slices.ContainsFunc(r.Kin, func(k Kin) bool { _, ok := k.Right[h.Name]; return ok }) {
+			read = append(read, h.Name)
+			fmt.Fprintf(tw, "%s right\t", h.Name)
+		}
+	}
+	fmt.Fprintln(tw)
+	for _, k := range r.Kin {
+		fmt.Fprintf(tw, "%s %s\t%d\t%.1f %%\t", k.By, k.Label, k.Frames, 100*float64(k.Found)/float64(k.Frames))
+		for _, name := range read {
+			if v, ok := k.Right[name]; ok {
+				fmt.Fprintf(tw, "%.1f %%", 100*v)
+			}
+			fmt.Fprint(tw, "\t")
+		}
+		fmt.Fprintln(tw)
+	}
 }

@@ -76,6 +76,19 @@ func (s *Set) Counts(head int, split string) []int {
 	return n
 }
 
+// FoundBy returns how many photographs have each label of a head, and in how
+// many of these the face was found.
+func (s *Set) FoundBy(head int) (all, found []int) {
+	found = s.Counts(head, All)
+	all = slices.Clone(found)
+	for i := range s.Unfound {
+		if l := s.Unfound[i].Labels[head]; l >= 0 {
+			all[l]++
+		}
+	}
+	return all, found
+}
+
 // Contact sheet layout, pixels.
 const (
 	sheetFaces = 12 // of a label

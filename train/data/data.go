@@ -65,7 +65,7 @@ type Set struct {
 	Samples   []Sample
 	Published bool           // it came with a split of its own
 	Bad       []Bad          // pictures and rows that were left out
-	Unfound   []string       // photographs whose face was not found, and that were left out
+	Unfound   []Sample       // photographs whose face was not found, and that were left out: Path, Labels and Soft alone
 	Skipped   map[string]int // files that are no pictures of the set, by the reason
 	Notes     []string       // what the user should know, a sentence each
 }

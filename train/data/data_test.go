@@ -622,8 +622,11 @@ func TestFairFacePhotographs(t *testing.T) {
 	if got := splitsOf(s); got["a.jpg"] != Test {
 		t.Errorf("splits %v: what is for measuring trains", got)
 	}
-	if len(s.Unfound) != 2 || filepath.Base(s.Unfound[0]) != "b.jpg" || filepath.Base(s.Unfound[1]) != "c.jpg" {
+	if len(s.Unfound) != 2 || filepath.Base(s.Unfound[0].Path) != "b.jpg" || filepath.Base(s.Unfound[1].Path) != "c.jpg" {
 		t.Errorf("unfound %v, want b.jpg and c.jpg", s.Unfound)
+	}
+	if all, found := s.FoundBy(1); !slices.Equal(all, []int{2, 1, 0}) || !slices.Equal(found, []int{0, 1, 0}) {
+		t.Errorf("of %v men and women %v are found, want one woman", all, found)
 	}
 	if len(s.Bad) != 1 || !strings.HasSuffix(s.Bad[0].Path, "ground_truth.json:5") || !strings.Contains(s.Bad[0].Err.Error(), `age "old"`) {
 		t.Errorf("bad: %v", s.Bad)

@@ -103,7 +103,7 @@ func (s *Set) fill(kind Kind, items []item, p *prepared, o Options) {
 		}
 		r := p.records[i]
 		if Marks(r[8])&unfound != 0 {
-			s.Unfound = append(s.Unfound, path)
+			s.Unfound = append(s.Unfound, Sample{Path: path, Labels: labels, Soft: soft})
 			continue
 		}
 		s.Samples = append(s.Samples, Sample{
