@@ -305,9 +305,15 @@ test-kernels: ## the portable engine and its kernels on arm64 CPUs without and w
 	qemu-arm -cpu arm1176 build/kernels/armv6 -test.short
 
 .PHONY: bench-face
-bench-face: ## camera to levelled face against OpenCV's cascades on the same frames; FACES=DIR lays those crops in; last line: ratio
-	@tools/setup/need.sh /usr/share/doc/python3-opencv:python3-opencv /usr/share/opencv4/haarcascades/haarcascade_eye.xml:opencv-data
-	@go run ./tools/benchface $(if $(FACES),-faces $(FACES))
+bench-face: setup ## faces found, levelled, false, ms and arm64 instructions beside the peers; FACES=DIR lays those crops in, WILD=DIR and LANDMARKS=DIR are looked at too
+	@tools/setup/need.sh /usr/share/doc/python3-opencv:python3-opencv /usr/share/opencv4/haarcascades/haarcascade_eye.xml:opencv-data \
+	    gcc:gcc $(ARM64_GCC) /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross qemu-aarch64:qemu-user
+	@mkdir -p build/bench
+	gcc -O2 -fPIC -shared -o build/bench/insns.so tools/benchengines/plugin/insns.c
+	go build -o build/bench/face ./tools/benchface
+	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go build -o build/bench/face-arm64 ./tools/benchface
+	@build/bench/face $(if $(FACES),-faces $(FACES)) $(if $(WILD),-wild $(WILD)) $(if $(LANDMARKS),-landmarks $(LANDMARKS)) \
+	    -guest build/bench/face-arm64 -plugin build/bench/insns.so -libs build/tflite/linux_arm64
 
 .PHONY: bench-quantise
 bench-quantise: setup ## our int8 files against publishers' own, both against float; MODELS=DIR holds the pairs, which nobody serves by hash

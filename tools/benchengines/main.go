@@ -20,6 +20,7 @@ import (
 	"mien/runtime/model"
 	"mien/runtime/portable"
 	"mien/runtime/tflite"
+	"mien/tools/internal/guest"
 )
 
 func main() {
@@ -35,7 +36,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f := flag.NewFlagSet("benchengines", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	rounds := f.Int("rounds", 40, "timed inferences of each engine")
-	guest := f.String("guest", "", "this program built for arm64; counts its instructions under qemu-aarch64")
+	program := f.String("guest", "", "this program built for arm64; counts its instructions under qemu-aarch64")
 	plugin := f.String("plugin", "", "the instruction-counting plugin of QEMU")
 	libs := f.String("libs", "", "the folder of the library for arm64")
 	files := f.String("models", "build/bench", "folder that the models are written to")
@@ -55,9 +56,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if *guest != "" {
-		q := qemu{program: *guest, plugin: *plugin, libs: *libs}
-		if err := q.table(ctx, stdout, models); err != nil {
+	if *program != "" {
+		if err := table(ctx, stdout, guest.Guest{Program: *program, Plugin: *plugin, Libs: *libs}, models); err != nil {
 			return err
 		}
 	}

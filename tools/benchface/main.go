@@ -1,259 +1,186 @@
-// Command benchface compares runtime/face with what the paper used, OpenCV's
-// Haar cascades: the same frames of 640x480, from the decoded frame to a
-// levelled 50x50 face, on one thread each, in turns.
+// Command benchface measures finding and levelling faces beside the peers: each
+// picture goes through every finder in turn, on one thread.
 //
-// The frames are composed of faces on many backgrounds (runtime/face/facetest),
-// so it is known where the faces are. The faces are NASA's portrait, or the
-// crops in a folder.
+// Frames are composed of faces on many backgrounds (runtime/face/facetest), so
+// it is known where the faces are. The faces are NASA's portrait, or the crops in
+// a folder. Photographs with their surroundings, and faces with marked eyes, are
+// read from folders that are named.
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
-	"encoding/json"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"image"
-	_ "image/jpeg"
-	"image/png"
 	"io"
 	"math"
-	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
+	"os/signal"
 	"slices"
-	"strconv"
 	"text/tabwriter"
-	"time"
-
-	"mien/camera/replay/portrait"
-	"mien/runtime/face"
-	"mien/runtime/face/facetest"
-	"mien/runtime/model"
-	"mien/tools/internal/picture"
 )
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "benchface:", err)
 		os.Exit(1)
 	}
 }
 
 type options struct {
-	faces, out, python, script string
-	frames, rounds             int
-	seed                       uint64
+	faces, wild, landmarks string // folders
+	out, python, script    string
+	network                string // the peer's file
+	frames, most, scenes   int
+	seed                   uint64
+	guest, plugin, libs    string // for counting instructions
 }
 
-func run(args []string, w io.Writer) error {
+func run(ctx context.Context, args []string, w io.Writer) error {
 	var o options
 	set := flag.NewFlagSet("benchface", flag.ContinueOnError)
 	set.StringVar(&o.faces, "faces", "", "folder of crops of faces, framed as UTKFace's; empty: the portrait")
+	set.StringVar(&o.wild, "wild", "", "folder of photographs with the face in the middle, and ground_truth.json; empty: none")
+	set.StringVar(&o.landmarks, "landmarks", "", "folder of faces with marked eyes, and landmarks.csv; empty: none")
 	set.StringVar(&o.out, "out", "build/bench/frames", "where the frames go")
-	set.StringVar(&o.python, "python", "/usr/bin/python3", "a Python with OpenCV")
+	set.StringVar(&o.python, "python", "/usr/bin/python3", "a Python with OpenCV; none: without it")
 	set.StringVar(&o.script, "script", "tools/benchface/opencv.py", "the peer")
-	set.IntVar(&o.frames, "frames", 200, "frames with a face; half as many more have none")
-	set.IntVar(&o.rounds, "rounds", 3, "times that each goes over all frames")
+	set.StringVar(&o.network, "network", "runtime/face/network/blazeface.tflite", "what the peer runs in the TensorFlow Lite library; none: nothing")
+	set.IntVar(&o.frames, "frames", 200, "composed frames of each kind; half as many more have no face")
+	set.IntVar(&o.most, "most", 1500, "faces with marked eyes at most, spread over all")
+	set.IntVar(&o.scenes, "scenes", 120, "scenes without a face, a second of 30 frames each")
 	set.Uint64Var(&o.seed, "seed", 1, "seed of the frames")
+	set.StringVar(&o.guest, "guest", "", "this program built for arm64; counts its instructions under qemu-aarch64")
+	set.StringVar(&o.plugin, "plugin", "", "the instruction-counting plugin of QEMU")
+	set.StringVar(&o.libs, "libs", "", "the folder of the library for arm64")
+	steady := set.String("steady", "", "run -rounds frames of one face through this finder and nothing else")
+	rounds := set.Int("rounds", 100, "frames of -steady")
 	if err := set.Parse(args); err != nil {
 		return err
 	}
-	if o.frames < 2 || o.rounds < 1 {
-		return errors.New("want at least 2 frames and a round")
+	if *steady != "" {
+		return runSteady(*steady, o.network, *rounds)
 	}
-	crops, err := faces(o.faces)
-	if err != nil {
-		return err
+	if o.frames < 2 || o.most < 1 || o.scenes < 0 {
+		return errors.New("want at least 2 frames and a face")
 	}
-	frames, err := compose(o, crops)
-	if err != nil {
-		return err
-	}
-	var ours, theirs result
-	for range o.rounds {
-		if err := measureOurs(frames, &ours); err != nil {
-			return err
-		}
-		if err := measureTheirs(o, frames, &theirs); err != nil {
-			return err
-		}
-	}
-	return report(w, o, frames, &ours, &theirs)
-}
-
-// frame is one picture and where its face is; Side is 0 if it has none.
-type frame struct {
-	path string
-	at   facetest.Placing
-}
-
-// answer is what was found in a frame.
-type answer struct {
-	Box  []int   `json:"box"` // x, y, side; empty: nothing
-	Eyes bool    `json:"eyes"`
-	Ms   float64 `json:"ms"`
-}
-
-// result sums up the answers of all rounds.
-type result struct {
-	found, eyes, wrong int // of one round
-	ms                 []float64
-}
-
-// faces reads the crops to lay into frames.
-func faces(dir string) ([]string, error) {
-	if dir == "" {
-		return nil, nil
-	}
-	names, err := filepath.Glob(filepath.Join(dir, "*.jpg"))
-	if err == nil && len(names) == 0 {
-		err = fmt.Errorf("%s: no .jpg in it", dir)
-	}
-	return names, err
-}
-
-// portraitCrop is the portrait's face, framed as UTKFace's crops are.
-func portraitCrop() *image.Gray {
-	r := image.Rect(172, 70, 276, 174)
-	g := portrait.Gray().SubImage(r).(*image.Gray)
-	return &image.Gray{Pix: g.Pix, Stride: g.Stride, Rect: image.Rect(0, 0, r.Dx(), r.Dy())}
-}
-
-func compose(o options, crops []string) ([]frame, error) {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
-		return nil, err
+		return err
 	}
-	var frames []frame
-	img := image.NewGray(image.Rect(0, 0, 640, 480))
-	for i := range o.frames + o.frames/2 {
-		rng := rand.New(rand.NewPCG(o.seed, uint64(i)))
-		facetest.Background(img, rng)
-		f := frame{path: filepath.Join(o.out, fmt.Sprintf("%05d.png", i))}
-		if i < o.frames {
-			crop := portraitCrop()
-			if len(crops) > 0 {
-				var err error
-				if crop, err = picture.ReadGray(crops[rng.IntN(len(crops))]); err != nil {
-					return nil, err
-				}
-			}
-			f.at = facetest.Range{MinSide: 80}.Random(rng, 640, 480)
-			facetest.Place(img, crop, f.at)
-		}
-		if err := writePNG(f.path, img); err != nil {
-			return nil, err
-		}
-		frames = append(frames, f)
-	}
-	return frames, nil
-}
-
-func writePNG(path string, img image.Image) error {
-	f, err := os.Create(path)
+	finders, err := open(o)
 	if err != nil {
 		return err
 	}
-	return errors.Join(png.Encode(f, img), f.Close())
+	defer func() {
+		for _, f := range finders {
+			f.close()
+		}
+	}()
+	return errors.Join(compare(ctx, w, o, finders), empty(ctx, w, o), instructions(ctx, w, o))
 }
 
-func measureOurs(frames []frame, r *result) error {
-	d, err := face.NewDetector(face.Options{})
-	if err != nil {
-		return err
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	dst := image.NewGray(image.Rect(0, 0, model.Side, model.Side))
-	var found []face.Face
-	r.found, r.eyes, r.wrong = 0, 0, 0
-	for _, f := range frames {
-		img, err := picture.ReadGray(f.path)
+// compare prints a table for each set of pictures.
+func compare(ctx context.Context, w io.Writer, o options, finders []finder) error {
+	var ratio float64
+	for _, s := range sets(o) {
+		pictures, err := s.pictures()
 		if err != nil {
 			return err
 		}
-		var a answer
-		begin := time.Now()
-		found = d.Detect(img, found[:0])
-		if len(found) > 0 {
-			face.Align(dst, img, found[0])
-			a.Box, a.Eyes = []int{found[0].Box.Min.X, found[0].Box.Min.Y, found[0].Box.Dx()}, found[0].Eyes
+		results := make([]result, len(finders))
+		for _, p := range pictures {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			for i, f := range finders {
+				seen, ms, err := f.look(p.path)
+				if err != nil {
+					return fmt.Errorf("%s: %s: %w", f.name(), p.path, err)
+				}
+				results[i].add(&p, seen, ms)
+			}
 		}
-		a.Ms = float64(time.Since(begin).Nanoseconds()) / 1e6
-		r.add(f, a)
+		if err := s.report(w, finders, results); err != nil {
+			return err
+		}
+		if ratio == 0 {
+			ratio = results[len(results)-1].median() / results[0].median()
+		}
 	}
-	return nil
+	_, err := fmt.Fprintf(w, "ratio %.2f (%s's median over ours, in the first table)\n\n", ratio, finders[len(finders)-1].name())
+	return err
 }
 
-func measureTheirs(o options, frames []frame, r *result) error {
-	args := []string{o.script, "1"}
-	for _, f := range frames {
-		args = append(args, f.path)
-	}
-	cmd := exec.Command(o.python, args...)
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s(apt-get install python3-opencv opencv-data)", o.script, err, errs.Bytes())
-	}
-	r.found, r.eyes, r.wrong = 0, 0, 0
-	lines := bufio.NewScanner(bytes.NewReader(out))
-	for _, f := range frames {
-		var a answer
-		if !lines.Scan() {
-			return fmt.Errorf("%s: fewer answers than frames", o.script)
-		}
-		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-			return fmt.Errorf("%s: %q: %w", o.script, lines.Text(), err)
-		}
-		r.add(f, a)
-	}
-	return nil
+// result sums up what a finder saw of a set.
+type result struct {
+	faces, found, eyes, level, wrong int
+	off, ms                          []float64 // degrees off level; milliseconds
 }
 
-// add counts an answer. Boxes of the two are framed differently: what counts
-// is that their middle is in the face and their size is a face's.
-func (r *result) add(f frame, a answer) {
-	r.ms = append(r.ms, a.Ms)
-	if len(a.Box) != 3 {
+// closeEnough is how far off level eyes may be, in degrees.
+const closeEnough = 5
+
+// add counts what was seen in a picture: a face where it is, everything else as
+// false.
+func (r *result) add(p *truth, faces []seen, ms float64) {
+	r.ms = append(r.ms, ms)
+	var best *seen
+	for i := range faces {
+		if f := &faces[i]; p.is != nil && p.is(f) && (best == nil || f.side > best.side) {
+			best = f
+		}
+	}
+	r.wrong += len(faces)
+	if p.is != nil {
+		r.faces++
+	}
+	if best == nil {
 		return
 	}
-	side := float64(a.Box[2])
-	x, y := float64(a.Box[0])+side/2, float64(a.Box[1])+side/2
-	if math.Hypot(x-f.at.X, y-f.at.Y) > 0.3*f.at.Side || side < 0.6*f.at.Side || side > 1.7*f.at.Side {
-		r.wrong++
-		return
-	}
+	r.wrong--
 	r.found++
-	if a.Eyes {
-		r.eyes++
+	if !best.eyes {
+		return
+	}
+	r.eyes++
+	if p.levelled {
+		off := math.Abs(best.tilt - p.tilt)
+		if r.off = append(r.off, off); off < closeEnough {
+			r.level++
+		}
 	}
 }
+
+func (r *result) median() float64 { return median(r.ms) }
 
 func median(v []float64) float64 {
+	if len(v) == 0 {
+		return math.NaN()
+	}
 	slices.Sort(v)
 	return v[len(v)/2]
 }
 
-func report(w io.Writer, o options, frames []frame, ours, theirs *result) error {
-	from := cmp.Or(o.faces, "the portrait")
-	fmt.Fprintf(w, "%d frames of 640x480, %d with a face of 80 to 300 pixels tilted by up to 25 degrees (%s); one thread, %d rounds\n\n", len(frames), o.frames, from, o.rounds)
+// report prints a set's table.
+func (s *set) report(w io.Writer, finders []finder, results []result) error {
+	fmt.Fprintf(w, "%s: %d pictures, %d faces\n", s.name, len(results[0].ms), results[0].faces)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\tfaces found\tboth eyes\twrong places\tmedian ms\t")
-	for _, r := range []struct {
-		name string
-		*result
-	}{{"mien", ours}, {"OpenCV", theirs}} {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t\n", r.name, r.found, r.eyes, r.wrong, strconv.FormatFloat(median(r.ms), 'f', 2, 64))
+	fmt.Fprintln(t, "\tfound\tof\tboth eyes\tlevel within 5\tmedian off\tfalse\tmedian ms\t")
+	for i, f := range finders {
+		r := &results[i]
+		level, off := "-", "-"
+		if len(r.off) > 0 {
+			level, off = share(r.level, r.faces), fmt.Sprintf("%.2f", median(r.off))
+		}
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%d\t%.2f\t\n", f.name(), r.found, share(r.found, r.faces), share(r.eyes, r.faces), level, off, r.wrong, r.median())
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nratio %.2f (OpenCV's median over ours)\n", median(theirs.ms)/median(ours.ms))
+	_, err := fmt.Fprintln(w)
 	return err
 }
+
+func share(n, of int) string { return fmt.Sprintf("%.3f", float64(n)/float64(of)) }

@@ -47,6 +47,26 @@ func TestSeeded(t *testing.T) {
 	}
 }
 
+// What has no face in it is its seed's, has something in it, and fills pictures
+// of any size.
+func TestEmpty(t *testing.T) {
+	for seed := range uint64(20) {
+		paint := func(w, h int) *image.Gray {
+			img := image.NewGray(image.Rect(0, 0, w, h))
+			Empty(img, rand.New(rand.NewPCG(seed, 0)))
+			return img
+		}
+		a, b := paint(160, 120), paint(160, 120)
+		if !slices.Equal(a.Pix, b.Pix) {
+			t.Errorf("seed %d paints two pictures", seed)
+		}
+		if slices.Max(a.Pix)-slices.Min(a.Pix) < 10 {
+			t.Errorf("seed %d paints one grey", seed)
+		}
+		paint(33, 57)
+	}
+}
+
 func TestRandomStaysInside(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	tilted := 0

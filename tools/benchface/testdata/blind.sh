@@ -1,2 +1,1 @@
-shift
-for f; do echo '{"box": null, "eyes": false, "tilt": 0, "ms": 4.0}'; done
+while read -r f; do echo '{"faces": [], "ms": 4.0}'; done
