@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"github.com/icholy/digest"
 
 	"mien/camera"
+	"mien/runtime/plainfile"
 	"mien/runtime/secret"
 )
 
@@ -63,7 +63,7 @@ func trust(file string) (*tls.Config, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
+	pem, err := plainfile.Read(file, 4<<20)
 	if err != nil {
 		return nil, fmt.Errorf("certificate of the camera's authority: %w", err)
 	}

@@ -14,7 +14,6 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -31,6 +30,7 @@ import (
 	"mien/device"
 	"mien/device/signal"
 	"mien/runtime/model"
+	"mien/runtime/plainfile"
 	"mien/runtime/secret"
 )
 
@@ -252,7 +252,7 @@ func (p *Publisher) health() []byte {
 
 // Authority reads the certificates of a broker's authority from a PEM file.
 func Authority(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
+	pem, err := plainfile.Read(file, 4<<20)
 	if err != nil {
 		return nil, fmt.Errorf("publish: certificates: %w", err)
 	}

@@ -31,6 +31,7 @@ import (
 
 	"mien/runtime/atomicfile"
 	"mien/runtime/lockfile"
+	"mien/runtime/plainfile"
 )
 
 // maxTrials is how often a new model may be started without proving itself.
@@ -39,7 +40,7 @@ const maxTrials = 2
 
 // The most that is read of a file, in bytes.
 const (
-	maxModel = 64 << 20
+	MaxModel = 64 << 20 // also of one that the configuration names
 	maxText  = 16 << 10 // a signature, a key
 	maxState = 256 << 10
 )
@@ -266,7 +267,7 @@ func Keys(dir string) (keys []minisign.PublicKey, bad []error) {
 		return nil, []error{fmt.Errorf("update: %w", err)}
 	}
 	for _, n := range names {
-		text, err := read(n, maxText)
+		text, err := plainfile.Read(n, maxText)
 		var k minisign.PublicKey
 		if err == nil {
 			err = k.UnmarshalText(text)
@@ -350,7 +351,7 @@ var errDamaged = errors.New("its file is damaged")
 // load reads the model of a slot and checks that it is the one that was
 // installed, and that its signature is trusted still.
 func (s Store) load(slot *Slot) ([]byte, error) {
-	data, err := read(filepath.Join(s.Dir, slot.File), maxModel)
+	data, err := plainfile.Read(filepath.Join(s.Dir, slot.File), MaxModel)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
@@ -418,7 +419,7 @@ func (s Store) Rollback() error {
 // the program serves then.
 func (s Store) State() (State, error) {
 	for _, name := range []string{stateFile, copyFile} {
-		data, err := read(filepath.Join(s.Dir, name), maxState)
+		data, err := plainfile.Read(filepath.Join(s.Dir, name), maxState)
 		if errors.Is(err, fs.ErrPermission) {
 			return State{}, fmt.Errorf("update: %w", err)
 		}
@@ -537,36 +538,11 @@ func digest(data []byte) string {
 
 // ReadModel reads a model and the signature beside it (FILE.minisig).
 func ReadModel(path string) (model, signature []byte, err error) {
-	if model, err = read(path, maxModel); err != nil {
+	if model, err = plainfile.Read(path, MaxModel); err != nil {
 		return nil, nil, fmt.Errorf("update: the model: %w", err)
 	}
-	if signature, err = read(path+".minisig", maxText); err != nil {
+	if signature, err = plainfile.Read(path+".minisig", maxText); err != nil {
 		return nil, nil, fmt.Errorf("update: the signature beside the model: %w (sign it with: minisign -Sm %s)", err, path)
 	}
 	return model, signature, nil
-}
-
-// read reads a file that has to be one, and not longer than most bytes: what
-// never ends, or never begins, is not waited for.
-func read(path string, most int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no plain file (%s)", path, info.Mode().Type())
-	}
-	if info.Size() > most {
-		return nil, fmt.Errorf("%s: %d bytes are too many, at most %d are allowed", path, info.Size(), most)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, most+1)) // it may grow meanwhile
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%s: more than %d bytes", path, most)
-	}
-	return data, err
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"mien/device/config"
 	"mien/device/update"
 	"mien/runtime/infer"
+	"mien/runtime/plainfile"
 	"mien/runtime/portable"
 	"mien/runtime/tflite"
 	"mien/runtime/zoo"
@@ -37,10 +37,7 @@ func modelBytes(c config.Model) (data []byte, name string, err error) {
 		data, err = zoo.Load(c.File)
 		return data, c.File + " (inside miend)", err
 	}
-	if st, err := os.Stat(c.File); err == nil && !st.Mode().IsRegular() { // a device may have no end
-		return nil, "", fmt.Errorf("model: %s is no file", c.File)
-	}
-	data, err = os.ReadFile(c.File)
+	data, err = plainfile.Read(c.File, update.MaxModel)
 	if err != nil {
 		return nil, "", fmt.Errorf("model: %w (inside miend are %s)", err, strings.Join(zoo.Names(), ", "))
 	}
