@@ -130,8 +130,9 @@ LABELS ?= fer2013
 # OTHER=KIND:DIR ... are sets that taught nothing, for the card's figures on photographs or by labels of another origin.
 OTHER ?=
 
-# And QUANTIZE, where mien compare finds others nearer to float than the defaults.
-QUANTIZE ?=
+# And QUANTIZE, where others than the defaults are wanted: those that ship are from
+# before equalisation was one of them.
+QUANTIZE ?= --no-equalise
 
 .PHONY: model
 model: bin/mien ## quantise CHECKPOINT=F.safetensors into the zoo as ARCH-int8 and fill its card, on FER2013=DIR UTKFACE=DIR

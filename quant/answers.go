@@ -94,10 +94,13 @@ type power struct{ signal, err float64 }
 // OutputSNR says in decibels how near to float all outputs are together: the
 // mean of their errors' powers, each over its signal's. Every sample and output
 // counts the same, however large its values; one that is nearly silent counts
-// against a hundredth of the usual signal.
+// against a hundredth of the usual signal. Where a value is not finite it is -MaxSNR.
 func OutputSNR(diffs []*Diff) float64 {
 	sum, n := 0.0, 0
 	for _, d := range diffs {
+		if d.NotFinite > 0 {
+			return -MaxSNR
+		}
 		floor := max(0.01*d.Signal/float64(max(len(d.samples), 1)), 1e-300)
 		for _, s := range d.samples {
 			sum += s.err / max(s.signal, floor)

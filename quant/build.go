@@ -183,8 +183,7 @@ func (b *builder) try(what string, from, to *candidate) (*candidate, error) {
 func (b *builder) equalise(from *candidate) (*candidate, error) {
 	pairs := PlanEqualisation(b.g, from.stats)
 	if len(pairs) == 0 {
-		from.plan.Notes = append(from.plan.Notes, "nothing was equalised: no two layers of this network are joined by what a factor passes through")
-		return from, nil
+		return from, nil // no two layers are joined by what a factor passes through
 	}
 	if err := b.judged(from); err != nil {
 		return nil, err

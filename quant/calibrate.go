@@ -194,11 +194,11 @@ func spanOf(v []float32) (span, error) {
 			s.hi = x
 		}
 		if x != x {
-			return s, errors.New("the network computes NaN; the weights are damaged")
+			return s, errors.New("the network computes NaN of it: it is not what the model takes, or the weights are damaged")
 		}
 	}
 	if math.IsInf(float64(s.hi-s.lo), 0) {
-		return s, errors.New("the network computes infinity; the weights are damaged")
+		return s, errors.New("the network computes infinity of it: it is not what the model takes, or the weights are damaged")
 	}
 	return s, nil
 }

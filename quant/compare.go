@@ -23,13 +23,18 @@ type Diff struct {
 	Error      float64 // sum of squares of the difference
 	Dot        float64
 	MaxError   float64
+	NotFinite  int // values of the second graph that are NaN or infinite; they count as 0
 	Rows, Same int // of outputs: rows of the last dimension, and those whose largest value is in the same place
 	outOfRange int
 	samples    []power // of CompareAnswers
 }
 
-// SNR is signal power over error power in decibels, +Inf when they are equal.
+// SNR is signal power over error power in decibels, +Inf when they are equal, and
+// -MaxSNR where the second has values that are not finite.
 func (d *Diff) SNR() float64 {
+	if d.NotFinite > 0 {
+		return -MaxSNR
+	}
 	if d.Error == 0 {
 		return math.Inf(1)
 	}
@@ -145,6 +150,10 @@ func (d *Diff) add(x, y []float32, t *graph.Tensor) {
 	d.Values += len(x)
 	for i := range x {
 		a, b := float64(x[i]), float64(y[i])
+		if b-b != 0 {
+			b = 0
+			d.NotFinite++
+		}
 		e := a - b
 		d.Signal += a * a
 		d.Other += b * b
@@ -165,6 +174,7 @@ func (d *Diff) merge(o *Diff) {
 	d.Error += o.Error
 	d.MaxError = max(d.MaxError, o.MaxError)
 	d.outOfRange += o.outOfRange
+	d.NotFinite += o.NotFinite
 }
 
 // Computable returns g in a form that runtime/portable runs: g itself, or, of a

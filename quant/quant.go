@@ -78,7 +78,7 @@ func DefaultRecipe(m Mode) Recipe {
 	r := Recipe{Mode: m}
 	switch m {
 	case Int8:
-		r.Calibrator, r.AdaRound, r.CorrectBias = Best, true, true
+		r.Calibrator, r.Equalise, r.AdaRound, r.CorrectBias = Best, true, true, true
 	case Int16x8:
 		r.Calibrator, r.AdaRound, r.FloatIO = MSE, true, true
 	}

@@ -3,6 +3,7 @@ package quant
 import (
 	"bytes"
 	"context"
+	"math"
 	"testing"
 
 	"mien/runtime/graph"
@@ -79,5 +80,19 @@ func TestPlanIsTheWholeResult(t *testing.T) {
 				t.Error("the same input gives other bytes")
 			}
 		})
+	}
+}
+
+// A quantised graph that divides 0 by 0 is as far from float as can be, and what
+// is measured stays a number that a plan can hold.
+func TestNaNIsFarFromFloat(t *testing.T) {
+	g := &graph.Graph{Tensors: []*graph.Tensor{{Name: "out", Shape: []int{1, 2}}}, Outputs: []int{0}}
+	nan := float32(math.NaN())
+	d := CompareAnswers(g, g, Answers{{{1, 2}}, {{3, 4}}}, Answers{{{1, 2}}, {{nan, 4}}})
+	if got := OutputSNR(d); got != -MaxSNR || d[0].SNR() != -MaxSNR || d[0].NotFinite != 1 || d[0].MaxError != 3 {
+		t.Errorf("%v, %+v", got, d[0])
+	}
+	if s := d[0].Samples(); s[0] != MaxSNR || s[1] > 10 {
+		t.Errorf("samples by themselves: %v", s)
 	}
 }

@@ -25,6 +25,8 @@ type Output struct {
 	Cosine    float64 `json:"cosine"`
 	MaxError  float64 `json:"max_error"`
 	Largest   float64 `json:"largest"` // magnitude that the float model gave
+	// NotFinite counts the values of the file that are NaN or infinite.
+	NotFinite int `json:"not_finite,omitempty"`
 	// Top1 is, of a distribution, on which part of its rows the largest value is
 	// in the same place; absent of others.
 	Top1 *float64 `json:"top1_agreement,omitempty"`
@@ -63,7 +65,7 @@ func (r *Report) outputs(ctx context.Context, in Input) error {
 		return fmt.Errorf("report: %d outputs in float, %d quantised", len(before.graph.Outputs), len(after.graph.Outputs))
 	}
 	for k, d := range quant.CompareAnswers(before.graph, after.graph, before.Answers, after.Answers) {
-		o := Output{Name: d.Name, Type: d.Type, Shape: d.Shape, SNR: min(d.SNR(), maxSNR), Cosine: d.Cosine(), MaxError: d.MaxError}
+		o := Output{Name: d.Name, Type: d.Type, Shape: d.Shape, SNR: min(d.SNR(), maxSNR), Cosine: d.Cosine(), MaxError: d.MaxError, NotFinite: d.NotFinite}
 		o.eachSample(d.Samples(), in.Data)
 		for _, sample := range before.Answers {
 			for _, x := range sample[k] {

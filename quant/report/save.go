@@ -215,6 +215,9 @@ func (r *Report) Summary() string {
 	for _, o := range r.Outputs {
 		fmt.Fprintf(&b, "%s: SNR %.1f dB (the sample in the middle %.1f, the worst %.1f: %s), cosine %.6f, off by at most %.4g of %.4g",
 			o.Name, o.SNR, o.MedianSNR, o.WorstSNR, o.Worst, o.Cosine, o.MaxError, o.Largest)
+		if o.NotFinite > 0 {
+			fmt.Fprintf(&b, ", %d values NaN or infinite, which no SNR tells", o.NotFinite)
+		}
 		if o.Top1 != nil {
 			fmt.Fprintf(&b, ", top 1 agrees on %.2f%%", 100**o.Top1)
 		}

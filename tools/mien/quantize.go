@@ -64,6 +64,9 @@ func (c *quantizeCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
+	if c.Tune > 0 && c.Equalise == nil {
+		c.Equalise = new(bool) // what is trained is the network as it is
+	}
 	res, err := c.quantise(e, start, &card)
 	if err != nil {
 		return err

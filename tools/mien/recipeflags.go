@@ -19,7 +19,7 @@ type recipeFlags struct {
 	FloatLayers []string `help:"Layers to compute in float32 (patterns)." placeholder:"NAME"`
 	Int16Layers []string `name:"int16-layers" help:"Layers to compute with int16 activations (patterns)." placeholder:"NAME"`
 	WeightBits  int      `help:"Bits that integer weights use, 2 to 8. Fewer make nothing faster: they show how much a network has to spare." default:"8" placeholder:"N" least:"2" most:"8"`
-	Equalise    *bool    `help:"Cross-layer equalisation." negatable:""`
+	Equalise    *bool    `help:"Cross-layer equalisation. By default for int8 without --tune." negatable:""`
 	Adaround    *bool    `help:"Choose each weight's rounding by what its layer computes. By default for int8 and int16x8." negatable:""`
 	CorrectBias *bool    `help:"Take mean errors out through the biases. By default for int8 without --int16-layers." negatable:""`
 }
