@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"slices"
 	"testing"
 
 	"mien/runtime/graph"
@@ -94,5 +95,38 @@ func TestNaNIsFarFromFloat(t *testing.T) {
 	}
 	if s := d[0].Samples(); s[0] != MaxSNR || s[1] > 10 {
 		t.Errorf("samples by themselves: %v", s)
+	}
+}
+
+// loud are samples of one value, some of which are far larger than the others.
+type loud []float32
+
+func (l loud) Len() int { return len(l) }
+
+func (l loud) Bounds(int) (lo, hi float64, ok bool) { return 0, 0, false }
+
+func (l loud) Fill(i, _ int, dst []float32) error {
+	dst[0] = l[i]
+	return nil
+}
+
+func TestOutliersAreNamed(t *testing.T) {
+	g := &graph.Graph{Inputs: []int{0}, Outputs: []int{1}, Tensors: []*graph.Tensor{{Name: "in", Shape: []int{1, 1}}, {Name: "out", Shape: []int{1, 1}}},
+		Ops: []*graph.Op{{Kind: graph.Abs, Version: 1, Inputs: []int{0}, Outputs: []int{1}}}}
+	few := make(loud, 30)
+	for i := range few {
+		few[i] = 1 + float32(i)/30
+	}
+	few[7], few[20] = -100, 90
+	many := slices.Clone(few)
+	many[1], many[2], many[3] = 50, 60, 70
+	for name, c := range map[string]struct {
+		samples loud
+		want    []int
+	}{"two of thirty": {few, []int{7, 20}}, "a sixth of all is what the model sees": {many, nil}, "too few to tell": {few[:10], nil}, "all alike": {few[8:20], nil}} {
+		got, err := Outliers(context.Background(), g, c.samples, Options{})
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v (%v)", name, got, c.want, err)
+		}
 	}
 }

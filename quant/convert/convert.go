@@ -88,15 +88,22 @@ func (m *Model) Quantise(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	usual, note, err := m.usual(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	all := o.Calibration
+	o.Calibration = usual
 	if out.Result, err = m.build(ctx, o); err != nil {
 		return nil, err
 	}
+	out.Plan.Notes = append(out.Plan.Notes, note...)
 	out.Plan.Notes = slices.Concat(m.Notes, out.Plan.Notes)
 	if out.File, err = m.marshal(out.Graph); err != nil {
 		return nil, err
 	}
-	if o.Calibration != nil {
-		sum, err := samples.Fingerprint(m.Graph, o.Calibration)
+	if all != nil {
+		sum, err := samples.Fingerprint(m.Graph, all)
 		if err != nil {
 			return nil, err
 		}
@@ -138,6 +145,20 @@ func (m *Model) doubts(o Options) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// usual are the calibration's samples without those that the model answers with
+// values far beyond what it answers to the others.
+func (m *Model) usual(ctx context.Context, o Options) (usual quant.Samples, note []string, err error) {
+	if o.Calibration == nil || o.Plan != nil || !o.Recipe.Calibrated() {
+		return o.Calibration, nil, nil
+	}
+	odd, err := quant.Outliers(ctx, m.Graph, o.Calibration, quant.Options{Threads: o.Threads})
+	if err != nil || len(odd) == 0 {
+		return o.Calibration, nil, err
+	}
+	return samples.Without(o.Calibration, odd), []string{fmt.Sprintf(
+		"%d of %d samples did not calibrate: the model answers them with values many times as large as the others': %s", len(odd), o.Calibration.Len(), samples.Names(o.Calibration, odd))}, nil
 }
 
 func (m *Model) build(ctx context.Context, o Options) (*quant.Result, error) {

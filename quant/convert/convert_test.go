@@ -236,3 +236,36 @@ func TestBadModels(t *testing.T) {
 		t.Error("no model is read")
 	}
 }
+
+// shouting are samples one of which is a thousand times as large.
+type shouting struct{ quant.Samples }
+
+func (s shouting) Fill(i, k int, dst []float32) error {
+	err := s.Samples.Fill(i, k, dst)
+	if i == 3 {
+		for j := range dst {
+			dst[j] *= 1000
+		}
+	}
+	return err
+}
+
+// One sample beyond all others spoils no range, and is named.
+func TestOutliersDoNotCalibrate(t *testing.T) {
+	m, err := Read(file(t, network()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := data(t, m.Graph, 40)
+	res, err := m.Quantise(context.Background(), Options{Recipe: quant.DefaultRecipe(quant.Int8), Calibration: shouting{s}, Measure: quant.Spread(s, 8), Engine: "portable", Brief: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes := strings.Join(res.Plan.Notes, "\n")
+	if !strings.Contains(notes, "1 of 40 samples did not calibrate") || !strings.Contains(notes, ": sample 3") || res.Plan.Faces != 39 {
+		t.Errorf("calibrated with %d: %s", res.Plan.Faces, notes)
+	}
+	if res.Report.Outputs[0].SNR < 25 {
+		t.Errorf("%+v", res.Report.Outputs[0])
+	}
+}

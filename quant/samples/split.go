@@ -1,6 +1,10 @@
 package samples
 
-import "mien/quant"
+import (
+	"slices"
+
+	"mien/quant"
+)
 
 // kept is how many samples there are for each that Split keeps back.
 const kept = 5
@@ -30,4 +34,24 @@ func Split(s quant.Samples) (calibration, measure quant.Samples) {
 		}
 	}
 	return a, b
+}
+
+// Without returns the samples but for some.
+func Without(s quant.Samples, left []int) quant.Samples {
+	p := part{Samples: s}
+	for i := range s.Len() {
+		if !slices.Contains(left, i) {
+			p.at = append(p.at, i)
+		}
+	}
+	return p
+}
+
+// Names names the first of some samples, for messages.
+func Names(s quant.Samples, some []int) string {
+	var p places
+	for _, i := range some {
+		p.add(quant.NameOf(s, i))
+	}
+	return p.String()
 }
