@@ -21,7 +21,8 @@ import (
 
 // Faces finds faces; *face.Detector does. One that looks at a part of each frame
 // also has Looked(box image.Rectangle) bool, which says whether the last Detect
-// would have seen a face in box.
+// would have seen a face in box; one that goes by the time has At(time.Time), which
+// is told before Detect when the frame was taken.
 type Faces interface {
 	Detect(img *image.Gray, faces []face.Face) []face.Face
 }
@@ -59,6 +60,7 @@ type Pipeline struct {
 	found   []face.Face
 	looked  []track.Found
 	where   func(image.Rectangle) bool // where the finder looked; nil: everywhere
+	at      func(time.Time)            // tells the finder when the frame was taken; nil: it does not ask
 	tracks  []*track.Track
 	labels  []int
 	reading Reading
@@ -83,6 +85,9 @@ func NewPipeline(faces Faces, m infer.Model, lines Lines, to Observer, o Pipelin
 	p := &Pipeline{o: o, faces: faces, model: m, lines: lines, to: to, scores: spec.NewScores()}
 	if part, ok := faces.(interface{ Looked(image.Rectangle) bool }); ok {
 		p.where = part.Looked
+	}
+	if timed, ok := faces.(interface{ At(time.Time) }); ok {
+		p.at = timed.At
 	}
 	heads, rows, err := EnabledHeads(spec, o.Heads)
 	if err != nil {
@@ -307,6 +312,9 @@ func (p *Pipeline) Adopt(old *Pipeline) {
 }
 
 func (p *Pipeline) detect(f *camera.Frame) {
+	if p.at != nil {
+		p.at(f.Time)
+	}
 	p.found = p.faces.Detect(&f.Gray, p.found[:0])
 	p.looked = p.looked[:0]
 	for i := range p.found {

@@ -169,6 +169,7 @@ type Detector struct {
 	corner image.Point // and where it begins
 	places []place
 	spread spread
+	watch  watch
 }
 
 // NewDetector returns a detector with the cascades and the network of this

@@ -5,6 +5,7 @@ import (
 	"image"
 	"math"
 	"slices"
+	"time"
 )
 
 // How the network looks for faces. It sees those well that take a fifth to
@@ -53,10 +54,11 @@ func middle(i, count int, n, side float64) float64 {
 // place is where a face may be.
 type place struct {
 	sighting
-	known  bool // for a face
-	missed int  // looks in a row that saw none
-	seen   int  // looks that saw it
-	at     int  // turn of the last look
+	known  bool          // for a face
+	missed int           // looks in a row that saw none
+	seen   int           // looks that saw it
+	moves  bool          // between the last two looks
+	at     time.Duration // of the last look
 }
 
 // detect is Detect with the network.
@@ -96,6 +98,9 @@ func (d *Detector) view(size image.Point) {
 	// A face as small as MinSize may be measured a little larger or smaller.
 	d.viewed, d.views = size, views(size.X, size.Y, d.o.MinSize*10/9, d.views[:0])
 	d.places, d.spread = d.places[:0], spread{}
+	if d.o.Live {
+		d.watch.begin(size, len(d.views))
+	}
 }
 
 // search looks at a square and adds to d.places what may be a face there.
@@ -107,7 +112,7 @@ func (d *Detector) search(img *image.Gray, v frame) {
 		}
 		switch {
 		case i == len(d.places) && (i < crowd || !d.o.Live):
-			d.places = append(d.places, place{sighting: s, at: d.spread.turn})
+			d.places = append(d.places, place{sighting: s, at: d.spread.now})
 		case i < len(d.places) && !d.places[i].known && d.places[i].score < s.score:
 			d.places[i].sighting = s
 		}
@@ -116,15 +121,19 @@ func (d *Detector) search(img *image.Gray, v frame) {
 
 // covers tells whether two sightings are of one face: one's centre is within
 // the other.
-func (s *sighting) covers(t *sighting) bool {
-	return max(math.Abs(s.x-t.x), math.Abs(s.y-t.y)) < max(s.side, t.side)/2
+func (s *sighting) covers(t *sighting) bool { return s.near(t, 0.5) }
+
+// near tells whether the centres of two sightings are that near to each other, as
+// a share of the larger side.
+func (s *sighting) near(t *sighting, share float64) bool {
+	return max(math.Abs(s.x-t.x), math.Abs(s.y-t.y)) < share*max(s.side, t.side)
 }
 
 // again looks at a place from close by. If a face is there, it is placed anew,
 // and its score is the mean of the one before and this look's, so that a face
 // has to look like one time and again.
 func (d *Detector) again(img *image.Gray, p *place) bool {
-	p.at = d.spread.turn
+	p.at = d.spread.now
 	p.missed++
 	seen := d.net.look(img, p.close(), maybe)
 	for i := range seen {

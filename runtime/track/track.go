@@ -31,6 +31,10 @@ type Found struct {
 	Score       float32 // how sure the finder is, on its own scale
 }
 
+// unsought is for how many times Options.Linger a face stays that nobody looks
+// for: frames may be rare, and a finder may have others to look for.
+const unsought = 4
+
 // Uncertain is the label of a head about which nothing can be said.
 const Uncertain = -1
 
@@ -45,7 +49,8 @@ type Options struct {
 	// it on. A sighting without contrast or sharpness does not count towards
 	// Confirm either: blurred textures are what finders take for faces most often.
 	MinScore float32
-	// Linger is how long a face may be missing before its track ends (700 ms).
+	// Linger is how long a face may be missing before its track ends (700 ms); one
+	// that was not looked for since is not missing, but for four times as long.
 	Linger time.Duration
 	// Smoothing is the time constant of the exponential smoothing (300 ms):
 	// after that long a new answer has 63 % of the weight. Below 0: none.
@@ -134,6 +139,7 @@ type Track struct {
 	history   uint64    // one bit a frame, the newest lowest: seen
 	evidence  uint64    // likewise: the sighting counts towards Options.Confirm
 	sure      time.Time // when the score last sufficed to be kept
+	sought    bool      // it was looked for since
 	good      time.Time
 	used      bool
 }
@@ -237,6 +243,7 @@ func (t *Tracker) AssociateWhere(now time.Time, found []Found, looked func(image
 		if tr.Visible || looked == nil || looked(tr.Box) {
 			tr.history <<= 1
 			tr.evidence <<= 1
+			tr.sought = true
 		}
 	}
 	for i := range found {
@@ -249,7 +256,7 @@ func (t *Tracker) AssociateWhere(now time.Time, found []Found, looked func(image
 				tr.evidence |= 1
 			}
 			if 2*found[i].Score >= t.o.MinScore {
-				tr.sure = t.now
+				tr.sure, tr.sought = t.now, false
 			}
 		}
 	}
@@ -408,7 +415,7 @@ func (t *Tracker) Commit() []Event {
 	for _, tr := range t.order {
 		changed := t.settle(tr)
 		switch {
-		case tr.confirmed && t.now.Sub(tr.sure) > t.o.Linger:
+		case tr.confirmed && t.now.Sub(tr.sure) > t.o.Linger && (tr.sought || t.now.Sub(tr.sure) > unsought*t.o.Linger):
 			t.events = append(t.events, Event{End, tr})
 			tr.used = false // begin wipes it, so the event can be read until the next Associate
 			continue

@@ -462,6 +462,32 @@ func TestNotLookedIsNotGone(t *testing.T) {
 	}
 }
 
+// Where frames are rare a face is looked for seldom: it stays until it was looked
+// for in vain, or for four times as long as one that was.
+func TestSeldomLookedForStays(t *testing.T) {
+	tr := tracker(t, Options{Confirm: 1, Window: 1})
+	box := image.Rect(100, 100, 200, 200)
+	now := time.Unix(0, 0)
+	seldom := func(found []Found, looked bool) []Event {
+		now = now.Add(900 * time.Millisecond)
+		tr.AssociateWhere(now, found, func(image.Rectangle) bool { return looked })
+		return tr.Commit()
+	}
+	seldom([]Found{{Box: box}}, true)
+	for i := range 3 {
+		if events := seldom(nil, false); len(events) != 0 {
+			t.Errorf("frame %d, in which nobody looked: %v", i, events)
+		}
+	}
+	if events := seldom(nil, false); len(events) != 1 || events[0].Kind != End {
+		t.Errorf("after 3.6 s: %v, want an end", events)
+	}
+	seldom([]Found{{Box: box}}, true)
+	if events := seldom(nil, true); len(events) != 1 || events[0].Kind != End {
+		t.Errorf("looked for in vain: %v, want an end", events)
+	}
+}
+
 // A number is smoothed as probabilities are, and its step follows it only when
 // it has moved away.
 func TestNumbers(t *testing.T) {
