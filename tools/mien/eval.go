@@ -198,7 +198,7 @@ func (c *evalCmd) open(e env) (*measured, error) {
 		return &measured{func(s []data.Sample, progress func(int)) (string, *train.Metrics, error) {
 			m, err := train.EvalNet(e.ctx, net, card.Heads, s, progress)
 			return "train/nn", m, err
-		}, askNet(net, card.Heads), card, func() {}}, nil
+		}, review.AskNet(net, card.Heads), card, func() {}}, nil
 	}
 	b, err := os.ReadFile(c.Model)
 	if err != nil {
@@ -213,7 +213,7 @@ func (c *evalCmd) open(e env) (*measured, error) {
 	return &measured{func(s []data.Sample, progress func(int)) (string, *train.Metrics, error) {
 		m, err := train.EvalModel(e.ctx, mod, card.Heads, s, progress)
 		return mod.Engine(), m, err
-	}, askModel(mod), card, func() { mod.Close() }}, nil
+	}, review.AskModel(mod), card, func() { mod.Close() }}, nil
 }
 
 func (r evalReport) print(w io.Writer, heads []model.Head) error {

@@ -2,18 +2,15 @@ package main
 
 import (
 	"fmt"
-	"image"
 	"image/png"
 	"io"
 	"os"
 	"path/filepath"
 
 	"mien/runtime/atomicfile"
-	"mien/runtime/infer"
 	"mien/runtime/model"
 	"mien/train"
 	"mien/train/data"
-	"mien/train/nn"
 	"mien/train/review"
 )
 
@@ -57,40 +54,4 @@ func writeMistakes(e env, dir string, heads []model.Head, samples []data.Sample,
 		return fmt.Errorf("--mistakes: %w", err)
 	}
 	return nil
-}
-
-// askNet asks a network one face at a time; heads are some of its own.
-func askNet(net *nn.Net, heads []model.Head) review.Ask {
-	x := make([]float32, data.Pixels)
-	var at []int
-	for _, h := range heads {
-		for k, own := range net.Arch.Heads {
-			if own.Name == h.Name {
-				at = append(at, k)
-			}
-		}
-	}
-	out := make([][]float32, len(at))
-	return func(face []uint8) ([][]float32, error) {
-		for i, v := range face {
-			x[i] = float32(v) / 255
-		}
-		logits := net.Predict(x, 1)
-		for i, k := range at {
-			out[i] = logits[k]
-			train.Softmax(out[i])
-		}
-		return out, nil
-	}
-}
-
-// askModel asks a model in an engine.
-func askModel(mod infer.Model) review.Ask {
-	img := image.NewGray(image.Rect(0, 0, model.Side, model.Side))
-	scores := mod.Spec().NewScores()
-	return func(face []uint8) ([][]float32, error) {
-		copy(img.Pix, face)
-		err := mod.Predict(img, scores)
-		return scores.Heads, err
-	}
 }

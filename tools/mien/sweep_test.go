@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,7 +23,7 @@ func TestSweep(t *testing.T) {
 	fer, _ := drawSet(t)
 	t.Setenv("MIEN_TEST_MAIN", "1")
 	out := filepath.Join(t.TempDir(), "sweep")
-	args := []string{"sweep", "--data", "fer2013:" + fer, "--out", out, "--try", "lr=1e-3,3e-4,1e12",
+	args := []string{"sweep", "--data", "fer2013:" + fer, "--recipe", "edge", "--out", out, "--try", "lr=1e-3,3e-4,1e12",
 		"--set", "batch=8", "--set", "validation=0.3", "--trials", "3", "--epochs", "2", "--keep", "2"}
 	var stdout, stderr bytes.Buffer
 	if err := run(context.Background(), args, &stdout, &stderr); err != nil {
@@ -41,7 +42,7 @@ func TestSweep(t *testing.T) {
 	// An outage is nobody's fault: the sweep pauses, and goes on with the data.
 	away := fer + " away"
 	paused := append(args[:len(args):len(args)], "--seed", "2")
-	paused[4] = out + "2"
+	paused[slices.Index(args, out)] = out + "2"
 	if err := os.Rename(fer, away); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"mien/train/checkpoint"
 	"mien/train/data"
 	"mien/train/report"
+	"mien/train/review"
 )
 
 type trainCmd struct {
@@ -100,7 +101,7 @@ func (c *trainCmd) report(e env, recipe train.Recipe, sets []*data.Set, res *tra
 		return err
 	}
 	r := report.Run{Recipe: recipe, Log: res.Log, BestEpoch: res.BestEpoch, From: res.From, Drops: res.Drops}
-	r.Ask = askNet(net, recipe.Heads)
+	r.Ask = review.AskNet(net, recipe.Heads)
 	if r.Untaught, err = train.Untaught(file); err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func TestTrainResumeEval(t *testing.T) {
 	fer, utk := drawSet(t)
 	out := filepath.Join(t.TempDir(), "run")
 	both := []string{"train", "--data", "fer2013:" + fer, "--data", "utkface:" + utk, "--out", out}
-	small := append(both, "--recipe", "paper", "--set", "batch=8", "--set", "validation=0.3", "--epochs", "1")
+	small := append(both, "--recipe", "edge", "--set", "batch=8", "--set", "validation=0.3", "--epochs", "1")
 	mustMien(t, small...)
 	refused(t, []string{out, "--resume"}, small...)
 	mustMien(t, append(both, "--resume", "--epochs", "2")...)

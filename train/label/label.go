@@ -68,10 +68,11 @@ func line(heads []model.Head, x *data.Sample, ask review.Ask, o Options, counts 
 		split = data.Train // of "" the loader finds again that it shows a picture that is held out
 	}
 	row := []string{filepath.ToSlash(path), split}
-	said, err := ask(x.Face)
+	answers, err := ask(x.Face)
 	if err != nil {
 		return nil, fmt.Errorf("label: %s: %w", x.Path, err)
 	}
+	said := answers[0]
 	for i, h := range heads {
 		c, asked := counts[h.Name], slices.Contains(o.Heads, h.Name)
 		text, p := "", 0.0

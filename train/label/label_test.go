@@ -24,7 +24,7 @@ func TestWrite(t *testing.T) {
 	}
 	answers := [][][]float32{{{.5, .5}, {.1, .9}, {.6, .4}}, {{1, 0}, {.2, .8}, {.3, .7}}, {{1, 0}, {.55, .45}, {.5, .5}}}
 	n := 0
-	ask := func([]uint8) ([][]float32, error) { n++; return answers[n-1], nil }
+	ask := func(...[]uint8) ([][][]float32, error) { n++; return answers[n-1 : n], nil }
 	var b strings.Builder
 	counts, err := Write(&b, heads, samples, ask, Options{Dir: dir, Heads: []string{"gender"}, Least: 0.7}, func(int) {})
 	if err != nil {

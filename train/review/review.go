@@ -7,13 +7,17 @@ import (
 	"cmp"
 	"encoding/csv"
 	"fmt"
+	"image"
 	"io"
+	"iter"
 	"slices"
 	"strconv"
 
+	"mien/runtime/infer"
 	"mien/runtime/model"
 	"mien/train"
 	"mien/train/data"
+	"mien/train/nn"
 )
 
 // Mistake is a wrong answer about one picture.
@@ -111,10 +115,59 @@ func WriteCSV(w io.Writer, heads []model.Head, all []Mistake) error {
 	return nil
 }
 
-// Ask returns a model's answers to a face of data.Pixels grey levels: for each
-// of its heads a probability for each label. What it returns is valid until the
-// next call.
-type Ask func(face []uint8) ([][]float32, error)
+// Ask returns a model's answers to faces of data.Pixels grey levels: for each
+// face and each of the model's heads a probability for each label. What it
+// returns is valid until the next call.
+type Ask func(faces ...[]uint8) ([][][]float32, error)
+
+// AskNet asks a network, as many faces at a time as its batch holds; heads are
+// some of its own.
+func AskNet(net *nn.Net, heads []model.Head) Ask {
+	var at []int
+	for _, h := range heads {
+		for k, own := range net.Arch.Heads {
+			if own.Name == h.Name {
+				at = append(at, k)
+			}
+		}
+	}
+	return func(faces ...[]uint8) ([][][]float32, error) {
+		x := make([]float32, 0, len(faces)*data.Pixels)
+		for _, face := range faces {
+			for _, v := range face {
+				x = append(x, float32(v)/255)
+			}
+		}
+		logits := net.Predict(x, len(faces))
+		out := make([][][]float32, len(faces))
+		for i := range out {
+			for _, k := range at {
+				labels := len(net.Arch.Heads[k].Labels)
+				p := logits[k][i*labels:][:labels]
+				train.Softmax(p)
+				out[i] = append(out[i], p)
+			}
+		}
+		return out, nil
+	}
+}
+
+// AskModel asks a model in an engine.
+func AskModel(mod infer.Model) Ask {
+	img := image.NewGray(image.Rect(0, 0, model.Side, model.Side))
+	return func(faces ...[]uint8) ([][][]float32, error) {
+		var out [][][]float32
+		for _, face := range faces {
+			copy(img.Pix, face)
+			scores := mod.Spec().NewScores()
+			if err := mod.Predict(img, scores); err != nil {
+				return nil, err
+			}
+			out = append(out, scores.Heads)
+		}
+		return out, nil
+	}
+}
 
 // The patch that Saliency lays over a face, and how far it goes each time, in
 // pixels.
@@ -128,33 +181,46 @@ const (
 // 1311.2901): a square of the face's mean grey goes over it, and each pixel has
 // the mean over the squares that hid it. Below 0 it becomes likelier.
 func Saliency(ask Ask, face []uint8, head, label int) ([]float32, error) {
-	p, err := ask(face)
-	if err != nil {
-		return nil, err
-	}
-	whole := p[head][label]
 	sum := 0
 	for _, v := range face {
 		sum += int(v)
 	}
 	grey := uint8(sum / len(face))
+	faces := [][]uint8{face}
+	for y, x := range patches() {
+		hidden := slices.Clone(face)
+		each(y, x, func(i int) { hidden[i] = grey })
+		faces = append(faces, hidden)
+	}
+	p, err := ask(faces...)
+	if err != nil {
+		return nil, err
+	}
 	out, n := make([]float32, data.Pixels), make([]float32, data.Pixels)
-	hidden := make([]uint8, data.Pixels)
-	for y := -patch / 2; y < model.Side-patch/2; y += step {
-		for x := -patch / 2; x < model.Side-patch/2; x += step {
-			copy(hidden, face)
-			each(y, x, func(i int) { hidden[i] = grey })
-			if p, err = ask(hidden); err != nil {
-				return nil, err
-			}
-			drop := whole - p[head][label]
-			each(y, x, func(i int) { out[i], n[i] = out[i]+drop, n[i]+1 })
-		}
+	whole := p[0][head][label]
+	p = p[1:]
+	for y, x := range patches() {
+		drop := whole - p[0][head][label]
+		p = p[1:]
+		each(y, x, func(i int) { out[i], n[i] = out[i]+drop, n[i]+1 })
 	}
 	for i := range out {
 		out[i] /= max(n[i], 1)
 	}
 	return out, nil
+}
+
+// patches yields where the patch lies, its top and left.
+func patches() iter.Seq2[int, int] {
+	return func(yield func(y, x int) bool) {
+		for y := -patch / 2; y < model.Side-patch/2; y += step {
+			for x := -patch / 2; x < model.Side-patch/2; x += step {
+				if !yield(y, x) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // each calls do for the pixels of the patch at y, x that lie in the picture.

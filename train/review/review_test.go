@@ -2,12 +2,16 @@ package review
 
 import (
 	"bytes"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"mien/runtime/model"
 	"mien/train"
+	"mien/train/arch"
 	"mien/train/data"
+	"mien/train/nn"
 )
 
 var smile = []model.Head{{Name: "smile", Labels: []string{"yes", "no"}}}
@@ -56,14 +60,17 @@ func TestSaliency(t *testing.T) {
 			face[y*model.Side+x] = 255
 		}
 	}
-	ask := func(f []uint8) ([][]float32, error) {
-		var sum float32
-		for y := range 10 {
-			for x := range 10 {
-				sum += float32(f[y*model.Side+x]) / 25500
+	ask := func(faces ...[]uint8) (p [][][]float32, err error) {
+		for _, f := range faces {
+			var sum float32
+			for y := range 10 {
+				for x := range 10 {
+					sum += float32(f[y*model.Side+x]) / 25500
+				}
 			}
+			p = append(p, [][]float32{{sum, 1 - sum}})
 		}
-		return [][]float32{{sum, 1 - sum}}, nil
+		return p, nil
 	}
 	s, err := Saliency(ask, face, 0, 0)
 	if err != nil {
@@ -86,5 +93,39 @@ func TestSaliency(t *testing.T) {
 	}
 	if c := img.RGBAAt(gap+10, gap+10); c.R != 255 || c.B != 255 {
 		t.Errorf("the face has %v there", c)
+	}
+}
+
+// Faces that are asked about together get the answers that each gets alone, of
+// the heads that are wanted.
+func TestAskNet(t *testing.T) {
+	heads := []model.Head{smile[0], {Name: "hat", Labels: []string{"none", "cap", "helmet"}}}
+	net, err := nn.New(arch.Edge(heads), 4, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.Init(3)
+	ask := AskNet(net, heads[1:])
+	rng := rand.New(rand.NewPCG(1, 2))
+	var faces [][]uint8
+	for range 6 {
+		f := make([]uint8, data.Pixels)
+		for i := range f {
+			f[i] = uint8(rng.IntN(256))
+		}
+		faces = append(faces, f)
+	}
+	together, err := ask(faces...)
+	if err != nil || len(together) != len(faces) {
+		t.Fatalf("%d answers, %v", len(together), err)
+	}
+	for i, f := range faces {
+		alone, err := ask(f)
+		if err != nil || len(alone[0]) != 1 || !slices.Equal(alone[0][0], together[i][0]) {
+			t.Errorf("face %d: %v alone, %v among others, %v", i, alone, together[i], err)
+		}
+	}
+	if slices.Equal(together[0][0], together[1][0]) {
+		t.Error("two faces get one answer")
 	}
 }

@@ -133,10 +133,11 @@ func AnswerCells(heads []model.Head, some []int, samples []data.Sample, ask Ask)
 	var cells []Cell
 	for i := range samples {
 		x := &samples[i]
-		p, err := ask(x.Face)
+		answers, err := ask(x.Face)
 		if err != nil {
 			return nil, err
 		}
+		p := answers[0]
 		c := Cell{Face: x.Face}
 		said := 0
 		for _, k := range some {
