@@ -3,6 +3,7 @@
 package tflite_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -142,6 +143,55 @@ func oddScales(r *rand.Rand, g *graph.Graph) {
 				q.Scale[i] *= float32(math.Pow(10, float64(r.IntN(40)-20)))
 			}
 			t.Quant = &q
+		}
+	}
+}
+
+// TestWhatTheLibraryMustNotSee names int8 graphs that TensorFlow Lite 2.9.0
+// computes wrongly, or that end the process in it: they are refused with the
+// reason, whichever kernels are asked for, and are for the portable engine.
+func TestWhatTheLibraryMustNotSee(t *testing.T) {
+	int8s := func(name string, scale float32, shape ...int) *graph.Tensor {
+		return &graph.Tensor{Name: name, Type: graph.Int8, Shape: shape, Quant: &graph.Quant{Scale: []float32{scale}, Zero: []int64{0}}}
+	}
+	dense := int8s("w", 0.5, 2, 4)
+	dense.Data, dense.Quant = []byte{1, 2, 3, 4, 5, 6, 7, 8}, &graph.Quant{Scale: []float32{0.5, 0.25}, Zero: []int64{0, 0}}
+	axes := &graph.Tensor{Name: "axes", Type: graph.Int32, Shape: []int{1}, Data: []byte{1, 0, 0, 0}}
+	sum16 := []*graph.Tensor{int8s("x", 1, 1, 4), int8s("y", 4e-5, 1, 4), int8s("sum", 4e-5, 1, 4)}
+	for _, t := range sum16 {
+		t.Type = graph.Int16
+	}
+	one := func(op *graph.Op, tensors ...*graph.Tensor) *graph.Graph {
+		g := &graph.Graph{Tensors: tensors, Ops: []*graph.Op{op}, Outputs: []int{len(tensors) - 1}}
+		op.Outputs = g.Outputs
+		for i, t := range tensors[:len(tensors)-1] {
+			op.Inputs = append(op.Inputs, i)
+			if t.Data == nil {
+				g.Inputs = append(g.Inputs, i)
+			}
+		}
+		return g
+	}
+	for want, g := range map[string]*graph.Graph{
+		"has 2 scales, one for each output": one(&graph.Op{Kind: graph.FullyConnected, Version: 4, Options: graph.FullyConnectedOptions{}},
+			int8s("in", 0.1, 1, 4), dense, int8s("out", 1, 1, 2)),
+		"wraps around outside": one(&graph.Op{Kind: graph.Sum, Version: 2, Options: graph.ReduceOptions{}}, int8s("in", 0.1, 1, 100), axes, int8s("out", 0.1, 1)),
+		"too far apart for the kernels' 20 bits": one(&graph.Op{Kind: graph.Add, Version: 2, Options: graph.ArithOptions{}},
+			int8s("x", 1e3, 1, 4), int8s("y", 1, 1, 4), int8s("sum", 1e-4, 1, 4)),
+		"too far apart for the kernels' 15 bits": one(&graph.Op{Kind: graph.Add, Version: 4, Options: graph.ArithOptions{AnyScale16: true}}, sum16...),
+	} {
+		data, err := flatfile.Marshal(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, builtin := range []bool{false, true} {
+			n, err := tflite.NewRunner(data, tflite.Options{Builtin: builtin})
+			if err == nil {
+				n.Close()
+			}
+			if !errors.Is(err, tflite.ErrUnsuited) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v: %v, want %q", g.Ops[0].Kind, err, want)
+			}
 		}
 	}
 }
