@@ -103,6 +103,8 @@ var operators = map[Kind]Operator{
 	FullyConnected: {Min: 2, Max: 3, Options: FullyConnectedOptions{}, Union: 8, Versions: Versions{Float32: 1, Hybrid: 3, Int8: 4, Int16: 7},
 		Weights: &Weights{Out: 0, In: 1, Bias: 2}, MACs: macsOfDense},
 	Gather:          {Min: 2, Max: 2, Options: GatherOptions{}, Union: 23, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleKept},
+	GatherND:        {Min: 2, Max: 2, Versions: Versions{Float32: 1, Int8: 1}, Scale: ScaleKept},
+	Gelu:            {Min: 1, Max: 1, Options: GeluOptions{}, Union: 116, Versions: Versions{Float32: 1, Int8: 2}},
 	HardSwish:       {Min: 1, Max: 1, Union: 91, Versions: Versions{Float32: 1, Int8: 1}},
 	L2Normalization: {Min: 1, Max: 1, Options: L2NormOptions{}, Union: 12, Versions: Versions{Float32: 1, Int8: 2}, Scale: ScaleSigned},
 	LeakyRelu:       {Min: 1, Max: 1, Options: LeakyReluOptions{}, Union: 75, Versions: Versions{Float32: 1, Int8: 1}, Homogeneous: true},

@@ -73,11 +73,13 @@ const (
 	MirrorPad         Kind = 100
 	Abs               Kind = 101
 	SplitV            Kind = 102
+	GatherND          Kind = 107
 	Elu               Kind = 111
 	Quantize          Kind = 114
 	HardSwish         Kind = 117
 	BatchMatMul       Kind = 126
 	BroadcastTo       Kind = 130
+	Gelu              Kind = 150
 )
 
 // Padding of a convolution or pool, numbered as in the schema.
@@ -308,6 +310,14 @@ func (o GatherOptions) String() string {
 	return words(fmt.Sprintf("axis %d", o.Axis), when(o.BatchDims != 0, "batch dims %d", o.BatchDims))
 }
 
+// GeluOptions belong to Gelu: by a hyperbolic tangent, nearly, or by the error
+// function.
+type GeluOptions struct {
+	Approximate bool `field:"0"`
+}
+
+func (o GeluOptions) String() string { return when(o.Approximate, "by tanh") }
+
 // ArgMaxOptions belong to ArgMax: Int32 or Int64.
 type ArgMaxOptions struct {
 	Output Type `field:"0"`
@@ -416,6 +426,7 @@ func (L2NormOptions) options()         {}
 func (BatchMatMulOptions) options()    {}
 func (MirrorPadOptions) options()      {}
 func (ShapeOptions) options()          {}
+func (GeluOptions) options()           {}
 
 func (o ConvOptions) fused() Activation           { return o.Activation }
 func (o DepthwiseOptions) fused() Activation      { return o.Activation }

@@ -671,6 +671,36 @@ func (p *planner) gather(op *graph.Op) error {
 	return p.move(op.Inputs[0], op.Outputs[0], 0, [][]int32{steps(elems(in.Shape[:axis]), in.Shape[axis]*inner), t, steps(inner, 1)})
 }
 
+// gatherND takes slices by constant places, each an index for each of the first
+// dimensions.
+func (p *planner) gatherND(op *graph.Op) error {
+	in, at := p.tensors[op.Inputs[0]], p.tensors[op.Inputs[1]]
+	if len(at.Shape) == 0 || at.Shape[len(at.Shape)-1] > len(in.Shape) || at.Shape[len(at.Shape)-1] < 1 {
+		return fmt.Errorf("places %v in %v", at.Shape, in.Shape)
+	}
+	depth := at.Shape[len(at.Shape)-1]
+	if err := p.shaped(op.Outputs[0], slices.Concat(at.Shape[:len(at.Shape)-1], in.Shape[depth:])); err != nil {
+		return err
+	}
+	list, err := p.indices(op, 1, -1)
+	if err != nil {
+		return err
+	}
+	inner := elems(in.Shape[depth:])
+	places := make([]int32, len(list)/depth)
+	for i := range places {
+		place := 0
+		for d, v := range list[i*depth:][:depth] {
+			if v < 0 || v >= in.Shape[d] {
+				return fmt.Errorf("value %d of a dimension of %d", v, in.Shape[d])
+			}
+			place = place*in.Shape[d] + v
+		}
+		places[i] = int32(place * inner)
+	}
+	return p.move(op.Inputs[0], op.Outputs[0], 0, [][]int32{places, steps(inner, 1)})
+}
+
 // gathered takes slices by indices that are computed. One outside is the
 // nearest inside.
 type gathered struct {

@@ -30,6 +30,8 @@ var builders = map[graph.Kind]func(*planner, *graph.Op) error{
 	graph.ExpandDims:        (*planner).reshape,
 	graph.FullyConnected:    oldInt8((*planner).fullyConnected),
 	graph.Gather:            (*planner).gather,
+	graph.GatherND:          (*planner).gatherND,
+	graph.Gelu:              (*planner).gelu,
 	graph.HardSwish:         (*planner).unary,
 	graph.L2Normalization:   inFloat((*planner).l2Normalization),
 	graph.LeakyRelu:         (*planner).leakyRelu,
@@ -130,6 +132,20 @@ func (p *planner) leakyRelu(op *graph.Op) error {
 		return slope(in, out, float64(in.scale/out.scale), float64(in.scale*alpha/out.scale), sign)
 	}
 	return p.function(op, f)
+}
+
+func (p *planner) gelu(op *graph.Op) error {
+	o, ok := op.Options.(graph.GeluOptions)
+	if !ok {
+		return errors.New("it has no options")
+	}
+	if o.Approximate {
+		return p.function(op, ofReal(func(v float32) float32 {
+			x := float64(v)
+			return float32(0.5 * x * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x))))
+		}))
+	}
+	return p.function(op, ofReal(func(v float32) float32 { return float32(0.5 * float64(v) * math.Erfc(-float64(v)/math.Sqrt2)) }))
 }
 
 func (p *planner) function(op *graph.Op, f function) error {

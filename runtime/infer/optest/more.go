@@ -277,6 +277,25 @@ func (b *builder) gather(k graph.Kind) {
 	b.op(k, graph.GatherOptions{Axis: axis}, b.value("out", q, out...), b.value("in", q, s...), b.int32s("at", v...))
 }
 
+func (b *builder) gatherND(k graph.Kind) {
+	s, q := b.shape(), b.quant(3)
+	n, depth := b.between(1, 6), b.between(1, 4)
+	var v []int32
+	for range n {
+		for d := range depth {
+			v = append(v, int32(b.IntN(s[d])))
+		}
+	}
+	at := b.int32s("at", v...)
+	b.g.Tensors[at].Shape = []int{n, depth}
+	b.op(k, nil, b.value("out", q, slices.Concat([]int{n}, s[depth:])...), b.value("in", q, s...), at)
+}
+
+func (b *builder) gelu(k graph.Kind) {
+	s := b.shape()
+	b.op(k, graph.GeluOptions{Approximate: b.IntN(2) == 0}, b.value("out", b.quant(5), s...), b.value("in", b.quant(6), s...))
+}
+
 func (b *builder) argMax(k graph.Kind) {
 	s := b.shape()
 	axis := b.IntN(4)

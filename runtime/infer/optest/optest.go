@@ -32,6 +32,8 @@ var makers = map[graph.Kind]func(*builder, graph.Kind){
 	graph.ExpandDims:        (*builder).expandDims,
 	graph.FullyConnected:    (*builder).fullyConnected,
 	graph.Gather:            (*builder).gather,
+	graph.GatherND:          (*builder).gatherND,
+	graph.Gelu:              (*builder).gelu,
 	graph.HardSwish:         (*builder).unary,
 	graph.L2Normalization:   (*builder).l2Normalization,
 	graph.LeakyRelu:         (*builder).leakyRelu,
