@@ -42,6 +42,7 @@ type Result struct {
 	*quant.Result
 	File        []byte
 	Calibration string         // SHA-256 of the samples, in hexadecimal
+	Doubts      []string       // about the samples
 	Report      *report.Report // nil where nothing was measured
 }
 
@@ -84,8 +85,8 @@ func (m *Model) Quantise(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	out := &Result{}
-	doubts, err := m.doubts(o)
-	if err != nil {
+	var err error
+	if out.Doubts, err = m.doubts(o); err != nil {
 		return nil, err
 	}
 	usual, note, err := m.usual(ctx, o)
@@ -117,7 +118,7 @@ func (m *Model) Quantise(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	in := report.Input{Result: out.Result, File: out.File, Float: float, FloatBytes: len(m.file), Data: o.Measure, Engine: o.Engine,
-		Limits: o.Limits, Doubts: doubts, Options: quant.Options{Threads: o.Threads, Progress: o.progress("measuring")}}
+		Limits: o.Limits, Doubts: out.Doubts, Options: quant.Options{Threads: o.Threads, Progress: o.progress("measuring")}}
 	if !o.Brief {
 		in.Graph, in.Calibration = m.Graph, o.Calibration
 	}
@@ -134,17 +135,10 @@ func (o *Options) progress(step string) func(done, total int) {
 
 // doubts looks at the samples before they cost minutes.
 func (m *Model) doubts(o Options) ([]string, error) {
-	var out []string
-	if o.Calibration != nil && o.Plan == nil {
-		found, err := samples.Doubts(m.Graph, o.Calibration)
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range found {
-			out = append(out, "of the calibration, "+d)
-		}
+	if o.Calibration == nil || o.Plan != nil {
+		return nil, nil
 	}
-	return out, nil
+	return samples.Doubts(m.Graph, o.Calibration, o.Measure)
 }
 
 // usual are the calibration's samples without those that the model answers with

@@ -132,6 +132,15 @@ type Input struct {
 	quant.Options
 }
 
+// Faces are those of samples.
+func Faces(samples []Sample) quant.Faces {
+	var out quant.Faces
+	for _, s := range samples {
+		out = append(out, s.Face)
+	}
+	return out
+}
+
 // answer is one head's answer about one face.
 type answer struct {
 	label int
@@ -142,11 +151,7 @@ type answer struct {
 // Compare measures.
 func Compare(ctx context.Context, in Input) (*Report, error) {
 	if len(in.Samples) > 0 {
-		var faces quant.Faces
-		for _, s := range in.Samples {
-			faces = append(faces, s.Face)
-		}
-		in.Data = faces
+		in.Data = Faces(in.Samples)
 	}
 	if in.Data == nil || in.Data.Len() == 0 {
 		return nil, errors.New("report: no samples to measure with")

@@ -11,11 +11,59 @@ import (
 )
 
 // Doubts says, in plain sentences, what makes samples a poor picture of what a
-// model will see: values that never change, black pictures, copies, too few.
-func Doubts(g *graph.Graph, s quant.Samples) ([]string, error) {
+// model will see: values that never change, black pictures, copies, too few to
+// calibrate with, and a range that is another than that of the samples measured,
+// which may be nil.
+func Doubts(g *graph.Graph, calibration, measured quant.Samples) ([]string, error) {
+	c, err := survey(g, calibration)
+	if err != nil {
+		return nil, err
+	}
 	var out []string
-	var constant, dark, copies places
-	seen := map[string]int{}
+	for _, s := range c.poor() {
+		out = append(out, "of the calibration, "+s)
+	}
+	if c.different < fewSamples {
+		out = append(out, fmt.Sprintf("of the calibration, there are %d different samples, and ranges want about 100; at least %d", c.different, fewSamples))
+	}
+	if measured == nil || measured.Len() == 0 {
+		return out, nil
+	}
+	m, err := survey(g, measured)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range m.poor() {
+		out = append(out, "of what is measured, "+s)
+	}
+	for k, at := range g.Inputs {
+		a, b := c.span[k], m.span[k]
+		if both := a.and(b).width(); both < a.or(b).width()/2 {
+			out = append(out, fmt.Sprintf("input %q is calibrated with values from %.4g to %.4g and measured with %.4g to %.4g: calibrate with samples like those that it will see",
+				g.Tensors[at].Name, a.lo, a.hi, b.lo, b.hi))
+		}
+	}
+	return out, nil
+}
+
+// found is what samples are like.
+type found struct {
+	n, different           int
+	constant, dark, copies places
+	span                   []span // by input
+}
+
+// span is a range of values.
+type span struct{ lo, hi float32 }
+
+func (s span) and(o span) span { return span{max(s.lo, o.lo), min(s.hi, o.hi)} }
+func (s span) or(o span) span  { return span{min(s.lo, o.lo), max(s.hi, o.hi)} }
+func (s span) width() float32  { return max(s.hi-s.lo, 0) }
+
+// survey looks at all values of all samples.
+func survey(g *graph.Graph, s quant.Samples) (*found, error) {
+	out := &found{n: s.Len()}
+	seen := map[string]bool{}
 	for i := range s.Len() {
 		same, black := true, true
 		sum := newHash()
@@ -24,44 +72,48 @@ func Doubts(g *graph.Graph, s quant.Samples) ([]string, error) {
 			if err := s.Fill(i, k, v); err != nil {
 				return nil, err
 			}
-			lo, hi := v[0], v[0]
+			here := span{v[0], v[0]}
 			for _, x := range v {
 				if x != x || math.IsInf(float64(x), 0) {
 					return nil, fmt.Errorf("samples: %s holds %v for input %q", quant.NameOf(s, i), x, g.Tensors[at].Name)
 				}
-				lo, hi = min(lo, x), max(hi, x)
+				here = here.or(span{x, x})
 			}
-			same = same && lo == hi && len(v) > 1
-			if blo, bhi, ok := s.Bounds(k); ok {
-				black = black && float64(hi)-blo < 0.05*(bhi-blo)
-			} else {
-				black = false
-			}
+			same = same && here.width() == 0 && len(v) > 1
+			lo, hi, ok := s.Bounds(k)
+			black = black && ok && float64(here.hi)-lo < 0.05*(hi-lo)
 			sum.add(v)
+			if i == 0 {
+				out.span = append(out.span, here)
+			}
+			out.span[k] = out.span[k].or(here)
 		}
-		switch _, again := seen[sum.String()]; {
+		switch {
 		case same:
-			constant.add(quant.NameOf(s, i))
+			out.constant.add(quant.NameOf(s, i))
 		case black:
-			dark.add(quant.NameOf(s, i))
-		case again:
-			copies.add(quant.NameOf(s, i))
+			out.dark.add(quant.NameOf(s, i))
+		case seen[sum.String()]:
+			out.copies.add(quant.NameOf(s, i))
 		}
-		seen[sum.String()] = i
+		seen[sum.String()] = true
 	}
-	if constant.n > 0 {
-		out = append(out, fmt.Sprintf("%d of %d samples are one value throughout, and show the model nothing: %s", constant.n, s.Len(), constant))
-	}
-	if dark.n > 0 {
-		out = append(out, fmt.Sprintf("%d of %d samples are black, nearly: %s", dark.n, s.Len(), dark))
-	}
-	if copies.n > 0 {
-		out = append(out, fmt.Sprintf("%d of %d samples are copies of others: %s", copies.n, s.Len(), copies))
-	}
-	if n := len(seen); n < fewSamples {
-		out = append(out, fmt.Sprintf("there are %d different samples, and ranges want about 100; at least %d", n, fewSamples))
-	}
+	out.different = len(seen)
 	return out, nil
+}
+
+// poor are sentences about samples that show a model little.
+func (f *found) poor() (out []string) {
+	if f.constant.n > 0 {
+		out = append(out, fmt.Sprintf("%d of %d samples are one value throughout, and show the model nothing: %s", f.constant.n, f.n, f.constant))
+	}
+	if f.dark.n > 0 {
+		out = append(out, fmt.Sprintf("%d of %d samples are black, nearly: %s", f.dark.n, f.n, f.dark))
+	}
+	if f.copies.n > 0 {
+		out = append(out, fmt.Sprintf("%d of %d samples are copies of others: %s", f.copies.n, f.n, f.copies))
+	}
+	return out
 }
 
 // fewSamples is below what is too few to know ranges by.

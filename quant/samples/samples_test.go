@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"mien/quant"
 	"mien/runtime/graph"
 )
 
@@ -215,7 +216,7 @@ func TestDoubts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Doubts(g, p)
+		got, err := Doubts(g, p, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,4 +235,35 @@ func TestDoubts(t *testing.T) {
 	picture(t, filepath.Join(dir, "copy.png"), 4, 4, color.Gray{0}, color.Gray{200})
 	picture(t, filepath.Join(dir, "dark.png"), 4, 4, color.Gray{1}, color.Gray{3})
 	check("constant.png", "dark.png", "copy.png")
+}
+
+// Samples that are measured are looked at, too, and have to be like those of the
+// calibration.
+func TestDoubtsOfWhatIsMeasured(t *testing.T) {
+	g := model([]int{1, 4, 4, 1})
+	read := func(n, from, to int) quant.Samples {
+		dir := t.TempDir()
+		for i := range n {
+			picture(t, filepath.Join(dir, fmt.Sprintf("%02d.png", i)), 4, 4, color.Gray{uint8(from + i%5)}, color.Gray{uint8(to)})
+		}
+		p, err := ReadPictures(dir, g, PictureOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	dark, copies := read(5, 20, 60), read(200, 100, 240)
+	got, err := Doubts(g, dark, copies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(got, "\n")
+	for _, want := range []string{"of the calibration, there are 5 different", "of what is measured, 195 of 200 samples are copies", "calibrate with samples like those"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%q does not say %q", all, want)
+		}
+	}
+	if len(got) != 3 {
+		t.Errorf("%q", got)
+	}
 }

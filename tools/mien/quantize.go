@@ -10,6 +10,7 @@ import (
 
 	"mien/quant"
 	"mien/quant/report"
+	"mien/quant/samples"
 	"mien/runtime/atomicfile"
 	"mien/runtime/graph"
 	"mien/runtime/graph/flatfile"
@@ -98,11 +99,11 @@ func (c *quantizeCmd) Run(e env) error {
 			}
 		}
 	}
-	if err := c.write(e, res, file); err != nil {
+	if err := c.write(e, res.Result, file); err != nil {
 		return err
 	}
 	if rep == nil {
-		return nil
+		return c.mind(e, res)
 	}
 	fmt.Fprint(e.stdout, rep.Summary())
 	if err := rep.Check(); c.MaxDrop != nil || rep.Failed() {
@@ -113,7 +114,7 @@ func (c *quantizeCmd) Run(e env) error {
 
 // tuned trains the network on for the integers of a result, writes the new
 // checkpoint beside the output and quantises that.
-func (c *quantizeCmd) tuned(e env, n *network, res *quant.Result, card *model.Card) (*network, *quant.Result, error) {
+func (c *quantizeCmd) tuned(e env, n *network, res *calibratedNetwork, card *model.Card) (*network, *calibratedNetwork, error) {
 	if c.Plan != "" {
 		return nil, nil, errors.New("--tune makes new weights, for which --plan was not made: leave one out")
 	}
@@ -137,7 +138,32 @@ func (c *quantizeCmd) tuned(e env, n *network, res *quant.Result, card *model.Ca
 	return n, res, err
 }
 
-func (c *quantizeCmd) quantise(e env, g *graph.Graph, card *model.Card) (*quant.Result, error) {
+// calibratedNetwork is a network's graph as it was quantised.
+type calibratedNetwork struct {
+	*quant.Result
+	graph *graph.Graph
+	faces quant.Faces // that calibrated it; none where a plan was carried out without
+}
+
+// doubts says what makes the faces poor to calibrate with, and unlike those that
+// are measured.
+func (n *calibratedNetwork) doubts(measured quant.Faces) ([]string, error) {
+	if len(n.faces) == 0 {
+		return nil, nil
+	}
+	return samples.Doubts(n.graph, n.faces, measured)
+}
+
+// mind prints what a report would doubt, where there is none.
+func (c *quantizeCmd) mind(e env, res *calibratedNetwork) error {
+	doubts, err := res.doubts(nil)
+	for _, d := range doubts {
+		fmt.Fprintf(e.stdout, "mind: %s\n", d)
+	}
+	return err
+}
+
+func (c *quantizeCmd) quantise(e env, g *graph.Graph, card *model.Card) (*calibratedNetwork, error) {
 	r := c.recipe()
 	var plan *quant.Plan
 	if c.Plan != "" {
@@ -162,7 +188,8 @@ func (c *quantizeCmd) quantise(e env, g *graph.Graph, card *model.Card) (*quant.
 		card.SHA256.Calibration = fingerprint(faces)
 	}
 	if plan == nil {
-		return c.build(e, g, faces, r, nil)
+		res, err := c.build(e, g, faces, r, nil)
+		return &calibratedNetwork{res, g, faces}, err
 	}
 	res := &quant.Result{Plan: plan}
 	var err error
@@ -172,7 +199,7 @@ func (c *quantizeCmd) quantise(e env, g *graph.Graph, card *model.Card) (*quant.
 	if res.Graph, err = quant.Apply(g, plan); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.Plan, err)
 	}
-	return res, nil
+	return &calibratedNetwork{res, g, faces}, nil
 }
 
 // maxDrop is the loss that the report calls a pass.
@@ -184,14 +211,14 @@ func (c *quantizeCmd) maxDrop() float64 {
 }
 
 // measure compares the file with the float one on held-out faces.
-func (c *quantizeCmd) measure(e env, heads []model.Head, res *quant.Result, g *graph.Graph, file []byte) (*report.Report, error) {
+func (c *quantizeCmd) measure(e env, heads []model.Head, res *calibratedNetwork, g *graph.Graph, file []byte) (*report.Report, error) {
 	if c.Measure == 0 || len(c.evalSpecs()) == 0 {
 		if c.Report != "" || c.MaxDrop != nil {
 			return nil, errors.New("a report needs faces: name a data set with --eval")
 		}
 		return nil, nil
 	}
-	samples, err := c.samples(e, data.Test, data.Val, data.All)
+	measured, err := c.samples(e, data.Test, data.Val, data.All)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +226,13 @@ func (c *quantizeCmd) measure(e env, heads []model.Head, res *quant.Result, g *g
 	if err != nil {
 		return nil, err
 	}
-	in := report.Input{Result: res, File: file, Float: float, Heads: heads, Samples: samples, MaxDrop: c.maxDrop()}
+	in := report.Input{Result: res.Result, File: file, Float: float, Heads: heads, Samples: measured, MaxDrop: c.maxDrop(), Graph: res.graph}
+	if len(res.faces) > 0 {
+		in.Calibration = res.faces
+	}
+	if in.Doubts, err = res.doubts(report.Faces(measured)); err != nil {
+		return nil, err
+	}
 	return c.compare(e, in)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"image"
 	"image/png"
@@ -86,9 +87,10 @@ func TestQuantizeInspectDiff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out, "emotion  agrees on") || strings.Contains(out, "race") {
+	if !strings.Contains(out, "emotion  agrees on") || strings.Contains(out, "race") || !strings.Contains(out, "mind: of the calibration, there are 6 different samples") {
 		t.Errorf("printed %q", out)
 	}
+	layersAndAdvice(t, filepath.Join(dir, "report", "report.json"))
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +137,28 @@ func TestQuantizeInspectDiff(t *testing.T) {
 		}
 		if out, err := runTool(t, args...); err != nil || !strings.Contains(out, c[1]) {
 			t.Errorf("inspect %s: %v, lacks %q", c[0], err, c[1])
+		}
+	}
+}
+
+// layersAndAdvice: a checkpoint's report says which layer hurts most, and what
+// else came nearer to float, with the flags that make it.
+func layersAndAdvice(t *testing.T, path string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report.Report
+	if err := json.Unmarshal(b, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Layers) < 10 || r.Layers[0].Gain < r.Layers[1].Gain || r.OutputSNR == 0 {
+		t.Errorf("%d layers, %+v, %v dB", len(r.Layers), r.Layers[:min(len(r.Layers), 2)], r.OutputSNR)
+	}
+	for _, a := range r.Advice {
+		if !strings.Contains(a.Flags, "--mode int8") || a.Gain < 0.5 || a.Gain != a.SNR-r.OutputSNR {
+			t.Errorf("%+v", a)
 		}
 	}
 }

@@ -82,6 +82,9 @@ func (c *quantizeCmd) model(e env) error {
 		return err
 	}
 	if res.Report == nil {
+		for _, d := range res.Doubts {
+			fmt.Fprintf(e.stdout, "mind: %s\n", d)
+		}
 		if c.Report != "" || o.Limits != (report.Limits{}) {
 			return errors.New("a report and limits need samples: give --pictures or --arrays")
 		}
