@@ -15,11 +15,12 @@ import (
 // operator before them, and every tensor has a name of its own. Notes say what
 // was done. The error names what stands in the way, and what can be done.
 func Prepare(g *graph.Graph) (out *graph.Graph, notes []string, err error) {
-	if err := preparable(g); err != nil {
-		return nil, nil, err
-	}
 	p := &preparer{g: g.Clone(), counts: map[string]int{}}
 	p.g.Signatures = slices.Clone(g.Signatures)
+	p.builtins()
+	if err := preparable(p.g); err != nil {
+		return nil, nil, err
+	}
 	if err := p.constants(); err != nil {
 		return nil, nil, err
 	}
@@ -33,6 +34,9 @@ func Prepare(g *graph.Graph) (out *graph.Graph, notes []string, err error) {
 		if n := p.counts[what]; n > 0 {
 			notes = append(notes, fmt.Sprintf("%s stored as %s: what is compared is what they stand for", count(n, "constant was", "constants were"), what))
 		}
+	}
+	if n := p.counts["builtin"]; n > 0 {
+		notes = append(notes, fmt.Sprintf("%s MediaPipe's Convolution2DTransposeBias, and became TRANSPOSE_CONV, which every engine has", count(n, "operator was", "operators were")))
 	}
 	if n := p.counts["fused"]; n > 0 {
 		notes = append(notes, fmt.Sprintf("%s fused into the operator before: its integers need not hold what is cut off", count(n, "activation was", "activations were")))
@@ -109,6 +113,36 @@ func preparable(g *graph.Graph) error {
 type preparer struct {
 	g      *graph.Graph
 	counts map[string]int
+}
+
+// builtins makes TRANSPOSE_CONV of MediaPipe's Convolution2DTransposeBias, which
+// computes the same (mediapipe/util/tflite/operations/transpose_conv_bias.cc): its
+// inputs are picture, weights and bias, its options the library's
+// TfLiteTransposeConvParams, padding and strides of 32 bits each.
+func (p *preparer) builtins() {
+	for _, o := range p.g.Ops {
+		if o.Kind != graph.Custom || o.Custom != "Convolution2DTransposeBias" || len(o.Inputs) != 3 || len(o.Outputs) != 1 || len(o.CustomData) < 12 {
+			continue
+		}
+		var v [3]uint32
+		for i := range v {
+			v[i] = binary.LittleEndian.Uint32(o.CustomData[4*i:])
+		}
+		padding, known := map[uint32]graph.Padding{1: graph.Same, 2: graph.Valid}[v[0]]
+		if !known || v[1] > graph.MaxElems || v[2] > graph.MaxElems {
+			continue
+		}
+		out := p.g.Tensors[o.Outputs[0]]
+		shape := &graph.Tensor{Name: out.Name + "/shape", Type: graph.Int32, Shape: []int{len(out.Shape)}}
+		for _, n := range out.Shape {
+			shape.Data = binary.LittleEndian.AppendUint32(shape.Data, uint32(n))
+		}
+		p.g.Tensors = append(p.g.Tensors, shape)
+		o.Kind, o.Custom, o.CustomData, o.Version = graph.TransposeConv, "", nil, 3
+		o.Options = graph.TransposeConvOptions{Padding: padding, StrideW: int(v[1]), StrideH: int(v[2])}
+		o.Inputs = []int{len(p.g.Tensors) - 1, o.Inputs[1], o.Inputs[0], o.Inputs[2]}
+		p.counts["builtin"]++
+	}
 }
 
 // constants turns stored float16 and integer weights into float32, and takes

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"mien/runtime/graph"
@@ -129,4 +130,41 @@ func TestOutliersAreNamed(t *testing.T) {
 			t.Errorf("%s: %v, want %v (%v)", name, got, c.want, err)
 		}
 	}
+}
+
+// MediaPipe's own transposed convolution becomes the builtin one, which lays a
+// kernel at each value.
+func TestPrepareKnowsMediaPipesConvolution(t *testing.T) {
+	options := []byte{1, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0} // SAME, steps of 2
+	g := &graph.Graph{Inputs: []int{0}, Outputs: []int{3}, Tensors: []*graph.Tensor{
+		{Name: "in", Shape: []int{1, 1, 2, 1}}, {Name: "w", Shape: []int{1, 2, 2, 1}, Data: floatBytes([]float32{1, 2, 3, 4})},
+		{Name: "b", Shape: []int{1}, Data: floatBytes([]float32{10})}, {Name: "out", Shape: []int{1, 2, 4, 1}}},
+		Ops: []*graph.Op{{Kind: graph.Custom, Custom: "Convolution2DTransposeBias", CustomData: options, Version: 1, Inputs: []int{0, 1, 2}, Outputs: []int{3}}}}
+	p, notes, err := Prepare(g)
+	if err != nil || len(notes) != 1 || g.Ops[0].Kind != graph.Custom {
+		t.Fatal(err, notes)
+	}
+	got, err := Answer(context.Background(), p, pairOf{1, -1}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []float32{11, 12, 9, 8, 13, 14, 7, 6}; !slices.Equal(got[0][0], want) {
+		t.Errorf("%v, want %v", got[0][0], want)
+	}
+	g.Ops[0].CustomData = options[:8]
+	if _, _, err := Prepare(g); err == nil || !strings.Contains(err.Error(), "Convolution2DTransposeBias") {
+		t.Errorf("cut options: %v", err)
+	}
+}
+
+// pairOf is one sample of two values.
+type pairOf [2]float32
+
+func (pairOf) Len() int { return 1 }
+
+func (pairOf) Bounds(int) (lo, hi float64, ok bool) { return 0, 0, false }
+
+func (p pairOf) Fill(_, _ int, dst []float32) error {
+	copy(dst, p[:])
+	return nil
 }

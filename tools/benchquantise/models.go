@@ -11,6 +11,7 @@ var (
 	faceMesh      = npm.Package{Source: "@mediapipe/face_mesh@0.4.1657299874", SHA256: "c08a7e0742a326285da666cf81d77c8b6f3a181a2ee948cadaf166008e0d3bc7"}
 	hands         = npm.Package{Source: "@mediapipe/hands@0.4.1675469240", SHA256: "bdd5be939c60cbd72a49f4b6141407683cf2a67263598e1a44757d70b3dfcb8a"}
 	pose          = npm.Package{Source: "@mediapipe/pose@0.5.1675469404", SHA256: "8bb349a7b3a3ba699df23be804ddd3b3eab810b50b15406894be257859388a84"}
+	selfie        = npm.Package{Source: "@mediapipe/selfie_segmentation@0.1.1675465747", SHA256: "7767b33eaa68990ee06c28bbb89f39a13a47ebb07ff0f1fd4947d9e817bb9bf9"}
 	objectron     = npm.Package{Source: "@mediapipe/objectron@0.4.1675468480", SHA256: "fc3e37b326b05e8f596099c90b3e0931b05a56cd3160b9ac450b621794bac94c"}
 )
 
@@ -52,6 +53,10 @@ var models = []public{
 		"f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61", unsigned},
 	{"pose_landmark_full", "BlazePose", pose, "package/pose_landmark_full.tflite", 0, 0,
 		"e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f", unsigned},
+	{"selfie_segmentation", "MobileNetV3, segmenting", selfie, "package/selfie_segmentation.tflite", 0, 0,
+		"8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27", unsigned},
+	{"selfie_segmentation_landscape", "MobileNetV3, segmenting", selfie, "package/selfie_segmentation_landscape.tflite", 0, 0,
+		"4aafe6223bb8dac6fac8ca8ed56852870a33051ef3f6238822d282a109962894", unsigned},
 	{"object_detection_ssd_mobilenetv2_oidv4_fp16", "SSD MobileNetV2", objectron, "package/objectron_solution_packed_assets.data", 184, 9987544,
 		"d0a5255bf8c4f5a0bc4240741a76c41d5e939f7655078f945f50ab53a9375da6", signed},
 	{"object_detection_3d_camera", "Objectron", objectron, "package/object_detection_3d_camera.tflite", 0, 0,
