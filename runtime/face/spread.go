@@ -92,8 +92,10 @@ func (d *Detector) close(img *image.Gray, i int, faces []Face) []Face {
 	case !p.known:
 		d.forget(i)
 	case p.missed >= lost:
-		// It may be there still, and somebody else may be, and neither would change anything.
-		d.watch.touch(was.close(), d.spread.now)
+		if p.seen > chance {
+			// It may be there still, and somebody else may be, and neither would change anything.
+			d.watch.touch(was.close(), d.spread.now)
+		}
 		d.forget(i)
 	}
 	return faces
