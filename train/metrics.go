@@ -1,6 +1,7 @@
 package train
 
 import (
+	"fmt"
 	"math"
 
 	"mien/runtime/model"
@@ -153,13 +154,26 @@ func (h *HeadMetrics) ScaledECE(temperature float32) float64 {
 	return ece
 }
 
-// Temperature is the one under which the labels are likeliest; 1 without an
-// image.
-func (h *HeadMetrics) Temperature() (float32, error) {
-	if h.N == 0 {
-		return 1, nil
+// Temperatures are those under which the labels of a model's heads are likeliest,
+// head by head. One that no image has a label for keeps what the card says, or 1.
+// Errors are those of confidence.Fit.
+func (m *Metrics) Temperatures(spec *model.Spec) ([]float32, error) {
+	out := make([]float32, len(spec.Heads))
+	for k, h := range spec.Heads {
+		out[k] = 1
+		if k < len(spec.Card.Temperature) {
+			out[k] = spec.Card.Temperature[k]
+		}
+		x := m.Heads[h.Name]
+		if x.N == 0 {
+			continue
+		}
+		var err error
+		if out[k], err = confidence.Fit(x.P, len(x.Confusion), x.Truth); err != nil {
+			return nil, fmt.Errorf("head %s: %w", h.Name, err)
+		}
 	}
-	return confidence.Fit(h.P, len(h.Confusion), h.Truth)
+	return out, nil
 }
 
 // Group is how a head did on the images that have one label of another head.

@@ -440,14 +440,14 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// Ten answers at 0.8 of which six are right are off by 0.2; the temperature
+// Forty answers at 0.8 of which 24 are right are off by 0.2; the temperature
 // that makes them 0.6 takes the error away.
 func TestCalibrationError(t *testing.T) {
 	m := NewMetrics([]model.Head{{Name: "gender", Labels: []string{"a", "b"}}})
 	h := m.Heads["gender"]
-	for i := range 10 {
+	for i := range 40 {
 		label := int8(0)
-		if i >= 6 {
+		if i >= 24 {
 			label = 1
 		}
 		h.Add([]float32{0.8, 0.2}, label)
@@ -457,13 +457,23 @@ func TestCalibrationError(t *testing.T) {
 	if math.Abs(h.ECE-0.2) > 1e-6 {
 		t.Errorf("calibration error %v", h.ECE)
 	}
-	warm, err := h.Temperature()
+	spec := &model.Spec{Heads: []model.Head{h.head}}
+	found, err := m.Temperatures(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warm := found[0]
 	// The logits' difference is log 4; it has to be log 1.5.
-	if want := math.Log(4) / math.Log(1.5); err != nil || math.Abs(float64(warm)-want) > 1e-3 {
-		t.Errorf("temperature %v, want %v (%v)", warm, want, err)
+	if want := math.Log(4) / math.Log(1.5); math.Abs(float64(warm)-want) > 1e-3 {
+		t.Errorf("temperature %v, want %v", warm, want)
 	}
 	if e := h.ScaledECE(warm); e > 1e-3 {
 		t.Errorf("calibration error %v after scaling", e)
+	}
+	// Without a label a head keeps what the card says.
+	spec.Card.Temperature = []float32{1.7}
+	if kept, err := NewMetrics(spec.Heads).Temperatures(spec); err != nil || kept[0] != 1.7 {
+		t.Errorf("%v, %v", kept, err)
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,15 +16,22 @@ import (
 
 	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
+	"mien/train"
 	cards "mien/train/card"
+	"mien/train/data"
+	"mien/train/review"
 )
 
 // A little run through to its card: the card says what eval says, and --check
 // sees when it does not.
 func TestCard(t *testing.T) {
-	fer, utk := cardSets(t)
 	dir := t.TempDir()
 	ckpt, file := untrained(t), filepath.Join(dir, "small.tflite")
+	net, err := train.Open(ckpt, 8, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fer, utk := answeredSets(t, review.AskNet(net, []model.Head{model.Emotion, model.Age}))
 	mustMien(t, "quantize", "--checkpoint", ckpt, "--calibrate", "fer2013:"+fer, "--faces", "4", "--measure", "0",
 		"--heads", "emotion,age", "--engine", "portable", "--out", filepath.Join(dir, "bare.tflite"))
 	sets := []string{"--data", "fer2013:" + fer, "--data", "utkface:" + utk}
@@ -104,15 +113,61 @@ func cardOthers(t *testing.T, file, fer string, sets []string, was model.Card) {
 	}
 }
 
-// cardSets are sets that have every split.
-func cardSets(t *testing.T) (fer, utk string) {
+// answeredSets are sets that have every split, whose labels are drawn from what a
+// model answers: its temperature is about 1 by construction, that of others is
+// found from labels that have something to do with their answers.
+func answeredSets(t *testing.T, ask review.Ask) (fer, utk string) {
 	t.Helper()
-	fer, _ = drawSet(t)
-	utk = t.TempDir()
-	for i := range 80 {
-		drawFace(t, filepath.Join(utk, fmt.Sprintf("%d_%d_%d_%d.png", 1+i%5*18, i%2, i%5, i)), 300+i, i%3)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	fer, utk = t.TempDir(), t.TempDir()
+	at := func(split string, i int) string { return filepath.Join(fer, split, "happy", fmt.Sprintf("%d.png", i)) }
+	for i := range 240 {
+		drawFace(t, at("train", i), i, i%3)
+		drawFace(t, filepath.Join(utk, fmt.Sprintf("30_0_0_%d.png", i)), 1000+i, i%3)
 	}
+	for i := range 24 {
+		drawFace(t, at("test", i), 2000+i, i%3)
+	}
+	rng := rand.New(rand.NewPCG(5, 6))
+	rename := func(spec string, head int, to func(path string, label int) string) {
+		o := data.Options{Heads: []model.Head{model.Emotion, model.Age}, Validation: 0.1}
+		sets, err := loadSets(env{t.Context(), io.Discard, io.Discard}, []string{spec}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range sets[0].Samples {
+			p, err := ask(x.Face)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := to(x.Path, drawn(rng, p[0][head]))
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(x.Path, path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	rename("fer2013:"+fer, 0, func(path string, label int) string {
+		return filepath.Join(filepath.Dir(filepath.Dir(path)), model.Emotion.Labels[label], filepath.Base(path))
+	})
+	rename("utkface:"+utk, 1, func(path string, label int) string {
+		_, rest, _ := strings.Cut(filepath.Base(path), "_")
+		return filepath.Join(utk, fmt.Sprintf("%d_%s", []int{2, 10, 30, 50, 80}[label], rest))
+	})
 	return fer, utk
+}
+
+// drawn is a label, each as likely as p says.
+func drawn(rng *rand.Rand, p []float32) int {
+	u := rng.Float32()
+	for k, v := range p {
+		if u -= v; u < 0 {
+			return k
+		}
+	}
+	return len(p) - 1
 }
 
 func evalJSON(t *testing.T, args ...string) (r evalReport) {

@@ -107,19 +107,15 @@ func measureModel(e env, mod infer.Model, heads []model.Head, samples []data.Sam
 	return train.EvalModel(e.ctx, mod, heads, samples, b.set)
 }
 
-// fitHeads finds the temperature of each head. A head that no picture has a
-// label for keeps the one that the model's card gives it, or 1.
+// fitHeads finds the temperature of each head.
 func fitHeads(spec *model.Spec, fit, held *train.Metrics) ([]temperature, error) {
+	found, err := fit.Temperatures(spec)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]temperature, len(spec.Heads))
 	for k, h := range spec.Heads {
-		m := fit.Heads[h.Name]
-		t, err := m.Temperature()
-		if err != nil {
-			return nil, fmt.Errorf("head %s: %w", h.Name, err)
-		}
-		if m.N == 0 && k < len(spec.Card.Temperature) && spec.Card.Temperature[k] > 0 {
-			t = spec.Card.Temperature[k]
-		}
+		m, t := fit.Heads[h.Name], found[k]
 		out[k] = temperature{Head: h.Name, N: m.N, Temperature: t, Before: m.ECE, After: m.ScaledECE(t)}
 		if m := held.Heads[h.Name]; m.N > 0 && out[k].N > 0 {
 			out[k].HeldOut = &heldOutECE{m.N, m.ECE, m.ScaledECE(t)}

@@ -113,15 +113,7 @@ func (m *Maker) temperatures(ctx context.Context, mod infer.Model) ([]float32, e
 	if err != nil {
 		return nil, err
 	}
-	var out []float32
-	for _, h := range mod.Spec().Heads {
-		t, err := found.Heads[h.Name].Temperature()
-		if err != nil {
-			return nil, fmt.Errorf("head %s: %w", h.Name, err)
-		}
-		out = append(out, t)
-	}
-	return out, nil
+	return found.Temperatures(mod.Spec())
 }
 
 // accuracy measures the heads that a set has labels for.

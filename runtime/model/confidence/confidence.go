@@ -110,9 +110,15 @@ func ECE(p []float32, classes int, labels []int, bins int) (float64, error) {
 	return sum / n, nil
 }
 
+// Fewest is how many labelled rows Fit wants: from fewer, a temperature says more
+// about them than about the model.
+const Fewest = 20
+
 // Fit returns the temperature under which the labels are likeliest. p is as in
 // Reliability and should come from validation data that training never saw.
-// The search cannot get stuck: in 1/T the likelihood has one optimum.
+// The search cannot get stuck: in 1/T the likelihood has one optimum. It is an
+// error when fewer than Fewest rows have a label, and when that optimum does not
+// lie between MinTemperature and MaxTemperature.
 func Fit(p []float32, classes int, labels []int) (float32, error) {
 	if err := check(p, classes, labels); err != nil {
 		return 0, err
@@ -123,8 +129,8 @@ func Fit(p []float32, classes int, labels []int) (float32, error) {
 			known++
 		}
 	}
-	if known == 0 {
-		return 0, fmt.Errorf("confidence: none of the %d rows has a label", len(labels))
+	if known < Fewest {
+		return 0, fmt.Errorf("confidence: %d of %d answers have a label, and a temperature is found from %d or more", known, len(labels), Fewest)
 	}
 	logs := make([]float64, len(p))
 	for i, v := range p {
@@ -132,6 +138,12 @@ func Fit(p []float32, classes int, labels []int) (float32, error) {
 	}
 	// Bisection for the zero of the slope, in log(1/T).
 	lo, hi := -math.Log(MaxTemperature), -math.Log(MinTemperature)
+	switch {
+	case slope(logs, classes, labels, math.Exp(lo)) >= 0:
+		return 0, fmt.Errorf("confidence: the labels are likeliest at a temperature of %g or more, the end of the search: the answers have nothing to do with them", float64(MaxTemperature))
+	case slope(logs, classes, labels, math.Exp(hi)) <= 0:
+		return 0, fmt.Errorf("confidence: the labels are likeliest at a temperature of %g or less, the end of the search: every answer is right or all are alike", MinTemperature)
+	}
 	for range 50 {
 		if mid := (lo + hi) / 2; slope(logs, classes, labels, math.Exp(mid)) > 0 {
 			hi = mid

@@ -3,6 +3,8 @@ package confidence
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -112,6 +114,45 @@ func TestScaleKeepsSumAndOrder(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { Scale([]float32{.1, .9}, 2) }); n != 0 {
 		t.Errorf("Scale allocates %v times", n)
+	}
+}
+
+// A temperature from few labels, from answers that have nothing to do with the
+// labels and from a head that always answers the same is none.
+func TestFitRefusesWhatTellsNothing(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	p, labels := draw(r, 400, 4)
+	for n, want := range map[int]bool{1: false, Fewest - 1: false, 400: true} {
+		if _, err := Fit(p[:4*n], 4, labels[:n]); (err == nil) != want {
+			t.Errorf("%d labels: %v", n, err)
+		}
+	}
+	contrary := slices.Clone(labels)
+	for i := range contrary {
+		least := 0
+		for k, v := range p[4*i : 4*i+4] {
+			if v < p[4*i+least] {
+				least = k
+			}
+		}
+		contrary[i] = least
+	}
+	if got, err := Fit(p, 4, contrary); err == nil || !strings.Contains(err.Error(), "nothing to do with") {
+		t.Errorf("labels against the answers: %v, %v", got, err)
+	}
+	var constant []float32
+	for range 400 {
+		constant = append(constant, .25, .25, .25, .25)
+	}
+	if got, err := Fit(constant, 4, labels); err == nil {
+		t.Errorf("a constant head has temperature %v", got)
+	}
+	right := slices.Clone(labels)
+	for i := range right {
+		right[i], _ = top(p[4*i : 4*i+4])
+	}
+	if got, err := Fit(p, 4, right); err == nil || !strings.Contains(err.Error(), "or less") {
+		t.Errorf("always right: %v, %v", got, err)
 	}
 }
 
