@@ -17,6 +17,7 @@ import (
 func Prepare(g *graph.Graph) (out *graph.Graph, notes []string, err error) {
 	p := &preparer{g: g.Clone(), counts: map[string]int{}}
 	p.g.Signatures = slices.Clone(g.Signatures)
+	p.densify()
 	p.builtins()
 	if err := preparable(p.g); err != nil {
 		return nil, nil, err
@@ -34,6 +35,9 @@ func Prepare(g *graph.Graph) (out *graph.Graph, notes []string, err error) {
 		if n := p.counts[what]; n > 0 {
 			notes = append(notes, fmt.Sprintf("%s stored as %s: what is compared is what they stand for", count(n, "constant was", "constants were"), what))
 		}
+	}
+	if n := p.counts["sparse"]; n > 0 {
+		notes = append(notes, fmt.Sprintf("%s stored sparsely, and are stored whole: integers need a quarter of the bytes", count(n, "constant was", "constants were")))
 	}
 	if n := p.counts["builtin"]; n > 0 {
 		notes = append(notes, fmt.Sprintf("%s MediaPipe's Convolution2DTransposeBias, and became TRANSPOSE_CONV, which every engine has", count(n, "operator was", "operators were")))
@@ -75,8 +79,6 @@ func preparable(g *graph.Graph) error {
 		hint := "take a file without it"
 		if strings.Contains(g.Unkept[0], "subgraph") {
 			hint = "take a model of one subgraph"
-		} else if strings.Contains(g.Unkept[0], "sparsity") {
-			hint = "take the model with dense weights"
 		}
 		return fmt.Errorf("quant: the file holds what would be lost: %s; %s", g.Unkept[0], hint)
 	}
@@ -113,6 +115,31 @@ func preparable(g *graph.Graph) error {
 type preparer struct {
 	g      *graph.Graph
 	counts map[string]int
+}
+
+// densify takes the DENSIFY behind constants out, whose zeros are there.
+func (p *preparer) densify() {
+	source := map[int]int{}
+	p.g.Ops = slices.DeleteFunc(p.g.Ops, func(o *graph.Op) bool {
+		if o.Kind != graph.Densify || len(o.Inputs) != 1 || len(o.Outputs) != 1 || o.Inputs[0] < 0 || !p.g.Tensors[o.Inputs[0]].Const() {
+			return false
+		}
+		source[o.Outputs[0]] = o.Inputs[0]
+		return true
+	})
+	for _, o := range p.g.Ops {
+		for k, i := range o.Inputs {
+			if s, ok := source[i]; ok {
+				o.Inputs[k] = s
+			}
+		}
+	}
+	for _, t := range p.g.Tensors {
+		if t.Sparse {
+			t.Sparse = false
+			p.counts["sparse"]++
+		}
+	}
 }
 
 // builtins makes TRANSPOSE_CONV of MediaPipe's Convolution2DTransposeBias, which

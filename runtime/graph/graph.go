@@ -93,6 +93,7 @@ type Tensor struct {
 	Variable  bool  // state that lives from one run to the next
 	Signature []int // Shape with -1 for sizes that are not fixed
 	HasRank   bool  // Shape is meant even when it is empty
+	Sparse    bool  // the file holds only some of Data, which has zeros elsewhere
 }
 
 // Elems returns the number of elements.

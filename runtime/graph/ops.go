@@ -77,6 +77,7 @@ const (
 	Elu               Kind = 111
 	Quantize          Kind = 114
 	HardSwish         Kind = 117
+	Densify           Kind = 124
 	BatchMatMul       Kind = 126
 	BroadcastTo       Kind = 130
 	Gelu              Kind = 150

@@ -173,7 +173,7 @@ func (r *reader) subgraph(sub *schema.SubGraph) error {
 	return nil
 }
 
-func ints[T int32 | uint32](r *reader, n int, at func(int) T) ([]int, error) {
+func ints[T int32 | uint32 | uint16 | byte](r *reader, n int, at func(int) T) ([]int, error) {
 	if n == 0 {
 		return nil, nil
 	}
@@ -223,10 +223,11 @@ func (r *reader) tensor(t *schema.Tensor) error {
 	if out.Data, err = r.buffer(t.Buffer()); err != nil {
 		return err
 	}
-	if t.Sparsity(nil) != nil {
-		r.unkept("the sparsity of tensor %q", out.Name)
-		out.Data = nil
-		out.Variable = true // a value that is not there to read
+	if p := t.Sparsity(nil); p != nil && out.Const() {
+		if out.Data, err = r.dense(p, out); err != nil {
+			return fmt.Errorf("sparse tensor %q: %w", out.Name, err)
+		}
+		out.Sparse = true
 	}
 	if t.VariantTensorsLength() > 0 {
 		r.unkept("the variants of tensor %q", out.Name)

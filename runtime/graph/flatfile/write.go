@@ -25,6 +25,9 @@ func Marshal(g *graph.Graph) ([]byte, error) {
 	}
 	size := 1 << 16
 	for _, t := range g.Tensors {
+		if t.Sparse {
+			return nil, fmt.Errorf("flatfile: tensor %q is stored sparsely, which mien does not write", t.Name)
+		}
 		size += len(t.Data)
 	}
 	if size > maxFile {

@@ -248,6 +248,462 @@ func QuantizationParametersEnd(builder *flatbuffers.Builder) flatbuffers.UOffset
 	return builder.EndObject()
 }
 
+type Int32Vector struct {
+	_tab flatbuffers.Table
+}
+
+func GetRootAsInt32Vector(buf []byte, offset flatbuffers.UOffsetT) *Int32Vector {
+	n := flatbuffers.GetUOffsetT(buf[offset:])
+	x := &Int32Vector{}
+	x.Init(buf, n+offset)
+	return x
+}
+
+func GetSizePrefixedRootAsInt32Vector(buf []byte, offset flatbuffers.UOffsetT) *Int32Vector {
+	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
+	x := &Int32Vector{}
+	x.Init(buf, n+offset+flatbuffers.SizeUint32)
+	return x
+}
+
+func (rcv *Int32Vector) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+func (rcv *Int32Vector) Table() flatbuffers.Table {
+	return rcv._tab
+}
+
+func (rcv *Int32Vector) Values(j int) int32 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.GetInt32(a + flatbuffers.UOffsetT(j*4))
+	}
+	return 0
+}
+
+func (rcv *Int32Vector) ValuesLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func (rcv *Int32Vector) MutateValues(j int, n int32) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.MutateInt32(a+flatbuffers.UOffsetT(j*4), n)
+	}
+	return false
+}
+
+func Int32VectorStart(builder *flatbuffers.Builder) {
+	builder.StartObject(1)
+}
+func Int32VectorAddValues(builder *flatbuffers.Builder, values flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(values), 0)
+}
+func Int32VectorStartValuesVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(4, numElems, 4)
+}
+func Int32VectorEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	return builder.EndObject()
+}
+
+type Uint16Vector struct {
+	_tab flatbuffers.Table
+}
+
+func GetRootAsUint16Vector(buf []byte, offset flatbuffers.UOffsetT) *Uint16Vector {
+	n := flatbuffers.GetUOffsetT(buf[offset:])
+	x := &Uint16Vector{}
+	x.Init(buf, n+offset)
+	return x
+}
+
+func GetSizePrefixedRootAsUint16Vector(buf []byte, offset flatbuffers.UOffsetT) *Uint16Vector {
+	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
+	x := &Uint16Vector{}
+	x.Init(buf, n+offset+flatbuffers.SizeUint32)
+	return x
+}
+
+func (rcv *Uint16Vector) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+func (rcv *Uint16Vector) Table() flatbuffers.Table {
+	return rcv._tab
+}
+
+func (rcv *Uint16Vector) Values(j int) uint16 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.GetUint16(a + flatbuffers.UOffsetT(j*2))
+	}
+	return 0
+}
+
+func (rcv *Uint16Vector) ValuesLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func (rcv *Uint16Vector) MutateValues(j int, n uint16) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.MutateUint16(a+flatbuffers.UOffsetT(j*2), n)
+	}
+	return false
+}
+
+func Uint16VectorStart(builder *flatbuffers.Builder) {
+	builder.StartObject(1)
+}
+func Uint16VectorAddValues(builder *flatbuffers.Builder, values flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(values), 0)
+}
+func Uint16VectorStartValuesVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(2, numElems, 2)
+}
+func Uint16VectorEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	return builder.EndObject()
+}
+
+type Uint8Vector struct {
+	_tab flatbuffers.Table
+}
+
+func GetRootAsUint8Vector(buf []byte, offset flatbuffers.UOffsetT) *Uint8Vector {
+	n := flatbuffers.GetUOffsetT(buf[offset:])
+	x := &Uint8Vector{}
+	x.Init(buf, n+offset)
+	return x
+}
+
+func GetSizePrefixedRootAsUint8Vector(buf []byte, offset flatbuffers.UOffsetT) *Uint8Vector {
+	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
+	x := &Uint8Vector{}
+	x.Init(buf, n+offset+flatbuffers.SizeUint32)
+	return x
+}
+
+func (rcv *Uint8Vector) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+func (rcv *Uint8Vector) Table() flatbuffers.Table {
+	return rcv._tab
+}
+
+func (rcv *Uint8Vector) Values(j int) byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.GetByte(a + flatbuffers.UOffsetT(j*1))
+	}
+	return 0
+}
+
+func (rcv *Uint8Vector) ValuesLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func (rcv *Uint8Vector) ValuesBytes() []byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		return rcv._tab.ByteVector(o + rcv._tab.Pos)
+	}
+	return nil
+}
+
+func (rcv *Uint8Vector) MutateValues(j int, n byte) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.MutateByte(a+flatbuffers.UOffsetT(j*1), n)
+	}
+	return false
+}
+
+func Uint8VectorStart(builder *flatbuffers.Builder) {
+	builder.StartObject(1)
+}
+func Uint8VectorAddValues(builder *flatbuffers.Builder, values flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(values), 0)
+}
+func Uint8VectorStartValuesVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(1, numElems, 1)
+}
+func Uint8VectorEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	return builder.EndObject()
+}
+
+type DimensionMetadata struct {
+	_tab flatbuffers.Table
+}
+
+func GetRootAsDimensionMetadata(buf []byte, offset flatbuffers.UOffsetT) *DimensionMetadata {
+	n := flatbuffers.GetUOffsetT(buf[offset:])
+	x := &DimensionMetadata{}
+	x.Init(buf, n+offset)
+	return x
+}
+
+func GetSizePrefixedRootAsDimensionMetadata(buf []byte, offset flatbuffers.UOffsetT) *DimensionMetadata {
+	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
+	x := &DimensionMetadata{}
+	x.Init(buf, n+offset+flatbuffers.SizeUint32)
+	return x
+}
+
+func (rcv *DimensionMetadata) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+func (rcv *DimensionMetadata) Table() flatbuffers.Table {
+	return rcv._tab
+}
+
+func (rcv *DimensionMetadata) Format() int8 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		return rcv._tab.GetInt8(o + rcv._tab.Pos)
+	}
+	return 0
+}
+
+func (rcv *DimensionMetadata) MutateFormat(n int8) bool {
+	return rcv._tab.MutateInt8Slot(4, n)
+}
+
+func (rcv *DimensionMetadata) DenseSize() int32 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		return rcv._tab.GetInt32(o + rcv._tab.Pos)
+	}
+	return 0
+}
+
+func (rcv *DimensionMetadata) MutateDenseSize(n int32) bool {
+	return rcv._tab.MutateInt32Slot(6, n)
+}
+
+func (rcv *DimensionMetadata) ArraySegmentsType() byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
+	if o != 0 {
+		return rcv._tab.GetByte(o + rcv._tab.Pos)
+	}
+	return 0
+}
+
+func (rcv *DimensionMetadata) MutateArraySegmentsType(n byte) bool {
+	return rcv._tab.MutateByteSlot(8, n)
+}
+
+func (rcv *DimensionMetadata) ArraySegments(obj *Unread) *Unread {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(10))
+	if o != 0 {
+		x := rcv._tab.Indirect(o + rcv._tab.Pos)
+		if obj == nil {
+			obj = new(Unread)
+		}
+		obj.Init(rcv._tab.Bytes, x)
+		return obj
+	}
+	return nil
+}
+
+func (rcv *DimensionMetadata) ArrayIndicesType() byte {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(12))
+	if o != 0 {
+		return rcv._tab.GetByte(o + rcv._tab.Pos)
+	}
+	return 0
+}
+
+func (rcv *DimensionMetadata) MutateArrayIndicesType(n byte) bool {
+	return rcv._tab.MutateByteSlot(12, n)
+}
+
+func (rcv *DimensionMetadata) ArrayIndices(obj *Unread) *Unread {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
+	if o != 0 {
+		x := rcv._tab.Indirect(o + rcv._tab.Pos)
+		if obj == nil {
+			obj = new(Unread)
+		}
+		obj.Init(rcv._tab.Bytes, x)
+		return obj
+	}
+	return nil
+}
+
+func DimensionMetadataStart(builder *flatbuffers.Builder) {
+	builder.StartObject(6)
+}
+func DimensionMetadataAddFormat(builder *flatbuffers.Builder, format int8) {
+	builder.PrependInt8Slot(0, format, 0)
+}
+func DimensionMetadataAddDenseSize(builder *flatbuffers.Builder, denseSize int32) {
+	builder.PrependInt32Slot(1, denseSize, 0)
+}
+func DimensionMetadataAddArraySegmentsType(builder *flatbuffers.Builder, arraySegmentsType byte) {
+	builder.PrependByteSlot(2, arraySegmentsType, 0)
+}
+func DimensionMetadataAddArraySegments(builder *flatbuffers.Builder, arraySegments flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(3, flatbuffers.UOffsetT(arraySegments), 0)
+}
+func DimensionMetadataAddArrayIndicesType(builder *flatbuffers.Builder, arrayIndicesType byte) {
+	builder.PrependByteSlot(4, arrayIndicesType, 0)
+}
+func DimensionMetadataAddArrayIndices(builder *flatbuffers.Builder, arrayIndices flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(5, flatbuffers.UOffsetT(arrayIndices), 0)
+}
+func DimensionMetadataEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	return builder.EndObject()
+}
+
+type SparsityParameters struct {
+	_tab flatbuffers.Table
+}
+
+func GetRootAsSparsityParameters(buf []byte, offset flatbuffers.UOffsetT) *SparsityParameters {
+	n := flatbuffers.GetUOffsetT(buf[offset:])
+	x := &SparsityParameters{}
+	x.Init(buf, n+offset)
+	return x
+}
+
+func GetSizePrefixedRootAsSparsityParameters(buf []byte, offset flatbuffers.UOffsetT) *SparsityParameters {
+	n := flatbuffers.GetUOffsetT(buf[offset+flatbuffers.SizeUint32:])
+	x := &SparsityParameters{}
+	x.Init(buf, n+offset+flatbuffers.SizeUint32)
+	return x
+}
+
+func (rcv *SparsityParameters) Init(buf []byte, i flatbuffers.UOffsetT) {
+	rcv._tab.Bytes = buf
+	rcv._tab.Pos = i
+}
+
+func (rcv *SparsityParameters) Table() flatbuffers.Table {
+	return rcv._tab
+}
+
+func (rcv *SparsityParameters) TraversalOrder(j int) int32 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.GetInt32(a + flatbuffers.UOffsetT(j*4))
+	}
+	return 0
+}
+
+func (rcv *SparsityParameters) TraversalOrderLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func (rcv *SparsityParameters) MutateTraversalOrder(j int, n int32) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(4))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.MutateInt32(a+flatbuffers.UOffsetT(j*4), n)
+	}
+	return false
+}
+
+func (rcv *SparsityParameters) BlockMap(j int) int32 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.GetInt32(a + flatbuffers.UOffsetT(j*4))
+	}
+	return 0
+}
+
+func (rcv *SparsityParameters) BlockMapLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func (rcv *SparsityParameters) MutateBlockMap(j int, n int32) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		a := rcv._tab.Vector(o)
+		return rcv._tab.MutateInt32(a+flatbuffers.UOffsetT(j*4), n)
+	}
+	return false
+}
+
+func (rcv *SparsityParameters) DimMetadata(obj *DimensionMetadata, j int) bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
+	if o != 0 {
+		x := rcv._tab.Vector(o)
+		x += flatbuffers.UOffsetT(j) * 4
+		x = rcv._tab.Indirect(x)
+		obj.Init(rcv._tab.Bytes, x)
+		return true
+	}
+	return false
+}
+
+func (rcv *SparsityParameters) DimMetadataLength() int {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(8))
+	if o != 0 {
+		return rcv._tab.VectorLen(o)
+	}
+	return 0
+}
+
+func SparsityParametersStart(builder *flatbuffers.Builder) {
+	builder.StartObject(3)
+}
+func SparsityParametersAddTraversalOrder(builder *flatbuffers.Builder, traversalOrder flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(traversalOrder), 0)
+}
+func SparsityParametersStartTraversalOrderVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(4, numElems, 4)
+}
+func SparsityParametersAddBlockMap(builder *flatbuffers.Builder, blockMap flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(1, flatbuffers.UOffsetT(blockMap), 0)
+}
+func SparsityParametersStartBlockMapVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(4, numElems, 4)
+}
+func SparsityParametersAddDimMetadata(builder *flatbuffers.Builder, dimMetadata flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(2, flatbuffers.UOffsetT(dimMetadata), 0)
+}
+func SparsityParametersStartDimMetadataVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
+	return builder.StartVector(4, numElems, 4)
+}
+func SparsityParametersEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
+	return builder.EndObject()
+}
+
 type Tensor struct {
 	_tab flatbuffers.Table
 }
@@ -358,12 +814,12 @@ func (rcv *Tensor) MutateIsVariable(n bool) bool {
 	return rcv._tab.MutateBoolSlot(14, n)
 }
 
-func (rcv *Tensor) Sparsity(obj *Unread) *Unread {
+func (rcv *Tensor) Sparsity(obj *SparsityParameters) *SparsityParameters {
 	o := flatbuffers.UOffsetT(rcv._tab.Offset(16))
 	if o != 0 {
 		x := rcv._tab.Indirect(o + rcv._tab.Pos)
 		if obj == nil {
-			obj = new(Unread)
+			obj = new(SparsityParameters)
 		}
 		obj.Init(rcv._tab.Bytes, x)
 		return obj
