@@ -13,7 +13,7 @@ import (
 )
 
 type experimentCmd struct {
-	File      string        `arg:"" help:"Experiment: runs, seeds and comparisons (train/experiments has those of the paper)." type:"existingfile"`
+	File      string        `arg:"" help:"Experiment: runs, seeds and comparisons (train/experiments has those of the paper)."`
 	Data      []string      `help:"Data set as KIND:DIR; repeat for several (${kinds})." placeholder:"KIND:DIR" required:"" sep:"none" check:"data"`
 	Out       string        `help:"Folder of the experiment; given again, it goes on." placeholder:"DIR" required:""`
 	Threads   int           `help:"Threads; 0 means one for each CPU." least:"0"`
