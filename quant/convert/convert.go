@@ -74,6 +74,16 @@ func Read(file []byte) (*Model, error) {
 	return m, nil
 }
 
+// FixBatch makes an open batch (-1) that of the file's shapes, 1 in all that
+// converters write: the Edge TPU compiler wants it fixed.
+func (m *Model) FixBatch() {
+	for _, t := range m.Graph.Tensors {
+		if len(t.Signature) > 0 && t.Signature[0] == -1 {
+			t.Signature = nil
+		}
+	}
+}
+
 func lfs(file []byte) bool {
 	return bytes.HasPrefix(file, []byte("version https://git-lfs.github.com/spec/"))
 }

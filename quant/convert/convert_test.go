@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"mien/quant"
+	"mien/quant/inspect"
 	"mien/quant/report"
 	"mien/quant/samples"
 	"mien/runtime/graph"
@@ -267,5 +268,40 @@ func TestOutliersDoNotCalibrate(t *testing.T) {
 	}
 	if res.Report.Outputs[0].SNR < 25 {
 		t.Errorf("%+v", res.Report.Outputs[0])
+	}
+}
+
+// An open batch goes into the file, shows, and is what the Edge TPU cannot take;
+// FixBatch closes it.
+func TestFixBatch(t *testing.T) {
+	g := network()
+	for _, x := range g.Tensors {
+		if !x.Const() {
+			x.Signature = append([]int{-1}, x.Shape[1:]...)
+		}
+	}
+	for _, fix := range []bool{false, true} {
+		m, err := Read(file(t, g))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fix {
+			m.FixBatch()
+		}
+		res, err := m.Quantise(t.Context(), Options{Recipe: quant.DefaultRecipe(quant.Int8), Calibration: data(t, m.Graph, 30)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := flatfile.Unmarshal(res.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		verdict, text := inspect.CheckEdgeTPU(made).Verdict, inspect.Describe(made, len(res.File)).Text()
+		if open := strings.Contains(verdict, "open batch"); open == fix {
+			t.Errorf("fixed %v: %s", fix, verdict)
+		}
+		if open := strings.Contains(text, "picture [-1 6 6 3]"); open == fix {
+			t.Errorf("fixed %v: %s", fix, text)
+		}
 	}
 }

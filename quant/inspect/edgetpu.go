@@ -25,9 +25,15 @@ type EdgeTPU struct {
 	Mapped    int       `json:"mapped"`
 	// Ends is the index of the first operator that stays on the CPU; behind
 	// it everything does. It is the number of operators when all map.
-	Ends    int    `json:"partition_ends"`
-	Verdict string `json:"verdict"`
+	Ends int `json:"partition_ends"`
+	// Activations is about how many bytes are computed at once.
+	Activations int64  `json:"activation_bytes"`
+	Verdict     string `json:"verdict"`
 }
+
+// onChip is the Edge TPU's memory in bytes. Source: "Edge TPU compiler",
+// coral.ai/docs/edgetpu/compiler, parameter data caching.
+const onChip = 8 << 20
 
 // rule is what the compiler's table demands of an operator beside 8 bits: it
 // says what is against it, or "".
@@ -75,7 +81,7 @@ var edgeRules = map[graph.Kind]rule{
 	kind("REDUCE_MAX"):                   noBatchAxis,
 	kind("REDUCE_MIN"):                   noBatchAxis,
 	kind("RELU_N1_TO_1"):                 nil,
-	kind("RESIZE_BILINEAR"):              nil,
+	kind("RESIZE_BILINEAR"):              onePixel,
 	kind("RESIZE_NEAREST_NEIGHBOR"):      nil,
 	kind("RSQRT"):                        nil,
 	kind("SLICE"):                        nil,
@@ -274,6 +280,15 @@ func plainSlice(g *graph.Graph, o *graph.Op) string {
 	return ""
 }
 
+// onePixel: of Coral's deeplabv3_mnv2_dm05_pascal_quant the compiler leaves the
+// RESIZE_BILINEAR that spreads one pixel over 33x33 on the CPU.
+func onePixel(g *graph.Graph, o *graph.Op) string {
+	if in := input(g, o, 0); in != nil && len(in.Shape) == 4 && in.Shape[1]*in.Shape[2] == 1 && g.Tensors[o.Outputs[0]].Elems() > in.Elems() {
+		return "spreads one pixel"
+	}
+	return ""
+}
+
 func vectorOnly(g *graph.Graph, o *graph.Op) string {
 	t := g.Tensors[o.Inputs[0]]
 	if n := len(t.Shape); n == 0 || t.Elems() != t.Shape[n-1] || t.Elems() > 16000 {
@@ -284,11 +299,13 @@ func vectorOnly(g *graph.Graph, o *graph.Op) string {
 
 // CheckEdgeTPU says which operators the Edge TPU compiler would map. The
 // compiler cuts the model once, unless its -a is given: everything from the first
-// operator that does not map runs on the CPU, even what the table has. A
-// QUANTIZE of the model's float input stays on the CPU without ending anything.
+// operator that does not map runs on the CPU, even what the table has. What
+// brings an input into integers, CAST and QUANTIZE, stays on the CPU without
+// ending anything.
 func CheckEdgeTPU(g *graph.Graph) *EdgeTPU {
-	out := &EdgeTPU{Ends: len(g.Ops)}
+	out := &EdgeTPU{Ends: len(g.Ops), Activations: arena(g)}
 	var changes []string
+	lead := leading(g)
 	for i, o := range g.Ops {
 		m := Mapping{Index: i, Op: o.Name()}
 		if len(o.Outputs) > 0 {
@@ -296,7 +313,10 @@ func CheckEdgeTPU(g *graph.Graph) *EdgeTPU {
 		}
 		m.Why, m.Change = edgeProblem(g, o)
 		switch {
-		case floatInput(g, o):
+		case lead[o]:
+			if m.Why == "" && o.Kind == graph.Cast {
+				m.Why = "brings an input into integers"
+			}
 		case m.Why != "" && i < out.Ends:
 			out.Ends = i
 		case m.Why == "" && i > out.Ends:
@@ -311,7 +331,11 @@ func CheckEdgeTPU(g *graph.Graph) *EdgeTPU {
 		}
 		out.Operators = append(out.Operators, m)
 	}
-	tail := "Compiling needs Google's edgetpu_compiler (x86-64 Debian), which does the final check; without compiling nothing runs on the TPU."
+	tail := ""
+	if out.Activations > onChip {
+		tail = fmt.Sprintf("What it computes needs about %.1f MiB at once, and 8 MiB lie on the chip, the weights' part among them: the compiler may cut the model or refuse it; take smaller pictures. ", float64(out.Activations)/(1<<20))
+	}
+	tail += "Compiling needs Google's edgetpu_compiler (x86-64 Debian), which does the final check; without compiling nothing runs on the TPU."
 	switch {
 	case len(g.Ops) == 0:
 		out.Verdict = "The model has no operators."
@@ -352,8 +376,12 @@ func edgeProblem(g *graph.Graph, o *graph.Op) (why, change string) {
 		}
 		t := g.Tensors[i]
 		switch {
+		case t.Type == graph.Int16 && recurrent(o):
+			// Cell states and layer norms are int16 in an int8 LSTM.
 		case t.Type != graph.Int8 && t.Type != graph.UInt8 && t.Type != graph.Int32:
 			return fmt.Sprintf("has %s of type %s", t.Name, t.Type), "quantise with --mode int8 --io int8"
+		case len(t.Signature) > 0 && t.Signature[0] == -1 && !slices.Contains(t.Signature[1:], -1):
+			return fmt.Sprintf("has %s of an open batch (-1)", t.Name), "fix the batch (mien quantize MODEL.tflite --batch 1)"
 		case slices.Contains(t.Signature, -1):
 			return fmt.Sprintf("has %s of a size that is not fixed", t.Name), "fix the sizes"
 		case !t.Const() && outer(t.Shape) != 1:
@@ -369,6 +397,29 @@ func edgeProblem(g *graph.Graph, o *graph.Op) (why, change string) {
 		}
 	}
 	return "", ""
+}
+
+// recurrent says whether an operator is an LSTM.
+func recurrent(o *graph.Op) bool {
+	return o.Kind == kind("LSTM") || o.Kind == kind("UNIDIRECTIONAL_SEQUENCE_LSTM")
+}
+
+// leading are the operators that bring the model's inputs into integers: those
+// that read a float, or turn an input into one, before anything is computed. Of
+// Coral's movenet_single_pose_lightning_ptq these are CAST and QUANTIZE.
+func leading(g *graph.Graph) map[*graph.Op]bool {
+	out := map[*graph.Op]bool{}
+	from := slices.Clone(g.Inputs)
+	for _, o := range g.Ops {
+		if o.Kind != graph.Cast && o.Kind != graph.Quantize || !slices.Contains(from, o.Inputs[0]) {
+			continue
+		}
+		if o.Kind == graph.Cast || g.Tensors[o.Inputs[0]].Type == graph.Float32 {
+			out[o] = true
+			from = append(from, o.Outputs...)
+		}
+	}
+	return out
 }
 
 // floatInput says whether an operator turns a float input of the model into

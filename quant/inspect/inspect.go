@@ -37,14 +37,16 @@ type Info struct {
 
 // Tensor describes a tensor.
 type Tensor struct {
-	Name     string    `json:"name"`
-	Type     string    `json:"type"`
-	Shape    []int     `json:"shape"`
-	Scale    []float32 `json:"scale,omitempty"` // one, or one for each channel
-	Zero     int64     `json:"zero"`
-	Axis     int       `json:"axis,omitempty"`
-	Constant bool      `json:"constant,omitempty"`
-	Bytes    int       `json:"bytes,omitempty"`
+	Name  string `json:"name"`
+	Type  string `json:"type"`
+	Shape []int  `json:"shape"`
+	// Signature has -1 where a size is open; absent where none is.
+	Signature []int     `json:"shape_signature,omitempty"`
+	Scale     []float32 `json:"scale,omitempty"` // one, or one for each channel
+	Zero      int64     `json:"zero"`
+	Axis      int       `json:"axis,omitempty"`
+	Constant  bool      `json:"constant,omitempty"`
+	Bytes     int       `json:"bytes,omitempty"`
 }
 
 // Op describes an operator.
@@ -112,6 +114,9 @@ func tensorOf(g *graph.Graph, i int) Tensor {
 	}
 	t := g.Tensors[i]
 	out := Tensor{Name: t.Name, Type: t.Type.String(), Shape: t.Shape, Constant: t.Const(), Bytes: len(t.Data)}
+	if slices.Contains(t.Signature, -1) {
+		out.Signature = t.Signature
+	}
 	if q := t.Quant; q != nil {
 		out.Scale, out.Axis = q.Scale, q.Axis
 		if len(q.Zero) > 0 {
@@ -298,7 +303,15 @@ func (t Tensor) kind() string {
 }
 
 // String says name, shape, type and quantisation.
-func (t Tensor) String() string { return fmt.Sprintf("%s %v %s", t.Name, t.Shape, t.kind()) }
+func (t Tensor) String() string { return fmt.Sprintf("%s %v %s", t.Name, t.sizes(), t.kind()) }
+
+// sizes is the shape, with -1 for what is open.
+func (t Tensor) sizes() []int {
+	if t.Signature != nil {
+		return t.Signature
+	}
+	return t.Shape
+}
 
 // DOT returns the graph in Graphviz's language.
 func (info *Info) DOT() string {
@@ -317,13 +330,13 @@ func (info *Info) DOT() string {
 		}
 		for _, t := range o.Inputs {
 			if t.Constant {
-				label += "\n" + fmt.Sprintf("%v %s", t.Shape, t.kind())
+				label += "\n" + fmt.Sprintf("%v %s", t.sizes(), t.kind())
 			}
 		}
 		fmt.Fprintf(&b, "  op%d [label=%s];\n", i, dotString(label))
 		for _, t := range o.Inputs {
 			if src, ok := from[t.Name]; ok && !t.Constant {
-				fmt.Fprintf(&b, "  %s -> op%d [label=%s];\n", src, i, dotString(fmt.Sprintf("%s\n%v %s", t.Name, t.Shape, t.kind())))
+				fmt.Fprintf(&b, "  %s -> op%d [label=%s];\n", src, i, dotString(fmt.Sprintf("%s\n%v %s", t.Name, t.sizes(), t.kind())))
 			}
 		}
 		for _, t := range o.Outputs {

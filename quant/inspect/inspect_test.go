@@ -253,7 +253,11 @@ func TestEdgeTPURules(t *testing.T) {
 	}{
 		"float":                       {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Type = graph.Float32 }, "of type float32"},
 		"int16":                       {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Type = graph.Int16 }, "of type int16"},
-		"dynamic":                     {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Signature = []int{-1, 4, 4, 2} }, "not fixed"},
+		"dynamic":                     {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Signature = []int{1, -1, 4, 2} }, "not fixed"},
+		"open batch":                  {graph.Relu, func(g *graph.Graph) { g.Tensors[1].Signature = []int{-1, 4, 4, 2} }, "open batch (-1)"},
+		"lstm with an int16 state":    {kind("UNIDIRECTIONAL_SEQUENCE_LSTM"), func(g *graph.Graph) { constant(g, []int{2}, 0, 0); g.Tensors[2].Type = graph.Int16 }, ""},
+		"resize":                      {graph.ResizeBilinear, out(1, 8, 8, 2), ""},
+		"resize of one pixel":         {graph.ResizeBilinear, func(g *graph.Graph) { g.Tensors[0].Shape = []int{1, 1, 1, 2} }, "one pixel"},
 		"batch":                       {graph.Relu, out(2, 4, 4, 2), "innermost"},
 		"activation":                  {graph.MaxPool2D, func(g *graph.Graph) { g.Ops[0].Options = graph.PoolOptions{Activation: graph.ReluAct} }, "fused"},
 		"dilated depthwise":           {graph.DepthwiseConv2D, func(g *graph.Graph) { g.Ops[0].Options = graph.DepthwiseOptions{DilationH: 2, DilationW: 2} }, ""},
@@ -314,5 +318,46 @@ func TestEdgeTPUFloatInput(t *testing.T) {
 	g.Tensors[0].Type = graph.Float32
 	if e := CheckEdgeTPU(g); e.Mapped != 1 || e.Ends != 2 || !strings.Contains(e.Verdict, "1 of 2 operators map") {
 		t.Errorf("%+v", e)
+	}
+}
+
+// A picture's CAST to float and the QUANTIZE behind it lead, as in MoveNet; one
+// in the middle ends the partition.
+func TestEdgeTPULeading(t *testing.T) {
+	g := int8Graph(graph.Cast, graph.Quantize, graph.Conv2D, graph.Cast, graph.Quantize)
+	g.Tensors[0].Type, g.Tensors[1].Type, g.Tensors[4].Type = graph.UInt8, graph.Float32, graph.Float32
+	e := CheckEdgeTPU(g)
+	var tpu []bool
+	for _, m := range e.Operators {
+		tpu = append(tpu, m.TPU)
+	}
+	if !slices.Equal(tpu, []bool{false, false, true, false, false}) || e.Ends != 3 {
+		t.Errorf("%v, ends at %d: %s", tpu, e.Ends, e.Verdict)
+	}
+}
+
+// What does not lie on the chip is said.
+func TestEdgeTPUMemory(t *testing.T) {
+	g := int8Graph(graph.Conv2D, graph.Relu)
+	if e := CheckEdgeTPU(g); strings.Contains(e.Verdict, "MiB") {
+		t.Error(e.Verdict)
+	}
+	for _, x := range g.Tensors {
+		x.Shape = []int{1, 2048, 2048, 2}
+	}
+	if e := CheckEdgeTPU(g); !strings.Contains(e.Verdict, "16.0 MiB at once, and 8 MiB lie on the chip") {
+		t.Error(e.Verdict)
+	}
+}
+
+// A recurrent layer multiplies with its matrices at each step.
+func TestRecurrentMACs(t *testing.T) {
+	weights := func(r, c int) *graph.Tensor {
+		return &graph.Tensor{Type: graph.Int8, Shape: []int{r, c}, Data: make([]byte, r*c)}
+	}
+	g := &graph.Graph{Tensors: []*graph.Tensor{{Type: graph.Int8, Shape: []int{1, 28, 28}}, weights(20, 28), weights(20, 20),
+		{Type: graph.Int8, Shape: []int{1, 20}}, {Type: graph.Int8, Shape: []int{1, 28, 20}}}}
+	if got := g.MACs(&graph.Op{Kind: kind("UNIDIRECTIONAL_SEQUENCE_LSTM"), Inputs: []int{0, 1, 2, -1, 3}, Outputs: []int{4}}); got != 28*(20*28+20*20) {
+		t.Errorf("%d multiply-adds", got)
 	}
 }

@@ -63,7 +63,7 @@ func (info *Info) boxes() []box {
 	made := map[string]int{} // the box that makes a tensor
 	for _, t := range info.Inputs {
 		made[t.Name] = len(out)
-		out = append(out, newBox(t, nil, "input "+t.Name, fmt.Sprintf("%v %s", t.Shape, t.kind())))
+		out = append(out, newBox(t, nil, "input "+t.Name, fmt.Sprintf("%v %s", t.sizes(), t.kind())))
 	}
 	for i, o := range info.Operators {
 		lines := []string{fmt.Sprintf("%d %s", i, o.Name)}
@@ -76,7 +76,7 @@ func (info *Info) boxes() []box {
 				from = append(from, f)
 			}
 			if t.Constant {
-				lines = append(lines, fmt.Sprintf("%v %s", t.Shape, t.kind()))
+				lines = append(lines, fmt.Sprintf("%v %s", t.sizes(), t.kind()))
 			}
 		}
 		if o.MACs > 0 {

@@ -168,21 +168,39 @@ func Known(k Kind) (Operator, bool) {
 // Kinds returns the operators that are known, in the schema's order.
 func Kinds() []Kind { return slices.Sorted(maps.Keys(operators)) }
 
-// lookedAt count the multiply-adds of operators that are not run.
-var lookedAt = map[Kind]func(in, weights, out []int) int64{}
+// recurrent operators, which are not run, multiply each row of their input, and
+// what they remember of the one before, with all of their matrices.
+var recurrent = []string{"LSTM", "RNN", "SVDF", "UNIDIRECTIONAL_SEQUENCE_LSTM", "UNIDIRECTIONAL_SEQUENCE_RNN",
+	"BIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_RNN"}
 
 // MACs returns the multiply-adds of an operator, those of convolutions, dense
-// layers and their like.
+// and recurrent layers and their like.
 func (g *Graph) MACs(o *Op) int64 {
 	known := operators[o.Kind]
-	count := known.MACs
-	if count == nil {
-		count = lookedAt[o.Kind]
-	}
-	if count == nil || len(o.Inputs) < max(2, known.Data+1) || len(o.Outputs) == 0 || o.Inputs[known.Data] < 0 || o.Inputs[1] < 0 {
+	if len(o.Inputs) < max(2, known.Data+1) || len(o.Outputs) == 0 || o.Inputs[known.Data] < 0 || o.Inputs[1] < 0 {
 		return 0
 	}
-	return count(g.Tensors[o.Inputs[known.Data]].Shape, g.Tensors[o.Inputs[1]].Shape, g.Tensors[o.Outputs[0]].Shape)
+	switch {
+	case known.MACs != nil:
+		return known.MACs(g.Tensors[o.Inputs[known.Data]].Shape, g.Tensors[o.Inputs[1]].Shape, g.Tensors[o.Outputs[0]].Shape)
+	case slices.Contains(recurrent, o.Kind.String()):
+		return g.macsOfRecurrent(o)
+	}
+	return 0
+}
+
+func (g *Graph) macsOfRecurrent(o *Op) int64 {
+	in := g.Tensors[o.Inputs[0]].Shape
+	if len(in) == 0 {
+		return 0
+	}
+	matrices := int64(0)
+	for _, i := range o.Inputs {
+		if i >= 0 && g.Tensors[i].Const() && len(g.Tensors[i].Shape) == 2 {
+			matrices += product(g.Tensors[i].Shape)
+		}
+	}
+	return product(in[:len(in)-1]) * matrices
 }
 
 func macsOfConv(_, w, out []int) int64 {

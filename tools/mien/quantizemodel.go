@@ -22,6 +22,7 @@ type modelFlags struct {
 	Arrays          []string `help:"Arrays to calibrate a model with: F.npz, or NAME=F.npy for each input." placeholder:"F.npz" group:"Any model:"`
 	MeasurePictures string   `help:"Folder of other pictures to measure with. By default every fifth of --pictures is kept for it." placeholder:"DIR" group:"Any model:"`
 	MeasureArrays   []string `help:"Arrays to measure with." placeholder:"F.npz" group:"Any model:"`
+	Batch           int      `help:"1 fixes an open batch (-1), as the Edge TPU's compiler wants it." placeholder:"1" default:"0" enum:"0,1" group:"Any model:"`
 	MinSNR          *float64 `name:"min-snr" help:"Exit with an error when an output of the file has a lower signal-to-noise ratio to the float model's, in dB." placeholder:"DB" group:"Any model:"`
 	MaxError        *float64 `help:"Exit with an error when a value of an output is farther from the float model's." placeholder:"X" group:"Any model:"`
 }
@@ -56,6 +57,9 @@ func (c *quantizeCmd) model(e env) error {
 	m, err := convert.Read(b)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Model, err)
+	}
+	if c.Batch == 1 {
+		m.FixBatch()
 	}
 	o := convert.Options{Recipe: c.recipe(), Engine: c.Engine, Threads: c.Threads, Limits: report.Limits{MinSNR: c.MinSNR, MaxError: c.MaxError}}
 	if o.Plan, err = c.plan(); err != nil {
