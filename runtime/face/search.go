@@ -171,7 +171,9 @@ next:
 const (
 	sureness = 0.55
 	stretch  = 4
-	farness  = 0.4 // of a logit that a small face needs more
+	farness  = 0.1 // of a logit that a small face needs more
+	lying    = 0.3 // and one that is tilted further than the network sees well
+	steep    = 40  // degrees, beyond which it is
 	small    = 90  // pixels, below which it is small
 )
 
@@ -181,6 +183,9 @@ func (d *Detector) accept(img *image.Gray, s *sighting, faces []Face) []Face {
 	sure := s.score - sureness
 	if w.size < small {
 		sure -= farness
+	}
+	if math.Abs(w.angle) > steep {
+		sure -= lying
 	}
 	w.score = DefaultScore + stretch*float32(sure)
 	if w.score < d.o.MinScore || !w.inside(img) || w.size < float64(d.o.MinSize) || d.o.MaxSize > 0 && w.size > float64(d.o.MaxSize) {
