@@ -145,13 +145,25 @@ model: bin/mien ## quantise CHECKPOINT=F.safetensors into the zoo as ARCH-int8 a
 	cp $(CHECKPOINT) $(ZOO)/$(ARCH).safetensors
 	go test ./runtime/zoo -run Answers -update
 
+EYES := runtime/face/eyes
+
+.PHONY: eyes
+eyes: bin/mien ## quantise CHECKPOINT=F.safetensors into the finder's eye net and fill its card, on LANDMARKS=DIR
+	$(foreach v,CHECKPOINT LANDMARKS,$(call given,$v))
+	@mkdir -p build/model
+	bin/mien quantize --checkpoint $(CHECKPOINT) --calibrate landmarks:$(LANDMARKS) --mode int8 --measure 0 --out build/model/eyes-int8.tflite
+	bin/mien card build/model/eyes-int8.tflite --checkpoint $(CHECKPOINT) --data landmarks:$(LANDMARKS) --out $(EYES)/eyes-int8.tflite --reproduce \
+	    $$'mien train --recipe eyes --data landmarks:DIR --out run\nmake eyes CHECKPOINT=run/best.safetensors LANDMARKS=DIR'
+	cp $(CHECKPOINT) $(EYES)/eyes.safetensors
+
 .PHONY: check-models
-check-models: bin/mien ## measure the shipped models anew, on FER2013=DIR UTKFACE=DIR: every figure in their cards has to come out
+check-models: bin/mien ## measure the shipped models anew, on FER2013=DIR UTKFACE=DIR, the eye net on LANDMARKS=DIR: every figure in their cards has to come out
 	$(foreach v,FER2013 UTKFACE,$(call given,$v))
 	@for file in $(ZOO)/*-int8.tflite; do \
 	    checkpoint=$${file%-int8.tflite}.safetensors; \
 	    bin/mien card $$file --check $(DATA) $$([ ! -f $$checkpoint ] || echo --checkpoint $$checkpoint); \
 	done
+	@[ -z "$(LANDMARKS)" ] || bin/mien card $(EYES)/eyes-int8.tflite --check --checkpoint $(EYES)/eyes.safetensors --data landmarks:$(LANDMARKS)
 
 # --- tests ----------------------------------------------------------------
 

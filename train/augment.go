@@ -10,13 +10,36 @@ import (
 // warp changes pictures at random. It keeps its working memory and serves one
 // goroutine at a time.
 type warp struct {
-	wild wild
+	wild  wild
+	moved motion // of the last picture
 }
+
+// motion is where the places of a picture have gone: by how much it was turned
+// and scaled about its middle, then shifted, then mirrored.
+type motion struct {
+	c, s   float64 // from a place of the changed picture to the old one's
+	dx, dy float64
+	mirror float64 // 1, or -1
+}
+
+// still is no motion.
+var still = motion{c: 1, mirror: 1}
+
+// of returns where a place of the old picture is in the changed one.
+func (m motion) of(x, y float64) (float64, float64) {
+	x, y = x-middle, y-middle
+	k := m.c*m.c + m.s*m.s
+	return m.mirror*(m.c*x+m.s*y)/k + middle + m.dx, (m.c*y-m.s*x)/k + middle + m.dy
+}
+
+// middle is the middle of a picture, in pixels from the centre of its first.
+const middle = float64(model.Side-1) / 2
 
 // apply writes the changed face in [0,1], in the order in which a picture comes
 // about: what stands before the face and lights it, how it is framed, what lens
 // and file make of it. A recipe without augmentation draws nothing.
 func (w *warp) apply(dst []float32, face []uint8, a *Augment, rng *rand.Rand) {
+	w.moved = still
 	if *a == (Augment{}) {
 		pixels(dst, face)
 		return
@@ -32,7 +55,6 @@ func (w *warp) apply(dst []float32, face []uint8, a *Augment, rng *rand.Rand) {
 // move mirrors, turns, scales and shifts about the middle of the picture, and
 // repeats its border.
 func (w *warp) move(dst []float32, face []uint8, a *Augment, rng *rand.Rand) {
-	const mid = float64(model.Side-1) / 2
 	angle := a.Rotate * between(rng) * math.Pi / 180
 	zoom := 1 / (1 + a.Zoom*between(rng))
 	dx, dy := a.Shift*between(rng), a.Shift*between(rng)
@@ -41,11 +63,12 @@ func (w *warp) move(dst []float32, face []uint8, a *Augment, rng *rand.Rand) {
 	if rng.Float64() < a.Flip {
 		mirror = -1
 	}
+	w.moved = motion{c, s, dx, dy, mirror}
 	for y := range model.Side {
-		v := float64(y) - mid - dy
+		v := float64(y) - middle - dy
 		for x := range model.Side {
-			u := (float64(x) - mid - dx) * mirror
-			dst[y*model.Side+x] = bilinear(face, float32(c*u-s*v+mid), float32(s*u+c*v+mid)) / 255
+			u := (float64(x) - middle - dx) * mirror
+			dst[y*model.Side+x] = bilinear(face, float32(c*u-s*v+middle), float32(s*u+c*v+middle)) / 255
 		}
 	}
 }

@@ -3,6 +3,7 @@ package train
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"mien/runtime/model"
 	"mien/train/data"
@@ -16,6 +17,7 @@ type batcher struct {
 	heads   []head
 	samples []data.Sample
 	classes [][]float32 // weight of each label of each head
+	spots   []*spot
 
 	pass  uint64 // that order is of; order nil: none yet
 	order []int32
@@ -44,6 +46,7 @@ func newBatcher(r *Recipe, heads []head, samples []data.Sample) *batcher {
 		b.batch.Weight = append(b.batch.Weight, make([]float32, r.Batch))
 		b.classes = append(b.classes, classWeights(h, samples, r.Balance))
 	}
+	b.spots = spotsOf(heads)
 	return b
 }
 
@@ -169,8 +172,11 @@ func (b *batcher) fill(i int, s int32, w float32, rng *rand.Rand) {
 
 // label adds w times the class weight to the target of each labelled head.
 func (b *batcher) label(i int, x *data.Sample, w float32) {
+	for _, s := range b.spots {
+		s.label(b, i, x, w)
+	}
 	for k, h := range b.heads {
-		if !x.Answers(h.at) {
+		if !x.Answers(h.at) || slices.ContainsFunc(b.spots, func(s *spot) bool { return s.of(k) }) {
 			continue
 		}
 		l := x.Labels[h.at]

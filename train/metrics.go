@@ -192,11 +192,12 @@ func (g Group) Accuracy() float64 { return g.Right / float64(g.N) }
 
 // Groups counts the answers of a head, by its place among heads, over the
 // labels of every other head: first the true ones, then those that sorting
-// says about images without a true one. A group without images is left out.
+// says about images without a true one. A group without images is left out, and
+// the steps of a head that measures are no groups.
 func Groups(heads []model.Head, samples []data.Sample, said, sorting []data.Labels, head int) []Group {
 	var out []Group
 	for by, other := range heads {
-		if by == head {
+		if by == head || other.Measures() {
 			continue
 		}
 		n := len(other.Labels)

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// MaxLevel is how far a face is turned at most to level its eyes, in degrees.
-// More would be a wrong eye oftener than a tilted head, and a wrong eye must
+// MaxLevel is how far a face is turned at most to level eyes that nobody is sure
+// of, in degrees. More would be a wrong eye oftener than a tilted head, and a wrong eye must
 // not distort the face (Saroop et al. 2021, arXiv 2110.15028).
 const MaxLevel = 10
 
@@ -30,8 +30,8 @@ const (
 )
 
 // Align writes the face f of src into dst, which is model.Side pixels wide and
-// high: the eyes level, the rotation capped at MaxLevel, everything around
-// them framed as in training. A face without eyes stands as the detector found
+// high: the eyes level, the rotation capped at MaxLevel unless the eyes are
+// sure, everything around them framed as in training. A face without eyes stands as the detector found
 // it. What the frame has beyond the border of src continues the border.
 func Align(dst, src *image.Gray, f Face) {
 	sample(dst, src, frameOf(f, src.Rect.Min))
@@ -48,12 +48,24 @@ func frameOf(f Face, corner image.Point) frame {
 		x:    float64(f.Box.Min.X-corner.X) + (side-1)/2 + dx,
 		y:    float64(f.Box.Min.Y-corner.Y) + (side-1)/2 + dy,
 		side: boxSide * side,
-		turn: level(tilt),
+		turn: f.level(),
 	}
 }
 
-// level caps a tilt in degrees at what is levelled.
-func level(tilt float64) float64 { return min(max(tilt, -MaxLevel), MaxLevel) }
+// level returns by how much a face is turned to level it, in degrees: by its tilt
+// where the eye net is sure of that, else by MaxLevel at most.
+func (f *Face) level() float64 {
+	tilt := f.Tilt()
+	if f.Doubt > 0 && f.Doubt < sureTilt {
+		return tilt
+	}
+	return min(max(tilt, -MaxLevel), MaxLevel)
+}
+
+// sureTilt is the doubt of a tilt, in degrees, below which it is believed whatever
+// it is: of 1257 faces with marked eyes 1140 are below, 0.995 of them are off by
+// less than 5 degrees, of the others 0.81.
+const sureTilt = 5
 
 // frame is a square of a picture that becomes the model's input.
 type frame struct {

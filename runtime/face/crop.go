@@ -16,6 +16,8 @@ const (
 	// is found, and framed as a camera's would be. Where none is found, the
 	// picture is taken to be framed as UTKFace's crops are.
 	Loose
+	// Whole is a picture that is framed already: none is looked for in it.
+	Whole
 )
 
 // cropLook is the side of the look at a crop, as a share of its side. Wider
@@ -53,11 +55,15 @@ func NewCropper() (*Cropper, error) {
 func (c *Cropper) FromCrop(dst, src *image.Gray, kind Crop) bool {
 	w, h := float64(src.Rect.Dx()), float64(src.Rect.Dy())
 	crop := frame{x: (w - 1) / 2, y: (h - 1) / 2, side: min(w, h)}
+	if kind == Whole {
+		sample(dst, src, crop)
+		return true
+	}
 	on := kind.usual(crop)
 	f, found := c.find(src, crop)
 	switch {
 	case found && kind == Fer:
-		on.turn = level(f.Tilt())
+		on.turn = f.level()
 		dy, dx := turnOf(on.turn).by(on.y-crop.y, 0)
 		on.x, on.y = crop.x+dx, crop.y+dy
 	case found:

@@ -5,7 +5,8 @@
 // There are two finders. The network is BlazeFace of short range (Bazarevsky et
 // al., arXiv 1907.05047), run by this project's own engine: it finds faces of
 // every skin and age, with glasses, caps and tilts, and says about where the
-// eyes are. network/README.md has where it is from and what it cannot see.
+// eyes are. network/README.md has where it is from and what it cannot see. A net
+// of our own then says where the eyes are, and how sure it is: eyes/README.md.
 //
 // The other finder and the pupil localiser, which serves both, are those of Markus et al., "Object
 // detection with pixel intensity comparisons organized in decision trees"
@@ -40,6 +41,7 @@ type Face struct {
 	Left, Right Point           // pupils; Left is the one at the smaller x
 	Eyes        bool            // both pupils were found where eyes can be
 	Angle       float64         // its tilt as the detector sees it, degrees, clockwise positive; coarse
+	Doubt       float64         // standard deviation of Tilt, degrees, by the eye net's own word; 0 where it was not asked
 }
 
 // Tilt returns the tilt of the line through the eyes in degrees, clockwise
@@ -164,6 +166,7 @@ type Detector struct {
 	picked []window
 	// of the network:
 	net    *network
+	eyeNet *eyeNet
 	views  []frame     // to look at in a picture of size viewed
 	viewed image.Point // size of the last picture
 	corner image.Point // and where it begins
@@ -184,7 +187,10 @@ func NewDetector(o Options) (*Detector, error) {
 		return nil, err
 	}
 	if o.Finder == Network {
-		d.net, err = newNetwork(networkFile)
+		if d.net, err = newNetwork(networkFile); err != nil {
+			return nil, err
+		}
+		d.eyeNet, err = newEyeNet(eyeFile)
 		return d, err
 	}
 	if d.finder, err = parseFinder(finderFile); err != nil {

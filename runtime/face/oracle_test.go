@@ -96,7 +96,7 @@ func TestPupilsAgreeWithPigo(t *testing.T) {
 		for _, off := range []image.Point{{0, 0}, {3, -3}, {-2, 4}} {
 			row, col, scale := eye.Y+off.Y, eye.X+off.X, 28
 			p := theirs.RunDetector(pigo.Puploc{Row: row, Col: col, Scale: float32(scale), Perturbs: 63}, imageParams(img), 0, false)
-			got, spread := ours.locate(img, float64(row), float64(col), float64(scale), turnOf(0))
+			got, spread := ours.locate(img, float64(row), float64(col), float64(scale), turnOf(0), guesses)
 			if math.Abs(got.X-float64(p.Col)) > 2 || math.Abs(got.Y-float64(p.Row)) > 2 {
 				t.Errorf("eye at %v from %v: %v, pigo has row %d column %d", eye, off, got, p.Row, p.Col)
 			}
@@ -138,7 +138,7 @@ func FuzzCascades(f *testing.F) {
 	img := noise(64, 48, 3)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if p, err := parsePupils(b); err == nil {
-			p.locate(img, 20, 30, 15, turnOf(10))
+			p.locate(img, 20, 30, 15, turnOf(10), guesses)
 		}
 		if p, err := parseFinder(b); err == nil {
 			p.score(img.Pix, 24*64+30, p.table(newLens(40, 64, 0, false)))

@@ -26,8 +26,14 @@ type pupils struct {
 // start is one of the guesses around the first: moved and scaled.
 type start struct{ row, col, scale float64 }
 
-// guesses is how many walks vote on a pupil. The median of them is taken.
-const guesses = 31
+// How many walks vote on a pupil, whose median is taken: guesses where nothing
+// else is known of the eyes, fewer where the eye net speaks as well. On 1257 faces
+// with marked eyes 31 walks beside the net are off by 0.69 degrees in the median,
+// 15 by 0.70, 9 by 0.71.
+const (
+	guesses = 31
+	fewer   = 15
+)
 
 // parsePupils reads an ensemble in puploc's format: stages, the factor of the
 // scale, trees a stage, depth of a tree; then for each tree its nodes and its
@@ -135,17 +141,18 @@ func (p *pupils) walk(img *image.Gray, row, col, scale float64, t turn) (r, c fl
 // pixel rounds a place down and keeps it within 0 to n-1.
 func pixel(v, n int) int { return min(max(v>>16, 0), n-1) }
 
-// locate returns the pupil nearest to a guess, and how far the walks from
-// around the guess end from each other: the mean of the two coordinates'
-// interquartile ranges.
-func (p *pupils) locate(img *image.Gray, row, col, scale float64, t turn) (at Point, spread float64) {
-	for i, s := range p.starts {
-		p.rows[i], p.cols[i] = p.walk(img, row+s.row*scale, col+s.col*scale, s.scale*scale, t)
+// locate returns the pupil nearest to a guess, and how far n walks from around
+// the guess end from each other: the mean of the two coordinates' interquartile
+// ranges.
+func (p *pupils) locate(img *image.Gray, row, col, scale float64, t turn, n int) (at Point, spread float64) {
+	rows, cols := p.rows[:n], p.cols[:n]
+	for i, s := range p.starts[:n] {
+		rows[i], cols[i] = p.walk(img, row+s.row*scale, col+s.col*scale, s.scale*scale, t)
 	}
-	slices.Sort(p.rows)
-	slices.Sort(p.cols)
-	const q1, q2, q3 = guesses / 4, guesses / 2, guesses - 1 - guesses/4
-	return Point{p.cols[q2], p.rows[q2]}, (p.rows[q3] - p.rows[q1] + p.cols[q3] - p.cols[q1]) / 2
+	slices.Sort(rows)
+	slices.Sort(cols)
+	q1, q2, q3 := n/4, n/2, n-1-n/4
+	return Point{cols[q2], rows[q2]}, (rows[q3] - rows[q1] + cols[q3] - cols[q1]) / 2
 }
 
 // Where pupils are in a finder's window, as shares of its size from its
@@ -165,7 +172,7 @@ func (p *pupils) eyes(img *image.Gray, w window) (left, right Point, ok bool) {
 	for i, side := range [...]float64{-1, 1} {
 		dr, dc := t.by(-eyeUp*w.size, side*eyeOut*w.size)
 		var s float64
-		at[i], s = p.locate(img, w.row+dr, w.col+dc, eyeScale*w.size, t)
+		at[i], s = p.locate(img, w.row+dr, w.col+dc, eyeScale*w.size, t, guesses)
 		spread = max(spread, s)
 	}
 	return at[0], at[1], plausible(at[0], at[1], spread, w)
@@ -173,18 +180,18 @@ func (p *pupils) eyes(img *image.Gray, w window) (left, right Point, ok bool) {
 
 // near finds both pupils of a face whose eyes are about where a finder says.
 // The walks begin there. Where they end far from each other or from their
-// beginning the cascade is blind, and the finder's own points are what is known.
-func (p *pupils) near(img *image.Gray, left, right Point, w window) (Point, Point) {
+// beginning the cascade is blind, and ok is false.
+func (p *pupils) near(img *image.Gray, left, right Point, w window) (l, r Point, ok bool) {
 	t := turnOf(w.angle)
 	at := [2]Point{left, right}
 	for i, from := range at {
-		to, spread := p.locate(img, from.Y, from.X, eyeScale*w.size, t)
+		to, spread := p.locate(img, from.Y, from.X, eyeScale*w.size, t, fewer)
 		if spread > maxSpread*w.size || math.Hypot(to.X-from.X, to.Y-from.Y) > maxAside*w.size {
-			return left, right
+			return left, right, false
 		}
 		at[i] = to
 	}
-	return at[0], at[1]
+	return at[0], at[1], true
 }
 
 // Limits of a believable pair of eyes, as shares of the window's size. A box

@@ -194,13 +194,20 @@ func (d *Detector) accept(img *image.Gray, s *sighting, faces []Face) []Face {
 	return append(faces, d.eyes(img, s, w))
 }
 
-// eyes measures the eyes of a sighting whose window is w.
+// eyes measures the eyes of a sighting whose window is w: by the eye net, and
+// where the pupils' cascade sees them by the middle between the two.
 func (d *Detector) eyes(img *image.Gray, s *sighting, w window) Face {
 	f := Face{Score: w.score, Angle: w.angle, Eyes: true}
-	f.Left, f.Right = d.pupils.near(img, s.points[faceEyeOne], s.points[faceEyeTwo], w)
+	f.Left, f.Right, f.Doubt = d.eyeNet.look(img, w)
+	if l, r, ok := d.pupils.near(img, s.points[faceEyeOne], s.points[faceEyeTwo], w); ok {
+		f.Left, f.Right = between(f.Left, l), between(f.Right, r)
+	}
 	f.settle(img, w)
 	return f
 }
+
+// between is the middle of two points.
+func between(a, b Point) Point { return Point{(a.X + b.X) / 2, (a.Y + b.Y) / 2} }
 
 // A window of the cascade stands in the network's box like this on faces that
 // both see: medians, as shares of the box's side.

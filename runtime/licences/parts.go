@@ -22,6 +22,10 @@ var Table = []Part{
 			"commercially above all: the card of each model says from what it learned. The same holds for the checkpoints in " +
 			"runtime/zoo/models and train/teachers. No picture of a data set is in the tree.",
 		Files: []string{"runtime/zoo/models/*.tflite"}, Only: "miend"},
+	{Name: "eye net", Licence: "Apache-2.0", Copyright: "2026 The mien authors",
+		Terms: "The weights learned from facial landmarks of LFW and the web (for non-commercial research, Sun, Wang, Tang 2013), whose " +
+			"terms may bind whoever uses it, commercially above all: runtime/face/eyes/eyes-int8.md. No picture of it is in the tree.",
+		Files: []string{"runtime/face/eyes/eyes-int8.tflite"}},
 	{Name: "pigo cascades", Licence: "MIT", Copyright: "2018 Endre Simo",
 		Files: []string{"runtime/face/cascade/facefinder", "runtime/face/cascade/puploc"}},
 	{Name: "BlazeFace", Version: "0.4.1657300184", Licence: "Apache-2.0", Copyright: "The MediaPipe Authors",

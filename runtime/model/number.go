@@ -19,6 +19,11 @@ import (
 // Steps is how many steps a scale has, between one label more.
 const Steps = 20
 
+// Pixels is the unit of heads that tell a place of the model's input, NAME_x and
+// NAME_y, counted from the centre of its top left pixel: the trainer moves it
+// along when it changes the picture.
+const Pixels = "pixels"
+
 // NewNumber returns a head that measures from one number to another, in a unit.
 func NewNumber(name string, from, to float64, unit string) Head {
 	h := Head{Name: name, Unit: unit}

@@ -119,6 +119,16 @@ func (n *network) describe(card *model.Card, g *graph.Graph) {
 		}
 	}
 	card.Description = about(card.Heads)
+	if places(card.Heads) {
+		card.Input = "face: one grey picture of 50x50 pixels, a face where the finder sees it, turned by its tilt; float: pixel/255; int8: pixel-128"
+		card.Description = "Where the eyes are in a face: four numbers and how sure each is."
+	}
+}
+
+// places tells whether all heads measure pixels: then no face has been levelled
+// yet, for that takes what they say.
+func places(heads []model.Head) bool {
+	return !slices.ContainsFunc(heads, func(h model.Head) bool { return h.Unit != model.Pixels })
 }
 
 // about says what a model with these heads answers, and of whom the network is.

@@ -26,6 +26,13 @@ func TestCost(t *testing.T) {
 	if edge.MultiplyAdds > 60e6 || edge.MultiplyAdds < 20e6 || edge.Parameters > 750e3 || edge.Parameters < 100e3 {
 		t.Errorf("edge: %+v, want at most 60 M multiply-adds and 0.75 M parameters", edge)
 	}
+	eyes, err := carried("eyes", model.Heads()).Cost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if eyes.MultiplyAdds > 3e6 {
+		t.Errorf("eyes: %+v, want at most 3 M multiply-adds", eyes)
+	}
 	if _, err := (Net{Name: "x", Body: []Layer{{Op: ReLU, Name: "r", Input: "nowhere"}}}).Cost(); err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("a layer that reads nothing: %v", err)
 	}
@@ -54,7 +61,7 @@ func TestNetworks(t *testing.T) {
 			t.Errorf("%s is called %q and has %d heads", name, n.Name, len(n.Heads))
 		}
 	}
-	if _, err := ByName("alexnet", model.Heads()); err == nil || !strings.Contains(err.Error(), "there are edge, mobilenet, paper, ") {
+	if _, err := ByName("alexnet", model.Heads()); err == nil || !strings.Contains(err.Error(), "there are edge, eyes, mobilenet, paper, ") {
 		t.Errorf("an unknown name: %v", err)
 	}
 }

@@ -5,8 +5,9 @@ import "image"
 // Geometry names the way from a crop to a face. Cached faces of another
 // geometry are not used, and checkpoints say of which theirs were: change it
 // when runtime/face finds, levels or frames otherwise. The faces of "face-1"
-// were found by pigo's cascade, those of "face-2" are by the network.
-const Geometry = "face-2"
+// were found by pigo's cascade, those of "face-2" by the network; those of "face-3"
+// have their eyes from the eye net too, and are levelled altogether where it is sure.
+const Geometry = "face-3"
 
 // thumb writes the mean grey of thumbSide x thumbSide cells of img: it tells
 // duplicates, whatever the geometry of faces.

@@ -44,6 +44,8 @@ var kinds = []Kind{
 		Layout: "FER-2013 in one of its layouts, and fer2013new.csv beside fer2013.csv, or ferplus-by-id.csv[.gz] for pictures"},
 	{Name: "folders", Terms: own, Crop: face.Loose, HoldOut: true, Strict: true, list: listFolders,
 		Layout: "<label>/*.jpg, or train/<label>/*.jpg with val/ and test/ beside it; the labels are those of one head"},
+	{Name: "landmarks", Title: "facial landmarks of LFW and the web", Terms: "non-commercial research (Sun, Wang, Tang 2013)", Crop: face.Whole, HoldOut: true, list: listLandmarks,
+		Layout: "landmarks.csv with file, left_eye_x, left_eye_y, right_eye_x and right_eye_y beside pictures of 80x80 pixels"},
 	{Name: "manifest", Terms: own, Crop: face.Loose, HoldOut: true, Strict: true, Table: true, list: listManifest,
 		Layout: "a CSV file with a column path and a column for each head; an empty cell is no label; columns split and x, y, width, height may join"},
 	{Name: "rafdb", Title: "RAF-DB", Terms: "non-commercial research, by agreement with its authors (Li, Deng, Du 2017)", Crop: face.Loose, list: listRAF,
