@@ -88,11 +88,8 @@ func headsOf(f *checkpoint.File) ([]model.Head, error) {
 // Import returns a checkpoint of the network with the weights of f, which
 // another program wrote: every tensor that the network has, of its shape.
 func Import(net arch.Net, f *checkpoint.File) (*checkpoint.File, error) {
-	n, err := nn.New(net, 1, 1)
+	n, err := loaded(net, &checkpoint.File{Tensors: f.Tensors})
 	if err != nil {
-		return nil, err
-	}
-	if err := SetWeights(n, &checkpoint.File{Tensors: f.Tensors}); err != nil {
 		return nil, err
 	}
 	heads, err := json.Marshal(net.Heads)
@@ -104,12 +101,32 @@ func Import(net arch.Net, f *checkpoint.File) (*checkpoint.File, error) {
 		return nil, err
 	}
 	for _, p := range n.Params() {
-		if !finite(p.Value) {
-			return nil, fmt.Errorf("tensor %s holds a value that is not finite", p.Name)
-		}
 		out.Tensors = append(out.Tensors, checkpoint.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
 	}
 	return out, nil
+}
+
+// CheckWeights says which tensor of a network a checkpoint lacks, has in another
+// shape, as Keras lays kernels, or with a value that is NaN or infinite.
+func CheckWeights(net arch.Net, f *checkpoint.File) error {
+	_, err := loaded(net, f)
+	return err
+}
+
+func loaded(net arch.Net, f *checkpoint.File) (*nn.Net, error) {
+	n, err := nn.New(net, 1, 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := SetWeights(n, f); err != nil {
+		return nil, err
+	}
+	for _, p := range n.Params() {
+		if !finite(p.Value) {
+			return nil, fmt.Errorf("tensor %s holds NaN or infinity", p.Name)
+		}
+	}
+	return n, nil
 }
 
 // evalBatch is the number of pictures that a network sees at once.

@@ -151,7 +151,7 @@ type table struct {
 // table reads everything and prints the head.
 func (c *compareCmd) table(e env) (*table, error) {
 	t := &table{compareCmd: c, e: e, tuned: map[string]*candidate{}, in: report.Input{Tapped: -1}}
-	n, err := openNetwork(c.Checkpoint)
+	n, err := openNetwork(c.Checkpoint, c.Arch)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ type exportCmd struct {
 }
 
 func (c *exportCmd) Run(e env) error {
-	n, err := openNetwork(c.Checkpoint)
+	n, err := openNetwork(c.Checkpoint, "")
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (c *importCmd) Run(e env) error {
 // inspectCheckpoint says what is in a checkpoint: the network, what taught its
 // heads, how it did, and its tensors.
 func inspectCheckpoint(w io.Writer, path string, asJSON bool) error {
-	n, err := openNetwork(path)
+	n, err := readNetwork(path, "")
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ import (
 // network, faces to calibrate with and faces to measure on.
 type quantFlags struct {
 	Checkpoint string   `help:"Checkpoint of the trainer." placeholder:"F.safetensors"`
+	Arch       string   `help:"Network of a checkpoint that does not say it: paper, edge, wide or a .yaml file. Without it the paper's is taken." placeholder:"NAME"`
 	Heads      []string `help:"Heads that the file shall have; nothing of the others is in it. By default all." placeholder:"emotion,age"`
 	Calibrate  []string `help:"Faces to calibrate with: KIND:DIR (${kinds}), whose training split is used, or faces:DIR, a folder of crops." placeholder:"KIND:DIR" check:"faces" sep:"none"`
 	Faces      int      `help:"How many of them." default:"500"`
@@ -44,7 +45,24 @@ type network struct {
 	sum  string // of the file's bytes
 }
 
-func openNetwork(path string) (*network, error) {
+// openNetwork reads a checkpoint whose weights are those of its network. Named is
+// the network of one that does not say it, or "".
+func openNetwork(path, named string) (*network, error) {
+	n, err := readNetwork(path, named)
+	if err != nil {
+		return nil, err
+	}
+	if err := train.CheckWeights(n.net, n.file); err != nil {
+		if n.file.Meta[train.MetaArch] == "" {
+			return nil, fmt.Errorf("%s: it does not say its network, and as %s %w (--arch NAME names it)", path, n.net.Name, err)
+		}
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, nil
+}
+
+// readNetwork reads a checkpoint, whatever its weights.
+func readNetwork(path, named string) (*network, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -52,6 +70,15 @@ func openNetwork(path string) (*network, error) {
 	f, err := checkpoint.Parse(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if said := f.Meta[train.MetaArch]; named != "" && said != "" && said != named {
+		return nil, fmt.Errorf("%s: --arch %s: it says that it is of network %s", path, named, said)
+	}
+	if named != "" {
+		if f.Meta == nil {
+			f.Meta = map[string]string{}
+		}
+		f.Meta[train.MetaArch] = named
 	}
 	net, err := train.NetOf(f)
 	if err != nil {
@@ -288,7 +315,7 @@ func (c *quantFlags) tune(e env, n *network, plan *quant.Plan, steps int) (*netw
 
 // load is loadFaces with the checkpoint's heads and split.
 func (c *quantFlags) load(e env, spec string, splits []string, n int) ([]report.Sample, error) {
-	net, err := openNetwork(c.Checkpoint)
+	net, err := openNetwork(c.Checkpoint, c.Arch)
 	if err != nil {
 		return nil, err
 	}

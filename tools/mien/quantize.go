@@ -57,7 +57,7 @@ func (c *quantizeCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	n, err := openNetwork(c.Checkpoint)
+	n, err := openNetwork(c.Checkpoint, c.Arch)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (c *quantizeCmd) tuned(e env, n *network, res *calibratedNetwork, card *mod
 	if err := checkpoint.Write(path, n.file); err != nil {
 		return nil, nil, err
 	}
-	if n, err = openNetwork(path); err != nil {
+	if n, err = openNetwork(path, ""); err != nil {
 		return nil, nil, err
 	}
 	g, err := n.graph(c.Heads)

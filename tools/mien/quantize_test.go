@@ -369,3 +369,35 @@ func TestTuneWritesACheckpoint(t *testing.T) {
 		t.Errorf("%v", after.Meta)
 	}
 }
+
+// A checkpoint whose weights are laid out otherwise, are not finite, or do not say
+// their network, is refused with what is wrong, or taken for what --arch says.
+func TestCheckpointsOfOthers(t *testing.T) {
+	write := func(change func(f *checkpoint.File)) string {
+		path := untrained(t)
+		f, err := checkpoint.Read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(f)
+		if err := checkpoint.Write(path, f); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	keras := write(func(f *checkpoint.File) { f.Find("stem_conv.weight").Shape = []int{5, 5, 1, 32} })
+	nan := write(func(f *checkpoint.File) { f.Find("block2a_bn.running_var").Data[3] = float32(math.Inf(1)) })
+	bare := write(func(f *checkpoint.File) { f.Meta = nil })
+	out := filepath.Join(t.TempDir(), "o.tflite")
+	args := []string{"quantize", "--mode", "float32", "--out", out, "--checkpoint"}
+	refused(t, []string{"stem_conv.weight has shape [5 5 1 32], not [32 1 5 5]"}, append(args, keras)...)
+	refused(t, []string{"block2a_bn.running_var holds NaN or infinity"}, append(args, nan)...)
+	refused(t, []string{"does not say its network", "--arch"}, append(args, bare)...)
+	refused(t, []string{"--arch paper", "network edge"}, append(args, nan, "--arch", "paper")...)
+	mustMien(t, append(args, bare, "--arch", "edge")...)
+	pointer := filepath.Join(t.TempDir(), "p.safetensors")
+	if err := os.WriteFile(pointer, []byte("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, []string{"Git LFS pointer"}, append(args, pointer)...)
+}

@@ -71,6 +71,8 @@ func otherFormat(b []byte) string {
 	switch {
 	case bytes.Equal(b[4:8], []byte("TFL3")):
 		return "a .tflite model, whose weights can no longer be trained: name the checkpoint that it was made from (mien quantize MODEL.tflite quantises a float one)"
+	case bytes.HasPrefix(b, []byte("version ")):
+		return "a Git LFS pointer to one: fetch it with git lfs pull"
 	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
 		return "a zip file, as PyTorch and Keras save: save its weights with safetensors there"
 	case bytes.HasPrefix(b, []byte("\x89HDF\r\n\x1a\n")):
