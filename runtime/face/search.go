@@ -172,8 +172,8 @@ const (
 	sureness = 0.55
 	stretch  = 4
 	farness  = 0.1 // of a logit that a small face needs more
-	lying    = 0.3 // and one that is tilted further than the network sees well
-	steep    = 40  // degrees, beyond which it is
+	lying    = 0.3 // and one that is tilted so far that few faces are, and many folds and patches
+	steep    = 35  // degrees, from which it is
 	small    = 90  // pixels, below which it is small
 )
 
