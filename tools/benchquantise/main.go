@@ -186,7 +186,7 @@ func row(w io.Writer, m public, bytes int, r *report.Report) {
 // comparePairs compares the publishers' int8 files and ours with float.
 func comparePairs(ctx context.Context, w io.Writer, o options) error {
 	if o.models == "" {
-		fmt.Fprintln(w, "no pair was compared: -models DIR names a folder with these files, which nobody serves by version and hash:")
+		fmt.Fprintln(w, "no pair was compared: MODELS=DIR of make bench-quantise, or -models, names a folder with these files, which nobody serves by version and hash:")
 		for _, p := range pairs {
 			fmt.Fprintf(w, "  %s, %s (%s)\n", p.float, p.int8, p.publisher)
 		}
