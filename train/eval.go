@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
+	"math"
+	"strconv"
+	"strings"
 
 	"mien/runtime/infer"
 	"mien/runtime/model"
@@ -85,8 +88,14 @@ func headsOf(f *checkpoint.File) ([]model.Head, error) {
 	return heads, model.CheckHeads(heads)
 }
 
+// MetaEpsilon is where a checkpoint of another program says what its batch norms
+// add to a variance.
+const MetaEpsilon = "batch_norm_epsilon"
+
 // Import returns a checkpoint of the network with the weights of f, which
-// another program wrote: every tensor that the network has, of its shape.
+// another program wrote: every tensor that the network has, of its shape. Where
+// its metadata give another MetaEpsilon than nn.NormEpsilon, the batch norms'
+// scales make up for it.
 func Import(net arch.Net, f *checkpoint.File) (*checkpoint.File, error) {
 	n, err := loaded(net, &checkpoint.File{Tensors: f.Tensors})
 	if err != nil {
@@ -100,10 +109,35 @@ func Import(net arch.Net, f *checkpoint.File) (*checkpoint.File, error) {
 	if err := nameNet(out, net); err != nil {
 		return nil, err
 	}
+	if text := f.Meta[MetaEpsilon]; text != "" {
+		epsilon, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(epsilon > 0 && epsilon < 1) {
+			return nil, fmt.Errorf("%s %s is none: 1e-5, for one, is PyTorch's", MetaEpsilon, text)
+		}
+		rescale(n, epsilon)
+	}
 	for _, p := range n.Params() {
 		out.Tensors = append(out.Tensors, checkpoint.Tensor{Name: p.Name, Shape: p.Shape, Data: p.Value})
 	}
 	return out, nil
+}
+
+// rescale lets batch norms compute with nn.NormEpsilon what they did with another.
+func rescale(n *nn.Net, epsilon float64) {
+	value := map[string][]float32{}
+	for _, p := range n.Params() {
+		value[p.Name] = p.Value
+	}
+	for name, variance := range value {
+		norm, ok := strings.CutSuffix(name, ".running_var")
+		if !ok {
+			continue
+		}
+		for i, scale := range value[norm+".weight"] {
+			v := float64(variance[i])
+			value[norm+".weight"][i] = float32(float64(scale) * math.Sqrt((v+nn.NormEpsilon)/(v+epsilon)))
+		}
+	}
 }
 
 // CheckWeights says which tensor of a network a checkpoint lacks, has in another

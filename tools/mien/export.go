@@ -53,11 +53,12 @@ func (c *exportCmd) Run(e env) error {
 }
 
 type importCmd struct {
-	File  string   `arg:"" name:"f.safetensors" help:"Weights that another program saved: float32, float16, bfloat16 or float64."`
-	Arch  string   `help:"Network that they are of, as in a recipe (paper, edge, wide, or a .yaml file)." placeholder:"NAME" required:""`
-	Head  []string `help:"Head that they answer, as NAME=LABEL,LABEL, or NAME=FROM..TO UNIT for a number; repeat for several. By default the paper's." placeholder:"NAME=LABEL,..." sep:"none"`
-	Names string   `help:"YAML file that maps their names of tensors to those of mien inspect; a beginning such as module. goes by itself." placeholder:"F.yaml"`
-	Out   string   `help:"Checkpoint to write." placeholder:"F.safetensors" required:""`
+	File    string   `arg:"" name:"f.safetensors" help:"Weights that another program saved: float32, float16, bfloat16 or float64."`
+	Arch    string   `help:"Network that they are of, as in a recipe (paper, edge, wide, or a .yaml file)." placeholder:"NAME" required:""`
+	Head    []string `help:"Head that they answer, as NAME=LABEL,LABEL, or NAME=FROM..TO UNIT for a number; repeat for several. By default the paper's." placeholder:"NAME=LABEL,..." sep:"none"`
+	Names   string   `help:"YAML file that maps their names of tensors to those of mien inspect; a beginning such as module. goes by itself." placeholder:"F.yaml"`
+	Epsilon string   `help:"What their batch norms add to a variance: 1e-5 is PyTorch's. By default what the file's metadata say (batch_norm_epsilon), or 1e-3, Keras's." placeholder:"1e-5"`
+	Out     string   `help:"Checkpoint to write." placeholder:"F.safetensors" required:""`
 }
 
 func (c *importCmd) Run(e env) error {
@@ -85,6 +86,12 @@ func (c *importCmd) Run(e env) error {
 	}
 	if err := f.Rename(names); err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	if c.Epsilon != "" {
+		if f.Meta == nil {
+			f.Meta = map[string]string{}
+		}
+		f.Meta[train.MetaEpsilon] = c.Epsilon
 	}
 	out, err := train.Import(net, f)
 	if err != nil {
