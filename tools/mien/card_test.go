@@ -131,7 +131,7 @@ func answeredSets(t *testing.T, ask review.Ask) (fer, utk string) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	rename := func(spec string, head int, to func(path string, label int) string) {
 		o := data.Options{Heads: []model.Head{model.Emotion, model.Age}, Validation: 0.1}
-		sets, err := loadSets(env{t.Context(), io.Discard, io.Discard}, []string{spec}, o)
+		sets, err := loadSets(env{t.Context(), io.Discard, io.Discard, map[string]bool{}}, []string{spec}, o)
 		if err != nil {
 			t.Fatal(err)
 		}

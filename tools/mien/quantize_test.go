@@ -169,9 +169,14 @@ func TestMaxDrop(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	ckpt, dir, fer := untrained(t), t.TempDir(), ferFolder(t)
 	args := []string{"quantize", "--checkpoint", ckpt, "--engine", "portable", "--calibrate", "fer2013:" + fer, "--heads", "emotion", "--out", filepath.Join(dir, "m.tflite")}
-	out, err := runTool(t, append(args, "--max-drop=100")...)
-	if err != nil || !strings.Contains(out, "of 4 faces; accuracy") {
+	var stdout, stderr bytes.Buffer
+	err := run(t.Context(), append(args, "--max-drop=100"), &stdout, &stderr)
+	if out := stdout.String(); err != nil || !strings.Contains(out, "of 4 faces; accuracy") {
 		t.Errorf("%v: %q", err, out)
+	}
+	// The set is loaded for two splits, and told about once.
+	if n := strings.Count(stderr.String(), "no face was found in"); n != 1 {
+		t.Errorf("said %d times: %s", n, stderr.String())
 	}
 	if _, err := runTool(t, append(args, "--max-drop=-100")...); err == nil || !strings.Contains(err.Error(), "emotion lost") {
 		t.Errorf("%v", err)

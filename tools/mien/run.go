@@ -45,6 +45,7 @@ var renamed = map[string]string{"recipes": "compare", "calibrate": "temperature"
 type env struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
+	told           map[string]bool // data sets that the user has been told about
 }
 
 // run is main without the process: it parses args and runs the command.
@@ -52,7 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && renamed[args[0]] != "" {
 		return cmdline.Wrong("mien %s is called mien %s now", args[0], renamed[args[0]])
 	}
-	return program().Run(args, stdout, stderr, env{ctx, stdout, stderr})
+	return program().Run(args, stdout, stderr, env{ctx, stdout, stderr, map[string]bool{}})
 }
 
 // stamped is the version that make sets.

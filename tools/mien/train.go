@@ -207,10 +207,13 @@ func loadSets(e env, specs []string, o data.Options) ([]*data.Set, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n := len(s.Bad); n > 0 {
-			fmt.Fprintf(e.stderr, "%s: left out %d that cannot be used, the first is %s: %v (mien data check --list F.csv lists them)\n", spec, n, s.Bad[0].Path, s.Bad[0].Err)
+		if !e.told[spec] { // a set is loaded again for another split
+			e.told[spec] = true
+			if n := len(s.Bad); n > 0 {
+				fmt.Fprintf(e.stderr, "%s: left out %d that cannot be used, the first is %s: %v (mien data check --list F.csv lists them)\n", spec, n, s.Bad[0].Path, s.Bad[0].Err)
+			}
+			tellSet(e.stderr, spec, s)
 		}
-		tellSet(e.stderr, spec, s)
 		sets = append(sets, s)
 	}
 	if n := data.Separate(sets); n > 0 {
