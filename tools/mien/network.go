@@ -12,9 +12,11 @@ import (
 
 	"mien/quant"
 	"mien/quant/report"
+	"mien/runtime/face"
 	"mien/runtime/graph"
 	"mien/runtime/infer"
 	"mien/runtime/model"
+	"mien/tools/internal/crops"
 	"mien/train"
 	"mien/train/arch"
 	"mien/train/checkpoint"
@@ -326,11 +328,33 @@ func (c *quantFlags) load(e env, spec string, splits []string, n int) ([]report.
 	return loadFaces(e, spec, splits, n, o)
 }
 
+// readCrops reads n of a folder of pictures that are faces, evenly from all; n < 0
+// means all.
+func readCrops(dir string, n int) ([]report.Sample, error) {
+	paths, err := crops.Files(dir)
+	if err != nil {
+		return nil, err
+	}
+	cropper, err := face.NewCropper()
+	if err != nil {
+		return nil, err
+	}
+	var out []report.Sample
+	for _, p := range evenly(paths, n) {
+		f, err := crops.Read(p, cropper)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, report.Sample{Path: p, Face: f, Labels: []int8{-1, -1, -1, -1}})
+	}
+	return out, nil
+}
+
 // loadFaces returns n faces of a spec, evenly from all of the first of the
 // splits that it has; n < 0 means all.
 func loadFaces(e env, spec string, splits []string, n int, o data.Options) ([]report.Sample, error) {
 	if dir, ok := strings.CutPrefix(spec, "faces:"); ok {
-		return crops(dir, n)
+		return readCrops(dir, n)
 	}
 	if n > 0 {
 		o.Limit = max(12*n, 2000) // enough for every split, and quick to read

@@ -44,6 +44,7 @@ var rules = []rule{
 	{"device/...", []string{"device/...", "camera", "runtime/...", "boards"}},
 	{"tools/internal/npm", []string{"runtime/atomicfile"}},
 	{"tools/internal/picture", []string{"camera", "camera/mjpeg", "camera/picture", "runtime/upright"}},
+	{"tools/internal/crops", []string{"tools/internal/picture", "camera/...", "runtime/..."}},
 	{"tools/internal/...", []string{"tools/..."}},
 	{"tools/...", []string{"tools/...", "train/...", "quant/...", "runtime/...", "boards/...", "device/...", "camera/..."}},
 }
