@@ -94,7 +94,7 @@ const MetaEpsilon = "batch_norm_epsilon"
 
 // Import returns a checkpoint of the network with the weights of f, which
 // another program wrote: every tensor that the network has, of its shape. Where
-// its metadata give another MetaEpsilon than nn.NormEpsilon, the batch norms'
+// its metadata give another MetaEpsilon than arch.NormEpsilon, the batch norms'
 // scales make up for it.
 func Import(net arch.Net, f *checkpoint.File) (*checkpoint.File, error) {
 	n, err := loaded(net, &checkpoint.File{Tensors: f.Tensors})
@@ -122,7 +122,7 @@ func Import(net arch.Net, f *checkpoint.File) (*checkpoint.File, error) {
 	return out, nil
 }
 
-// rescale lets batch norms compute with nn.NormEpsilon what they did with another.
+// rescale lets batch norms compute with arch.NormEpsilon what they did with another.
 func rescale(n *nn.Net, epsilon float64) {
 	value := map[string][]float32{}
 	for _, p := range n.Params() {
@@ -135,7 +135,7 @@ func rescale(n *nn.Net, epsilon float64) {
 		}
 		for i, scale := range value[norm+".weight"] {
 			v := float64(variance[i])
-			value[norm+".weight"][i] = float32(float64(scale) * math.Sqrt((v+nn.NormEpsilon)/(v+epsilon)))
+			value[norm+".weight"][i] = float32(float64(scale) * math.Sqrt((v+arch.NormEpsilon)/(v+epsilon)))
 		}
 	}
 }

@@ -36,7 +36,7 @@ func TestImportEpsilon(t *testing.T) {
 	v := f.Find("stem_bn.running_var").Data
 	for i, was := range f.Find("stem_bn.weight").Data {
 		is := out.Find("stem_bn.weight").Data[i]
-		a, b := float64(was)/math.Sqrt(float64(v[i])+1e-5), float64(is)/math.Sqrt(float64(v[i])+nn.NormEpsilon)
+		a, b := float64(was)/math.Sqrt(float64(v[i])+1e-5), float64(is)/math.Sqrt(float64(v[i])+arch.NormEpsilon)
 		if math.Abs(a-b) > 1e-5*math.Abs(a) || was == is {
 			t.Fatalf("channel %d: scaled by %v, was %v", i, b, a)
 		}

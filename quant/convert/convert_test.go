@@ -296,7 +296,7 @@ func TestFixBatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		verdict, text := inspect.CheckEdgeTPU(made).Verdict, inspect.Describe(made, len(res.File)).Text()
+		verdict, text := inspect.CheckEdgeTPU(made).Verdict, inspect.Describe(made, res.File).Text()
 		if open := strings.Contains(verdict, "open batch"); open == fix {
 			t.Errorf("fixed %v: %s", fix, verdict)
 		}

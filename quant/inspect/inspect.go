@@ -32,11 +32,15 @@ type Info struct {
 	Arena    int64          `json:"arena_bytes"`
 	Metadata map[string]int `json:"metadata,omitempty"` // sizes
 	Card     *model.Card    `json:"card,omitempty"`
-	Unkept   []string       `json:"unread,omitempty"`
+	// Published is what the file's publisher says of it; nil where it does not.
+	Published *Published `json:"published,omitempty"`
+	Unkept    []string   `json:"unread,omitempty"`
 }
 
 // Tensor describes a tensor.
 type Tensor struct {
+	// Index is its place in the file; -1 of an input that an operator leaves out.
+	Index int    `json:"index"`
 	Name  string `json:"name"`
 	Type  string `json:"type"`
 	Shape []int  `json:"shape"`
@@ -60,9 +64,9 @@ type Op struct {
 	MACs       int64    `json:"macs,omitempty"`
 }
 
-// Describe describes g, read from a file of that many bytes.
-func Describe(g *graph.Graph, size int) *Info {
-	info := &Info{Bytes: size, Name: g.Name, Description: g.Description, Unkept: g.Unkept, Arena: arena(g)}
+// Describe describes g, read from that file.
+func Describe(g *graph.Graph, file []byte) *Info {
+	info := &Info{Bytes: len(file), Name: g.Name, Description: g.Description, Unkept: g.Unkept, Arena: arena(g)}
 	for _, i := range g.Inputs {
 		info.Inputs = append(info.Inputs, tensorOf(g, i))
 	}
@@ -105,15 +109,21 @@ func Describe(g *graph.Graph, size int) *Info {
 			info.Unkept = append(slices.Clip(info.Unkept), err.Error())
 		}
 	}
+	if b := g.Meta(PublishedKey); b != nil {
+		var err error
+		if info.Published, err = published(b, file); err != nil {
+			info.Unkept = append(slices.Clip(info.Unkept), err.Error())
+		}
+	}
 	return info
 }
 
 func tensorOf(g *graph.Graph, i int) Tensor {
 	if i < 0 {
-		return Tensor{Name: "(none)"}
+		return Tensor{Index: -1, Name: "(none)"}
 	}
 	t := g.Tensors[i]
-	out := Tensor{Name: t.Name, Type: t.Type.String(), Shape: t.Shape, Constant: t.Const(), Bytes: len(t.Data)}
+	out := Tensor{Index: i, Name: t.Name, Type: t.Type.String(), Shape: t.Shape, Constant: t.Const(), Bytes: len(t.Data)}
 	if slices.Contains(t.Signature, -1) {
 		out.Signature = t.Signature
 	}
@@ -218,6 +228,7 @@ func (info *Info) Text() string {
 	for i, o := range info.Operators {
 		var outs, weights []string
 		for _, t := range o.Outputs {
+			t.Name = short(t.Name, mostName)
 			outs = append(outs, t.String())
 		}
 		if len(o.Inputs) > 1 && o.Inputs[1].Constant {
@@ -242,6 +253,9 @@ func (info *Info) metadata(b *bytes.Buffer) {
 			fmt.Fprintln(b)
 		}
 		fmt.Fprintf(b, "metadata %s: %d bytes\n", n, info.Metadata[n])
+	}
+	if info.Published != nil {
+		info.Published.text(b)
 	}
 	if c := info.Card; c != nil {
 		fmt.Fprintf(b, "\ncard: %s\n", c.Name)
@@ -302,6 +316,10 @@ func (t Tensor) kind() string {
 	return s
 }
 
+// mostName is how much of an output's name a table shows: converters join the
+// names of all that they fold into an operator.
+const mostName = 40
+
 // String says name, shape, type and quantisation.
 func (t Tensor) String() string { return fmt.Sprintf("%s %v %s", t.Name, t.sizes(), t.kind()) }
 
@@ -317,11 +335,11 @@ func (t Tensor) sizes() []int {
 func (info *Info) DOT() string {
 	var b strings.Builder
 	b.WriteString("digraph model {\n  node [shape=box, fontname=\"sans-serif\"];\n")
-	from := map[string]string{}
+	from := map[int]string{}
 	for i, t := range info.Inputs {
 		id := fmt.Sprintf("in%d", i)
 		fmt.Fprintf(&b, "  %s [label=%s, shape=ellipse];\n", id, dotString(t.String()))
-		from[t.Name] = id
+		from[t.Index] = id
 	}
 	for i, o := range info.Operators {
 		label := o.Name
@@ -335,17 +353,17 @@ func (info *Info) DOT() string {
 		}
 		fmt.Fprintf(&b, "  op%d [label=%s];\n", i, dotString(label))
 		for _, t := range o.Inputs {
-			if src, ok := from[t.Name]; ok && !t.Constant {
+			if src, ok := from[t.Index]; ok && !t.Constant {
 				fmt.Fprintf(&b, "  %s -> op%d [label=%s];\n", src, i, dotString(fmt.Sprintf("%s\n%v %s", t.Name, t.sizes(), t.kind())))
 			}
 		}
 		for _, t := range o.Outputs {
-			from[t.Name] = fmt.Sprintf("op%d", i)
+			from[t.Index] = fmt.Sprintf("op%d", i)
 		}
 	}
 	for i, t := range info.Outputs {
 		fmt.Fprintf(&b, "  out%d [label=%s, shape=ellipse];\n", i, dotString(t.String()))
-		if src, ok := from[t.Name]; ok {
+		if src, ok := from[t.Index]; ok {
 			fmt.Fprintf(&b, "  %s -> out%d;\n", src, i)
 		}
 	}

@@ -27,7 +27,7 @@ func TestDescribe(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.SetMeta(model.CardKey, b)
-	info := Describe(g, 1234)
+	info := Describe(g, make([]byte, 1234))
 	params := 0
 	for _, c := range g.Tensors {
 		if c.Const() {
@@ -104,7 +104,7 @@ func TestOthersFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info := Describe(g, len(b))
+	info := Describe(g, b)
 	if info.MACs != 2*8+8 || info.Parameters != 2*8+8+8+1 || info.Operators[1].Name != "TANH" {
 		t.Errorf("%d multiply-adds, %d parameters\n%s", info.MACs, info.Parameters, info.Text())
 	}
@@ -118,7 +118,7 @@ func TestOthersFiles(t *testing.T) {
 func TestDOT(t *testing.T) {
 	g := infertest.Network(1, model.Emotion)
 	g.Tensors[g.Inputs[0]].Name = "fa\"ce\n\\"
-	dot := Describe(g, 1).DOT()
+	dot := Describe(g, nil).DOT()
 	if !strings.Contains(dot, `fa\"ce\n\\`) {
 		t.Errorf("the name is not quoted: %s", dot)
 	}
@@ -138,7 +138,7 @@ func TestSVG(t *testing.T) {
 	type rect struct{ X, Y, Width, Height float64 }
 	check := func(g *graph.Graph, boxes, edges int) {
 		t.Helper()
-		svg := Describe(g, 1).SVG()
+		svg := Describe(g, nil).SVG()
 		var pic struct {
 			Width  float64 `xml:"width,attr"`
 			Height float64 `xml:"height,attr"`

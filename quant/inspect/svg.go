@@ -60,9 +60,9 @@ func newBox(t Tensor, from []int, lines ...string) box {
 // boxes lists inputs, operators and outputs, each behind what it reads.
 func (info *Info) boxes() []box {
 	var out []box
-	made := map[string]int{} // the box that makes a tensor
+	made := map[int]int{} // the box that makes a tensor
 	for _, t := range info.Inputs {
-		made[t.Name] = len(out)
+		made[t.Index] = len(out)
 		out = append(out, newBox(t, nil, "input "+t.Name, fmt.Sprintf("%v %s", t.sizes(), t.kind())))
 	}
 	for i, o := range info.Operators {
@@ -72,7 +72,7 @@ func (info *Info) boxes() []box {
 		}
 		var from []int
 		for _, t := range o.Inputs {
-			if f, ok := made[t.Name]; ok && !t.Constant && !slices.Contains(from, f) {
+			if f, ok := made[t.Index]; ok && !t.Constant && !slices.Contains(from, f) {
 				from = append(from, f)
 			}
 			if t.Constant {
@@ -87,14 +87,14 @@ func (info *Info) boxes() []box {
 			if k == 0 {
 				first = t
 			}
-			made[t.Name] = len(out)
+			made[t.Index] = len(out)
 			lines = append(lines, "= "+t.String())
 		}
 		out = append(out, newBox(first, from, lines...))
 	}
 	for _, t := range info.Outputs {
 		var from []int
-		if f, ok := made[t.Name]; ok {
+		if f, ok := made[t.Index]; ok {
 			from = []int{f}
 		}
 		out = append(out, newBox(t, from, "output "+t.Name))

@@ -77,11 +77,11 @@ func TestMeta(t *testing.T) {
 func TestKindNames(t *testing.T) {
 	for k, want := range map[Kind]string{Add: "ADD", Conv2D: "CONV_2D", Dequantize: "DEQUANTIZE", MaxPool2D: "MAX_POOL_2D", Softmax: "SOFTMAX",
 		Custom: "CUSTOM", Mean: "MEAN", 80: "FAKE_QUANT", 99: "SQUARED_DIFFERENCE", Elu: "ELU", Quantize: "QUANTIZE", HardSwish: "HARD_SWISH",
-		127: "PLACEHOLDER_FOR_GREATER_OP_CODES", 150: "GELU", 161: "RIGHT_SHIFT", 999: "OPERATOR_999", -1: "OPERATOR_-1"} {
+		127: "PLACEHOLDER_FOR_GREATER_OP_CODES", 150: "GELU", 161: "RIGHT_SHIFT", 203: "DILATE", 209: "STABLEHLO_CASE", 999: "OPERATOR_999", -1: "OPERATOR_-1"} {
 		if k.String() != want {
 			t.Errorf("%d is %s, want %s", int32(k), k, want)
 		}
-		if back, err := KindByName(want); (err == nil) != (k >= 0 && k < 162) || err == nil && back != k {
+		if back, err := KindByName(want); (err == nil) != (k >= 0 && k < 210) || err == nil && back != k {
 			t.Errorf("%s is %d (%v)", want, back, err)
 		}
 	}

@@ -27,14 +27,14 @@ func (c *inspectCmd) Run(e env) error {
 		}
 		return inspectCheckpoint(e.stdout, c.File, c.JSON)
 	}
-	g, size, err := readGraph(c.File)
+	g, file, err := readGraph(c.File)
 	if err != nil {
 		return err
 	}
 	if c.Target == "edgetpu" {
 		return c.edgeTPU(e, inspect.CheckEdgeTPU(g))
 	}
-	info := inspect.Describe(g, size)
+	info := inspect.Describe(g, file)
 	switch {
 	case c.JSON:
 		b, err := info.JSON()
@@ -73,14 +73,14 @@ func (c *inspectCmd) edgeTPU(e env, r *inspect.EdgeTPU) error {
 	return err
 }
 
-func readGraph(path string) (*graph.Graph, int, error) {
+func readGraph(path string) (*graph.Graph, []byte, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	g, err := flatfile.Unmarshal(b)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return g, len(b), nil
+	return g, b, nil
 }

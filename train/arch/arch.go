@@ -11,6 +11,9 @@ import (
 	"mien/runtime/model"
 )
 
+// NormEpsilon is what batch norm adds to a variance: Keras's default.
+const NormEpsilon = 1e-3
+
 // Op is what a layer does.
 type Op string
 
@@ -19,7 +22,7 @@ type Op string
 const (
 	Conv      Op = "conv"      // Out channels, Kernel, Stride; weight OIHW and bias
 	Depthwise Op = "depthwise" // Kernel, Stride; weight [C,1,K,K] and bias
-	BatchNorm Op = "bn"        // Keras's: momentum 0.99, epsilon 1e-3
+	BatchNorm Op = "bn"        // Keras's: momentum 0.99, NormEpsilon
 	ELU       Op = "elu"       // alpha 1
 	ReLU      Op = "relu"
 	ReLU6     Op = "relu6"

@@ -9,8 +9,11 @@ package data
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -121,6 +124,9 @@ func list(spec string, o Options) (k Kind, dir string, l *listing, err error) {
 	}
 	if k, err = KindByName(name); err != nil {
 		return k, "", nil, err
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return k, "", nil, fmt.Errorf("data: %s: %s is missing", name, dir)
 	}
 	if l, err = k.list(dir, o.heads()); err != nil {
 		return k, "", nil, fmt.Errorf("data: %s: %w (want %s)", name, err, k.Layout)

@@ -1060,3 +1060,11 @@ func FuzzLabels(f *testing.F) {
 		}
 	})
 }
+
+// TestMissing: a folder or a table that is not there is called so.
+func TestMissing(t *testing.T) {
+	gone := filepath.Join(t.TempDir(), "gone")
+	for _, k := range Kinds() {
+		wantError(t, k+":"+gone, gone+" is missing")
+	}
+}

@@ -28,9 +28,6 @@ import (
 	"mien/train/arch"
 )
 
-// epsilon of batch norm, as in training (Keras's default).
-const epsilon = 1e-3
-
 // Graph returns the network with the given weights, by parameter name, as
 // train/nn and checkpoints have them. The graph has one input, model.InputName,
 // and an output for each of the heads, in the order of the file format; no
@@ -216,7 +213,7 @@ func (b *builder) affine(name string, c int) (*affine, error) {
 	}
 	a := &affine{name: name, scale: make([]float32, c), shift: make([]float32, c)}
 	for k := range c {
-		s := float64(p[0][k]) / math.Sqrt(float64(p[3][k])+epsilon)
+		s := float64(p[0][k]) / math.Sqrt(float64(p[3][k])+arch.NormEpsilon)
 		a.scale[k] = float32(s)
 		a.shift[k] = float32(float64(p[1][k]) - float64(p[2][k])*s)
 	}

@@ -3,15 +3,13 @@ package nn
 import (
 	"math"
 
+	"mien/train/arch"
 	"mien/train/nn/internal/kernel"
 )
 
 // Keras's batch normalisation: running = 0.99*running + 0.01*batch. The
 // running variance takes the unbiased estimate, as PyTorch's does.
 const normMomentum = 0.01
-
-// NormEpsilon is what batch norm adds to a variance: Keras's default.
-const NormEpsilon = 1e-3
 
 // norm is batch normalisation over pictures and pixels. Its input's gradient
 // lies in the memory of its output's.
@@ -118,7 +116,7 @@ func (n *norm) total(images, j int) (a, b float64) {
 }
 
 func (n *norm) coefficients(j int, mean, variance float64) {
-	inv := 1 / math.Sqrt(variance+NormEpsilon)
+	inv := 1 / math.Sqrt(variance+arch.NormEpsilon)
 	scale := float64(n.gamma.Value[j]) * inv
 	n.inv[j], n.mu[j] = inv, float32(mean)
 	n.a[j], n.d[j] = float32(scale), float32(float64(n.beta.Value[j])-mean*scale)

@@ -29,9 +29,6 @@ const (
 	opset     = 17
 )
 
-// epsilon of batch norm, as in training (Keras's default).
-const epsilon = 1e-3
-
 // Options of Marshal.
 type Options struct {
 	Heads    []string          // heads to write; none means all
@@ -208,7 +205,7 @@ func (w *writer) norm(name string) error {
 			return err
 		}
 	}
-	w.node("BatchNormalization", name, inputs, floatAttr("epsilon", epsilon))
+	w.node("BatchNormalization", name, inputs, floatAttr("epsilon", arch.NormEpsilon))
 	return nil
 }
 

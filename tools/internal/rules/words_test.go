@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -24,6 +25,16 @@ var forbidden = []string{
 }
 
 func TestNoFileNamesThisMachine(t *testing.T) {
+	tracked(t, func(name string, data []byte) {
+		for _, f := range found(data) {
+			t.Errorf("%s holds %q", name, f)
+		}
+	})
+}
+
+// tracked calls f with each file of the repository.
+func tracked(t *testing.T, f func(name string, data []byte)) {
+	t.Helper()
 	cmd := exec.Command("git", "ls-files", "-z")
 	cmd.Dir = root
 	out, err := cmd.Output()
@@ -43,9 +54,43 @@ func TestNoFileNamesThisMachine(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		for _, f := range found(data) {
-			t.Errorf("%s holds %q", name, f)
+		f(name, data)
+	}
+}
+
+// spellings are words that have another here: one word for one thing. Names of
+// commands and of TensorFlow Lite's own functions keep theirs, and so do titles.
+var spellings = []struct {
+	wrong *regexp.Regexp
+	right string
+}{
+	{regexp.MustCompile(`\bquantiz(ed|es|er|ers|ing|ation|able)\b`), "quantise and its kin; the command is quantize"},
+	{regexp.MustCompile(`(?i)\bmini-?batch`), "batch"},
+	{regexp.MustCompile(`(?i)\belement-wise|\bper-element`), "elementwise"},
+	{regexp.MustCompile(`(?i)\bepilogs?\b`), "epilogue"},
+	{regexp.MustCompile(`(?i)\bim2row|\bim-2-col`), "im2col"},
+}
+
+var titles = strings.NewReplacer("post-training quantization", "", "Data-free quantization", "")
+
+func TestOneSpelling(t *testing.T) {
+	read := 0
+	tracked(t, func(name string, data []byte) {
+		ext := filepath.Ext(name)
+		if ext != ".go" && ext != ".md" || strings.HasSuffix(name, "words_test.go") || strings.HasSuffix(name, "_generated.go") {
+			return
 		}
+		read++
+		for i, line := range strings.Split(titles.Replace(string(data)), "\n") {
+			for _, s := range spellings {
+				if w := s.wrong.FindString(line); w != "" {
+					t.Errorf("%s:%d: %q: write %s", name, i+1, w, s.right)
+				}
+			}
+		}
+	})
+	if read < 300 {
+		t.Errorf("%d files read", read)
 	}
 }
 
