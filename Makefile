@@ -329,7 +329,7 @@ bench-face: setup ## faces found, levelled, false, ms and arm64 instructions bes
 	    -guest build/bench/face-arm64 -plugin build/bench/insns.so -libs build/tflite/linux_arm64
 
 .PHONY: bench-quantise
-bench-quantise: setup ## our int8 files against publishers' own, both against float; MODELS=DIR holds the pairs, which nobody serves by hash
+bench-quantise: setup ## our int8 files against publishers' own, both against float, and Edge TPU verdicts against its compiler's; MODELS=DIR holds the pairs, which nobody serves by hash
 	@go run ./tools/benchquantise pairs $(if $(MODELS),-models $(MODELS))
 
 .PHONY: check-zoo

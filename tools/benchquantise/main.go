@@ -5,7 +5,8 @@
 // from float, and how far apart TensorFlow Lite and the portable engine are on it.
 // "benchquantise pairs" takes float models whose publishers quantised them, too,
 // from a folder: which of the two int8 files is nearer to float on inputs that
-// calibrated neither.
+// calibrated neither. It also holds what inspect says of an Edge TPU against what
+// Coral's compiler made of the same files.
 package main
 
 import (
@@ -190,6 +191,9 @@ func comparePairs(ctx context.Context, w io.Writer, o options) error {
 		for _, p := range pairs {
 			fmt.Fprintf(w, "  %s, %s (%s)\n", p.float, p.int8, p.publisher)
 		}
+		for _, c := range twins {
+			fmt.Fprintf(w, "  %s, %s (Coral's compiler)\n", c.source, c.twin)
+		}
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -211,11 +215,11 @@ func comparePairs(ctx context.Context, w io.Writer, o options) error {
 		}
 	}
 	t.Flush()
-	fmt.Fprintf(w, "%d of %d pairs: ours is nearer to float\n", nearer, n)
+	fmt.Fprintf(w, "%d of %d pairs: ours is nearer to float\n\n", nearer, n)
 	if n-nearer > 1 {
 		return fmt.Errorf("on %d of %d pairs the publisher's file is nearer to float; one is allowed", n-nearer, n)
 	}
-	return nil
+	return compareTwins(w, o)
 }
 
 // measured is a file's output that is farthest from float.

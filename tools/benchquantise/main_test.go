@@ -41,6 +41,24 @@ func TestTablesAreWhole(t *testing.T) {
 	}
 }
 
+// TestVerdicts: what no Edge TPU takes is on the CPU by inspect, and by a file in
+// which it stands beside nothing that was compiled.
+func TestVerdicts(t *testing.T) {
+	for _, c := range twins {
+		if len(c.sha256[0]) != 64 || len(c.sha256[1]) != 64 || c.source == c.twin {
+			t.Errorf("%+v", c)
+		}
+		if _, _, _, err := c.compare(t.TempDir()); err == nil || !strings.Contains(err.Error(), c.source) {
+			t.Errorf("no file: %v", err)
+		}
+	}
+	float := marshal(t, tiny())
+	n, ours, theirs, err := verdicts(float, float)
+	if err != nil || n != 1 || !slices.Equal(ours, []string{"CONV_2D"}) || !slices.Equal(theirs, ours) {
+		t.Errorf("%d operators, %v and %v, %v", n, ours, theirs, err)
+	}
+}
+
 // tiny is a picture of 4x4 through a layer of two channels, in float32.
 func tiny() *graph.Graph {
 	var w []byte
