@@ -310,3 +310,18 @@ func TestSaysWhatAPointerIs(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestEmptySignature: a signature that names nothing is still there after a
+// rewrite, and so is a bare key.
+func TestEmptySignature(t *testing.T) {
+	g := every()
+	g.Signatures = []graph.Signature{{}, {Key: "bare"}}
+	b, err := Marshal(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Unmarshal(b)
+	if err != nil || len(back.Signatures) != 2 || back.Signatures[0].Key != "" || back.Signatures[1].Key != "bare" {
+		t.Errorf("%+v, %v", back.Signatures, err)
+	}
+}
