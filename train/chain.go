@@ -146,60 +146,62 @@ func (c *Chain) Kinds() []string {
 func (c *Chain) Left(logs map[string][]Epoch) (time.Duration, bool) {
 	var speed, left float64 // multiply-adds a second, and in all
 	images := 0             // of an epoch
+	var costs []effort      // of the steps
 	for _, s := range c.Steps {
+		e, err := s.effort()
+		if err != nil {
+			return 0, false
+		}
+		costs = append(costs, e)
 		if log := logs[s.Name]; len(log) > 0 {
 			last := log[len(log)-1]
-			work, err := s.work(last.Epoch)
-			if err != nil {
-				return 0, false
-			}
-			speed, images = last.ImagesPerS*work, last.Images
+			speed, images = last.ImagesPerS*e.work(last.Epoch), last.Images
 		}
 	}
 	if speed == 0 {
 		return 0, false
 	}
-	for _, s := range c.Steps {
-		r, err := s.recipe()
-		if err != nil {
-			return 0, false
-		}
-		n := images
+	for i, s := range c.Steps {
+		e, n := costs[i], images
 		if log := logs[s.Name]; len(log) > 0 {
 			n = log[0].Images
-		} else if r.EpochImages > 0 {
-			n = r.EpochImages
+		} else if e.recipe.EpochImages > 0 {
+			n = e.recipe.EpochImages
 		}
-		for epoch := len(logs[s.Name]) + 1; epoch <= r.Epochs; epoch++ {
-			work, err := s.work(epoch)
-			if err != nil {
-				return 0, false
-			}
-			left += work * float64(n)
+		for epoch := len(logs[s.Name]) + 1; epoch <= e.recipe.Epochs; epoch++ {
+			left += e.work(epoch) * float64(n)
 		}
 	}
 	return time.Duration(left / speed * float64(time.Second)), true
 }
 
-// work is the multiply-adds of an image in an epoch, which counts from 1: three
-// times the network's own, and once that of each teacher who is asked, taken to
-// be as large.
-func (s *Step) work(epoch int) (float64, error) {
+// effort is what a step's work depends on.
+type effort struct {
+	recipe   Recipe
+	net      int // multiply-adds of the network
+	teachers int
+}
+
+func (s *Step) effort() (effort, error) {
 	r, err := s.recipe()
 	if err != nil {
-		return 0, err
+		return effort{}, err
 	}
 	net, err := r.Net()
 	if err != nil {
-		return 0, err
+		return effort{}, err
 	}
 	cost, err := net.Cost()
-	if err != nil {
-		return 0, err
-	}
+	return effort{r, cost.MultiplyAdds, len(s.Teachers)}, err
+}
+
+// work is the multiply-adds of an image in an epoch, which counts from 1: three
+// times the network's own, and once that of each teacher who is asked, taken to
+// be as large.
+func (e effort) work(epoch int) float64 {
 	passes := 3
-	if r.Views == 0 || epoch <= r.Views {
-		passes += len(s.Teachers)
+	if e.recipe.Views == 0 || epoch <= e.recipe.Views {
+		passes += e.teachers
 	}
-	return float64(passes * cost.MultiplyAdds), nil
+	return float64(passes * e.net)
 }

@@ -228,7 +228,7 @@ func (info *Info) Text() string {
 	for i, o := range info.Operators {
 		var outs, weights []string
 		for _, t := range o.Outputs {
-			t.Name = short(t.Name, mostName)
+			t.Name = graph.Short(t.Name, mostName)
 			outs = append(outs, t.String())
 		}
 		if len(o.Inputs) > 1 && o.Inputs[1].Constant {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	flatbuffers "github.com/google/flatbuffers/go"
+
+	"mien/runtime/graph"
 )
 
 // PublishedKey is where a file holds what its publisher says of it.
@@ -152,30 +154,30 @@ func (r record) child(field int) record {
 	return record{}
 }
 
-// list returns the first of a field's records, n at most.
-func (r record) list(field, n int) []record {
+// vector is where a field's vector begins, and how many of its values are read.
+func (r record) vector(field, most int) (start flatbuffers.UOffsetT, n int) {
 	o := r.at(field)
 	if o == 0 {
-		return nil
+		return 0, 0
 	}
 	o -= r.t.Pos
-	start := r.t.Vector(o)
+	return r.t.Vector(o), min(r.t.VectorLen(o), most)
+}
+
+// list returns the first of a field's records, most of them.
+func (r record) list(field, most int) []record {
 	var all []record
-	for i := range min(r.t.VectorLen(o), n) {
+	start, n := r.vector(field, most)
+	for i := range n {
 		all = append(all, record{flatbuffers.Table{Bytes: r.t.Bytes, Pos: r.t.Indirect(start + flatbuffers.UOffsetT(4*i))}})
 	}
 	return all
 }
 
 func (r record) floats(field int) []float32 {
-	o := r.at(field)
-	if o == 0 {
-		return nil
-	}
-	o -= r.t.Pos
-	start := r.t.Vector(o)
 	var all []float32
-	for i := range min(r.t.VectorLen(o), most) {
+	start, n := r.vector(field, most)
+	for i := range n {
 		all = append(all, r.t.GetFloat32(start+flatbuffers.UOffsetT(4*i)))
 	}
 	return all
@@ -199,7 +201,7 @@ func (p *Published) text(b *bytes.Buffer) {
 				fmt.Fprintf(b, "    normalised: mean %v, std %v%s\n", s.Mean, s.Std, s.flag())
 			}
 			if n := len(s.Labels); n > 0 {
-				fmt.Fprintf(b, "    %d labels: %s\n", n, short(strings.Join(s.Labels, ", "), 100))
+				fmt.Fprintf(b, "    %d labels: %s\n", n, graph.Short(strings.Join(s.Labels, ", "), 100))
 			}
 		}
 	}
@@ -212,13 +214,4 @@ func (s Stated) flag() string {
 		return ""
 	}
 	return fmt.Sprintf(" (mien quantize --normalise %g,%g)", s.Mean[0], s.Std[0])
-}
-
-// short cuts the middle out of a text of more than n letters.
-func short(s string, n int) string {
-	r := []rune(s)
-	if len(r) <= n {
-		return s
-	}
-	return string(r[:n/2]) + "…" + string(r[len(r)-(n-1-n/2):])
 }

@@ -12,6 +12,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+
+	"mien/runtime/graph"
 )
 
 var (
@@ -32,7 +34,7 @@ func (r *Report) layersPNG() ([]byte, error) {
 	var names []string
 	for _, t := range r.Tensors {
 		values = append(values, min(max(t.SNR, 0), 60))
-		names = append(names, short(t.Name, 24))
+		names = append(names, graph.Short(t.Name, 24))
 	}
 	bars, err := plotter.NewBarChart(values, vg.Points(9))
 	if err != nil {
@@ -87,7 +89,7 @@ func (r *Report) histogramsPNG() ([]byte, error) {
 
 func histogram(t Tensor) (*plot.Plot, error) {
 	p := plot.New()
-	p.Title.Text = fmt.Sprintf("%s, %.1f dB", short(t.Name, 32), t.SNR)
+	p.Title.Text = fmt.Sprintf("%s, %.1f dB", graph.Short(t.Name, 32), t.SNR)
 	p.Title.TextStyle.Font.Size = vg.Points(8)
 	p.X.Tick.Label.Font.Size = vg.Points(6)
 	p.X.Tick.Marker = plot.TickerFunc(ends)
@@ -129,15 +131,6 @@ func ends(lo, hi float64) []plot.Tick {
 		out = append(out, plot.Tick{Value: 0, Label: "0"})
 	}
 	return out
-}
-
-// short cuts the middle out of a name of more than n letters.
-func short(s string, n int) string {
-	r := []rune(s)
-	if len(r) <= n {
-		return s
-	}
-	return string(r[:n/2]) + "…" + string(r[len(r)-(n-1-n/2):])
 }
 
 func encode(img *vgimg.Canvas) ([]byte, error) {

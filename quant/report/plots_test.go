@@ -17,9 +17,3 @@ func TestEnds(t *testing.T) {
 		}
 	}
 }
-
-func TestShort(t *testing.T) {
-	if got := short("abcdefghij", 7) + short("abc", 3); got != "abc…hijabc" {
-		t.Error(got)
-	}
-}

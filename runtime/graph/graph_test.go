@@ -124,3 +124,9 @@ func TestOperatorsAreWhole(t *testing.T) {
 		t.Error("a custom operator is known")
 	}
 }
+
+func TestShort(t *testing.T) {
+	if got := Short("abcdefghij", 7) + Short("abc", 3); got != "abc…hijabc" {
+		t.Error(got)
+	}
+}

@@ -50,3 +50,13 @@ func KindByName(name string) (Kind, error) {
 	}
 	return 0, fmt.Errorf("graph: no operator %q", name)
 }
+
+// Short cuts the middle out of a text of more than n letters: names in tables
+// and pictures, which converters make long.
+func Short(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n/2]) + "…" + string(r[len(r)-(n-1-n/2):])
+}

@@ -34,13 +34,14 @@ func (c *experimentCmd) Run(e env) error {
 		return err
 	}
 	t := &trainCmd{Out: c.Out, Limit: x.Limit, Threads: c.Threads, SaveEvery: c.SaveEvery}
-	if err := t.steps(e, chain, sets, func(*train.Step) error { return c.report(e, x, chain, sets) }); err != nil {
+	err = t.steps(e, chain, sets, func(*train.Step) error {
+		_, err := c.report(e, x, chain, sets)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	if err := c.report(e, x, chain, sets); err != nil {
-		return err
-	}
-	answers, err := c.answers(chain)
+	answers, err := c.report(e, x, chain, sets)
 	if err != nil {
 		return err
 	}
@@ -52,41 +53,41 @@ func (c *experimentCmd) Run(e env) error {
 }
 
 // report measures what has been trained and not measured, and writes what is
-// known so far.
-func (c *experimentCmd) report(e env, x *experiment.Experiment, chain *train.Chain, sets map[string]string) error {
-	logs := map[string][]train.Epoch{}
+// known so far; it returns the answers of the runs that were measured.
+func (c *experimentCmd) report(e env, x *experiment.Experiment, chain *train.Chain, sets map[string]string) (map[string]experiment.Answers, error) {
+	logs, answers := map[string][]train.Epoch{}, map[string]experiment.Answers{}
 	for i := range chain.Steps {
 		s := &chain.Steps[i]
 		dir := filepath.Join(c.Out, s.Name)
 		if log, err := train.ReadLog(filepath.Join(dir, train.LogFile)); err == nil {
 			logs[s.Name] = log
 		}
-		_, unfinished := os.Stat(filepath.Join(dir, report.ReportFile))
-		_, unmeasured := os.Stat(filepath.Join(dir, experiment.AnswersFile))
-		if unfinished != nil || unmeasured == nil {
-			continue
+		a, err := experiment.ReadAnswers(dir)
+		if err != nil {
+			return nil, err
 		}
-		if err := c.measure(e, x, s, dir, sets); err != nil {
-			return err
+		if _, unfinished := os.Stat(filepath.Join(dir, report.ReportFile)); a == nil && unfinished == nil {
+			if a, err = c.measure(e, x, s, dir, sets); err != nil {
+				return nil, err
+			}
+		}
+		if a != nil {
+			answers[s.Name] = a
 		}
 	}
-	answers, err := c.answers(chain)
-	if err != nil {
-		return err
-	}
-	return report.Experiment(c.Out, x, logs, answers)
+	return answers, report.Experiment(c.Out, x, logs, answers)
 }
 
 // measure asks a run's best weights about the test images of its sets.
-func (c *experimentCmd) measure(e env, x *experiment.Experiment, s *train.Step, dir string, specs map[string]string) error {
+func (c *experimentCmd) measure(e env, x *experiment.Experiment, s *train.Step, dir string, specs map[string]string) (experiment.Answers, error) {
 	best := filepath.Join(dir, train.BestFile)
 	recipe, err := train.SavedRecipe(best)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	net, err := train.Open(best, 32, threads(c.Threads))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var all []string
 	for _, kind := range s.Data {
@@ -94,36 +95,21 @@ func (c *experimentCmd) measure(e env, x *experiment.Experiment, s *train.Step, 
 	}
 	loaded, err := loadSets(e, all, data.Options{Heads: recipe.Heads, Seed: recipe.SplitSeed(), Validation: recipe.Validation, Limit: x.Limit})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	answers := experiment.Answers{}
 	for _, set := range loaded {
 		samples, _, err := set.Select(data.Test)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		b := newBar(e.stderr, fmt.Sprintf("measuring %s on %s", s.Name, set.Kind), "images", len(samples))
 		m, err := train.EvalNet(e.ctx, net, set.Heads, samples, b.set)
 		b.end()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		answers.Add(set, samples, m)
 	}
-	return answers.Write(dir)
-}
-
-// answers are those of all runs that were measured.
-func (c *experimentCmd) answers(chain *train.Chain) (map[string]experiment.Answers, error) {
-	all := map[string]experiment.Answers{}
-	for _, s := range chain.Steps {
-		a, err := experiment.ReadAnswers(filepath.Join(c.Out, s.Name))
-		if err != nil {
-			return nil, err
-		}
-		if a != nil {
-			all[s.Name] = a
-		}
-	}
-	return all, nil
+	return answers, answers.Write(dir)
 }

@@ -12,6 +12,7 @@ import (
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
 
+	"mien/runtime/graph"
 	"mien/train"
 	"mien/train/experiment"
 )
@@ -141,7 +142,7 @@ func experimentCurves(w io.Writer, x *experiment.Experiment, logs map[string][]t
 			if k > 0 {
 				line.Dashes = dashes().Dashes
 			} else {
-				legend.Add(short(r.Name, 40), line)
+				legend.Add(graph.Short(r.Name, 40), line)
 			}
 			p.Add(line, dots)
 		}

@@ -12,6 +12,7 @@ import (
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
 
+	"mien/runtime/graph"
 	"mien/train/sweep"
 )
 
@@ -71,20 +72,11 @@ func sweepCurves(w io.Writer, s *sweep.Sweep) error {
 		var c color.Color = color.Gray{190}
 		if i < 10 {
 			c = plotutil.Color(i)
-			legend.Add(short(strings.Join(t.Set, " "), 60), line)
+			legend.Add(graph.Short(strings.Join(t.Set, " "), 60), line)
 		}
 		line.Color, dots.Color = c, c
 		p.Add(line, dots)
 	}
 	overEpochs(p, 1, last)
 	return drawGrid(w, [][]*plot.Plot{{p}}, &legend, 20*vg.Centimeter, 13*vg.Centimeter)
-}
-
-// short cuts the middle out of a text of more than n letters.
-func short(s string, n int) string {
-	r := []rune(s)
-	if len(r) <= n {
-		return s
-	}
-	return string(r[:n/2]) + "…" + string(r[len(r)-(n-1-n/2):])
 }
