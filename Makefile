@@ -52,7 +52,7 @@ build/tflite: go
 
 .PHONY: setup-test
 setup-test: setup
-	@tools/setup/need.sh npm:npm node:nodejs gcc:gcc git:git flatc:flatbuffers-compiler mosquitto:mosquitto mosquitto_sub:mosquitto-clients curl:curl chromium:chromium \
+	@tools/setup/need.sh npm:npm node:nodejs gcc:gcc git:git flatc:flatbuffers-compiler mosquitto:mosquitto mosquitto_sub:mosquitto-clients curl:curl chromium:chromium ffmpeg:ffmpeg \
 	    $(ARM64_GCC) /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross \
 	    qemu-aarch64:qemu-user qemu-system-aarch64:qemu-system-arm dtc:device-tree-compiler fdtput:device-tree-compiler \
 	    modinfo:kmod mke2fs:e2fsprogs jq:jq lintian:lintian systemd-analyze:systemd man:man-db
@@ -106,6 +106,24 @@ firmware: setup ## build/BOARD/miend with the library beside it, for BOARD=rpi4 
 deb: firmware bin/miend ## the Debian package for BOARD: program, library, model, service, manual
 	@boards/deb/deb.sh $(BOARD)
 
+# All of it is built without C: Go, make and git are enough. KEY names a public key
+# whose updates the board takes, CONFIG a mien.yaml to put in, NAME the board.
+.PHONY: image
+image: go ## a card's image for BOARD: rpi-zero-2w rpi3 rpi3-plus rpi4 rpi5 (KEY=minisign.pub CONFIG=mien.yaml NAME=hall)
+	@mkdir -p build/image
+	CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOOS=linux GOARCH=arm64 go build -trimpath -tags appliance -ldflags '-s -w $(LDFLAGS)' -o build/image/miend ./device/cmd/miend
+	CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOOS=linux GOARCH=arm64 go build -trimpath -ldflags '-s -w -buildid=' -o build/image/init ./device/cmd/appliance
+	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go run ./tools/mien image $(BOARD) --stamp $(VERSION) --epoch $$(git log -1 --format=%ct 2>/dev/null || echo 0) \
+	    $(KEY:%=--key "%") $(if $(CONFIG),--config "$(CONFIG)") $(if $(NAME),--name "$(NAME)")
+
+# What a version consists of: tools/release/README.md. MINISIGN and OPENPGP name
+# the secret keys, URL is where all of it will be.
+.PHONY: release
+release: bin/mien bin/miend ## all that a version consists of, signed, in build/release: packages, apt archive, card images, containers (MINISIGN=minisign.key OPENPGP=openpgp.asc URL=https://...)
+	$(foreach v,MINISIGN OPENPGP URL,$(call given,$v))
+	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go run ./tools/release -version $$(tools/setup/version.sh) -stamp $(VERSION) \
+	    -epoch $$(git log -1 --format=%ct) -minisign "$(MINISIGN)" -openpgp "$(OPENPGP)" -url "$(URL)"
+
 .PHONY: sbom
 sbom: deb bin/mien ## the bills of materials (SPDX, JSON): beside the package of BOARD, and bin/mien.spdx.json
 	bin/mien licences --spdx >bin/mien.spdx.json
@@ -118,32 +136,44 @@ demo: bin/miend ## run the firmware here for ten seconds on recorded frames of a
 # --- models ---------------------------------------------------------------
 
 ZOO := runtime/zoo/models
-DATA = --data $(LABELS):$(FER2013) --data utkface:$(UTKFACE)
+
+# Of each model: the kind of FER-2013's labels that taught it and the kind that did
+# not, the arguments of mien train, where that leaves the best checkpoint, and how it
+# is quantised if not by the defaults.
+edge_LABELS := ferplus
+edge_OTHER := fer2013
+edge_TRAIN := --chain train/chains/edge.yaml
+edge_BEST := run/edge/best.safetensors
+edge_QUANTIZE :=
+paper_LABELS := fer2013
+paper_OTHER := ferplus
+paper_TRAIN := --recipe paper-distill --from train/teachers/paper.safetensors --teacher train/teachers/edge-labels.safetensors --teacher train/teachers/wide.safetensors
+paper_BEST := run/best.safetensors
+paper_QUANTIZE := --no-equalise --calibrator average
+
+ARCHS := $(patsubst $(ZOO)/%-int8.tflite,%,$(wildcard $(ZOO)/*-int8.tflite))
+
+# FER2013=DIR has the votes of FER+ beside its pictures; FAIRFACE=DIR are photographs of
+# another origin, which teach nothing.
+SETS := FER2013 UTKFACE FAIRFACE
+data = --data $($1_LABELS):$(FER2013) --data utkface:$(UTKFACE) --other fairface:$(FAIRFACE) --other $($1_OTHER):$(FER2013)
 given = $(if $($(1)),,$(error $@: give $(1)=))
 
-# Where the runs of the recipe need more than its name, RECIPE says it.
-RECIPE ?= --recipe $(ARCH)
-
-# The labels of FER-2013's pictures that taught: fer2013, or ferplus, whose votes lie beside them.
-LABELS ?= fer2013
-
-# OTHER=KIND:DIR ... are sets that taught nothing, for the card's figures on photographs or by labels of another origin.
-OTHER ?=
-
-# And QUANTIZE, where others than the defaults are wanted: those that ship are from
-# before equalisation was one of them.
-QUANTIZE ?= --no-equalise
-
 .PHONY: model
-model: bin/mien ## quantise CHECKPOINT=F.safetensors into the zoo as ARCH-int8 and fill its card, on FER2013=DIR UTKFACE=DIR
-	$(foreach v,ARCH CHECKPOINT FER2013 UTKFACE,$(call given,$v))
+model: bin/mien ## quantise CHECKPOINT=F.safetensors into the zoo as ARCH-int8 and fill its card, on FER2013=DIR UTKFACE=DIR FAIRFACE=DIR
+	$(foreach v,ARCH CHECKPOINT $(SETS) $(ARCH)_LABELS,$(call given,$v))
 	@mkdir -p build/model
-	bin/mien quantize --checkpoint $(CHECKPOINT) --calibrate $(LABELS):$(FER2013) --calibrate utkface:$(UTKFACE) \
-	    --mode int8 $(QUANTIZE) --measure 0 --out build/model/$(ARCH)-int8.tflite
-	bin/mien card build/model/$(ARCH)-int8.tflite --checkpoint $(CHECKPOINT) $(DATA) $(OTHER:%=--other %) --out $(ZOO)/$(ARCH)-int8.tflite --reproduce \
-	    $$'mien train $(RECIPE) --data $(LABELS):DIR --data utkface:DIR --out run\nmake model ARCH=$(ARCH) CHECKPOINT=run/best.safetensors LABELS=$(LABELS) FER2013=DIR UTKFACE=DIR$(if $(QUANTIZE), QUANTIZE="$(QUANTIZE)")'
+	bin/mien quantize --checkpoint $(CHECKPOINT) --calibrate $($(ARCH)_LABELS):$(FER2013) --calibrate utkface:$(UTKFACE) \
+	    --mode int8 $($(ARCH)_QUANTIZE) --measure 0 --out build/model/$(ARCH)-int8.tflite
 	cp $(CHECKPOINT) $(ZOO)/$(ARCH).safetensors
+	$(MAKE) --no-print-directory card ARCH=$(ARCH) FILE=build/model/$(ARCH)-int8.tflite
 	go test ./runtime/zoo -run Answers -update
+
+.PHONY: card
+card: bin/mien ## fill the card of ARCH-int8 anew, on FER2013=DIR UTKFACE=DIR FAIRFACE=DIR
+	$(foreach v,ARCH $(SETS) $(ARCH)_LABELS,$(call given,$v))
+	bin/mien card $(or $(FILE),$(ZOO)/$(ARCH)-int8.tflite) --checkpoint $(ZOO)/$(ARCH).safetensors $(call data,$(ARCH)) --out $(ZOO)/$(ARCH)-int8.tflite --reproduce \
+	    $$'mien train $($(ARCH)_TRAIN) --data $($(ARCH)_LABELS):DIR --data utkface:DIR --out run\nmake model ARCH=$(ARCH) CHECKPOINT=$($(ARCH)_BEST) FER2013=DIR UTKFACE=DIR FAIRFACE=DIR'
 
 EYES := runtime/face/eyes
 
@@ -157,12 +187,9 @@ eyes: bin/mien ## quantise CHECKPOINT=F.safetensors into the finder's eye net an
 	cp $(CHECKPOINT) $(EYES)/eyes.safetensors
 
 .PHONY: check-models
-check-models: bin/mien ## measure the shipped models anew, on FER2013=DIR UTKFACE=DIR, the eye net on LANDMARKS=DIR: every figure in their cards has to come out
-	$(foreach v,FER2013 UTKFACE,$(call given,$v))
-	@for file in $(ZOO)/*-int8.tflite; do \
-	    checkpoint=$${file%-int8.tflite}.safetensors; \
-	    bin/mien card $$file --check $(DATA) $$([ ! -f $$checkpoint ] || echo --checkpoint $$checkpoint); \
-	done
+check-models: bin/mien ## measure the shipped models anew, on FER2013=DIR UTKFACE=DIR FAIRFACE=DIR, the eye net on LANDMARKS=DIR: every figure in their cards has to come out
+	$(foreach v,$(SETS),$(call given,$v))
+	@$(foreach a,$(ARCHS),bin/mien card $(ZOO)/$(a)-int8.tflite --check --checkpoint $(ZOO)/$(a).safetensors $(call data,$(a)) &&) true
 	@[ -z "$(LANDMARKS)" ] || bin/mien card $(EYES)/eyes-int8.tflite --check --checkpoint $(EYES)/eyes.safetensors --data landmarks:$(LANDMARKS)
 
 # --- tests ----------------------------------------------------------------
@@ -172,7 +199,7 @@ test: setup-test lint test-go test-pure test-lean test-noasm test-kernels cross 
 	@echo "make test: all passed"
 
 # What is fast and asks for nothing but Go and git.
-FAST := ./boards ./camera ./camera/picture ./device/cmdline ./device/config ./device/display ./device/pins ./device/signal ./device/vitals \
+FAST := ./boards ./camera ./camera/picture ./device/cmdline ./device/config ./device/display ./device/fleet ./device/pins ./device/signal ./device/vitals \
     ./quant/inspect ./runtime/atomicfile ./runtime/graph ./runtime/licences ./runtime/model ./runtime/portable/internal/kernel ./runtime/secret ./runtime/track ./runtime/upright \
     ./tools/internal/picture ./tools/internal/rules ./train/arch ./train/checkpoint
 
@@ -194,19 +221,21 @@ lint: setup build/bin/staticcheck ## gofmt, vet, staticcheck, generated files
 
 .PHONY: test-go
 test-go: setup ## the Go tests of this workstation, those with goroutines under the race detector
-	go test -timeout 30m ./...
+	go test -timeout 30m $$(go list ./... | grep -Ev '^mien/($(FIRMWARE))(/|$$)')
 	go vet -tags tflite,edgetpu ./runtime/tflite
 	go test -tags tflite,edgetpu ./runtime/tflite
 	go vet -tags tflite,onnx ./train/onnx
 	go test -tags tflite,onnx ./train/onnx
 	go test -timeout 30m -race $(RACE)
 
-RACE = ./camera/... ./device/... ./runtime/track/... ./runtime/tflite/... ./runtime/portable ./boards/...
+# The firmware's packages are tested under the race detector, and without it by test-pure.
+FIRMWARE = camera|device|boards
+RACE = ./camera/... ./device/... ./boards/... ./runtime/track/... ./runtime/tflite/... ./runtime/portable
 
 .PHONY: test-pure
 test-pure: ## the Go tests of a build without cgo and without the TensorFlow Lite library
 	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go vet ./...
-	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test ./runtime/... ./device/...
+	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test ./runtime/... ./camera/... ./device/... ./boards/...
 
 # What make demo needs, and nothing else.
 LEAN := go make bash git uname tr
@@ -247,12 +276,23 @@ e2e: setup ## boot an emulated Raspberry Pi and check the firmware's pins from o
 	    jq:jq lintian:lintian systemd-analyze:systemd /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross
 	boards/e2e/parts.sh
 	$(MAKE) --no-print-directory deb BOARD=rpi3
+	$(MAKE) --no-print-directory image BOARD=rpi3
 	go vet -tags e2e ./boards/e2e
-	go test -count=1 -tags e2e -timeout 30m ./boards/e2e
+	go test -count=1 -tags e2e -timeout 60m ./boards/e2e
 
 .PHONY: test-kills
 test-kills: ## 1,000 kills of two processes that update one store of models (KILLS=N for another number)
 	KILLS=$(or $(KILLS),1000) go test -count 1 -timeout 60m -run TestKillsDuringUpdates -v ./device/update
+
+.PHONY: test-cuts
+test-cuts: ## 1,000 power cuts of a card during updates of the whole image (CUTS=N for another number)
+	go test -count 1 -timeout 60m -run TestPowerCuts -v ./device/appliance/system -args -cuts $(or $(CUTS),1000)
+
+.PHONY: test-powercuts
+test-powercuts: ## an update in QEMU, cut after each sector that it writes: what starts then is whole, and a board starts from each state
+	@tools/setup/need.sh qemu-system-aarch64:qemu-system-arm mke2fs:e2fsprogs
+	$(MAKE) --no-print-directory image BOARD=rpi3
+	go test -count=1 -tags e2e -timeout 60m -run TestCardUpdate -v ./boards/e2e -args -everycut
 
 FUZZTIME ?= 10m
 .PHONY: fuzz
@@ -265,7 +305,7 @@ test-clones: setup ## build two clones, one in a folder with a space: programs a
 	tools/setup/clones.sh
 
 .PHONY: bench
-bench: bench-engines bench-face bench-train bench-load bench-quantise ## every figure with its peer beside it
+bench: bench-engines bench-face bench-train bench-load bench-quantise bench-fleet ## every figure with its peer beside it
 
 .PHONY: generate
 generate: ## run the generators (flatbuffers, assembly)
@@ -283,6 +323,15 @@ bench-load: ## frame rate with 100 slow clients and no broker against alone; how
 	go test -run '^$$' -bench Load -benchtime 1x ./device
 	go test -run '^$$' -bench Usable -benchtime 5x ./device/status
 	go test -run '^$$' -bench Start -benchtime 5x ./device/cmd/miend
+
+FLEET ?= 5000
+KILLS ?= 100
+ROLLOUT ?= 1000
+
+.PHONY: bench-fleet
+bench-fleet: ## events a second of FLEET simulated boards at a hub, its memory, and KILLS of it: nothing lost, doubled or out of order; a bad model offered to ROLLOUT boards
+	go test -timeout 3h -run '^$$' -bench Fleet -benchtime 1x ./tools/fleet -boards $(FLEET) -kills $(KILLS)
+	go test -timeout 1h -run 'BadModel|Replayed' -v ./tools/fleet -rollout $(ROLLOUT)
 
 MINUTES ?= 15
 .PHONY: soak
@@ -318,7 +367,7 @@ test-kernels: ## the portable engine and its kernels on arm64 CPUs without and w
 	qemu-arm -cpu arm1176 build/kernels/armv6 -test.short
 
 .PHONY: bench-face
-bench-face: setup ## faces found, levelled, false, ms and arm64 instructions beside the peers; FACES=DIR lays those crops in, WILD=DIR and LANDMARKS=DIR are looked at too
+bench-face: setup ## faces found, levelled, false, filtered, ms and arm64 instructions beside the peers; FACES=DIR lays those crops in, WILD=DIR and LANDMARKS=DIR are looked at too
 	@tools/setup/need.sh /usr/share/doc/python3-opencv:python3-opencv /usr/share/opencv4/haarcascades/haarcascade_eye.xml:opencv-data \
 	    gcc:gcc $(ARM64_GCC) /usr/aarch64-linux-gnu/lib/libstdc++.so.6:libstdc++6-arm64-cross qemu-aarch64:qemu-user
 	@mkdir -p build/bench
@@ -327,6 +376,7 @@ bench-face: setup ## faces found, levelled, false, ms and arm64 instructions bes
 	GOARCH=arm64 CC=aarch64-linux-gnu-gcc go build -o build/bench/face-arm64 ./tools/benchface
 	@build/bench/face $(if $(FACES),-faces $(FACES)) $(if $(WILD),-wild $(WILD)) $(if $(LANDMARKS),-landmarks $(LANDMARKS)) \
 	    -guest build/bench/face-arm64 -plugin build/bench/insns.so -libs build/tflite/linux_arm64
+	@go test -run '^$$' -bench Filter ./runtime/face/filter
 
 .PHONY: bench-quantise
 bench-quantise: setup ## our int8 files against publishers' own, both against float, and Edge TPU verdicts against its compiler's; MODELS=DIR holds the pairs, which nobody serves by hash

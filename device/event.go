@@ -261,7 +261,7 @@ func badPictures(d camera.Dropped) BadPictures {
 
 // PartHealth is the state of a part that the device can do without.
 type PartHealth struct {
-	Name    string `json:"part"`    // page, mqtt, oled, leds, buzzer
+	Name    string `json:"part"`    // page, mdns, history, mqtt, fleet, webhook, hook, oled, leds, buzzer
 	Problem string `json:"problem"` // why it is out of order; empty while it works
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"mien/runtime/face/filter"
 	"mien/runtime/graph"
 	"mien/runtime/model"
 	"mien/runtime/portable"
@@ -89,6 +90,24 @@ func Spread(s Samples, n int) Samples {
 	return some{s, n}
 }
 
+// Fill sets dst to the real values of sample i for input k of a graph: of a face
+// model with a filter to what that makes of the face.
+func Fill(g *graph.Graph, samples Samples, i, k int, dst []float32) error {
+	if err := samples.Fill(i, k, dst); err != nil {
+		return err
+	}
+	name, err := model.FilterOf(g.Tensors[g.Inputs[k]].Name)
+	if err != nil {
+		return nil // no face model: its inputs are called as its maker liked
+	}
+	f, err := filter.New(name)
+	if err != nil {
+		return fmt.Errorf("quant: %w", err)
+	}
+	f.Values(dst)
+	return nil
+}
+
 // feeder fills in the inputs of a graph.
 type feeder struct {
 	g      *graph.Graph
@@ -99,7 +118,7 @@ type feeder struct {
 func (f *feeder) feed(s *portable.Session, samples Samples, i int) error {
 	for k, at := range f.g.Inputs {
 		if v := s.Float32(at); v != nil {
-			if err := samples.Fill(i, k, v); err != nil {
+			if err := Fill(f.g, samples, i, k, v); err != nil {
 				return err
 			}
 			continue
@@ -113,7 +132,7 @@ func (f *feeder) feed(s *portable.Session, samples Samples, i int) error {
 			f.values = make([]float32, len(q))
 		}
 		v := f.values[:len(q)]
-		if err := samples.Fill(i, k, v); err != nil {
+		if err := Fill(f.g, samples, i, k, v); err != nil {
 			return err
 		}
 		scale, zero := float64(t.Quant.Scale[0]), float64(zeroOf(t.Quant))

@@ -93,7 +93,7 @@ func (c *Chain) check(i int, dir string) error {
 		}
 	}
 	for _, name := range append([]*string{&s.From}, pointers(s.Teachers)...) {
-		from, heads := cutTeacher(*name)
+		from, heads := CutTeacher(*name)
 		if from == "" || c.before(i, from) {
 			continue
 		}
@@ -101,7 +101,7 @@ func (c *Chain) check(i int, dir string) error {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("%s is no step before it, and no checkpoint: %w", from, err)
 		}
-		*name = withHeads(path, heads)
+		*name = WithHeads(path, heads)
 	}
 	return nil
 }
@@ -123,11 +123,22 @@ func (s *Step) recipe() (Recipe, error) { return LoadRecipe(s.Recipe, s.Set) }
 // Checkpoint is what a step's From or one of its Teachers means, in a chain whose
 // folder is out: a file, and a teacher's heads.
 func (c *Chain) Checkpoint(name, out string) string {
-	from, heads := cutTeacher(name)
+	from, heads := CutTeacher(name)
 	if c.before(len(c.Steps), from) {
-		return withHeads(filepath.Join(out, from, BestFile), heads)
+		return WithHeads(filepath.Join(out, from, BestFile), heads)
 	}
 	return name
+}
+
+// Needs are the steps that a step takes weights or answers from: all lie before it.
+func (c *Chain) Needs(s *Step) []string {
+	var names []string
+	for _, name := range append([]string{s.From}, s.Teachers...) {
+		if from, _ := CutTeacher(name); c.before(len(c.Steps), from) && !slices.Contains(names, from) {
+			names = append(names, from)
+		}
+	}
+	return names
 }
 
 // Kinds are the kinds of data sets that the chain needs.
@@ -141,12 +152,13 @@ func (c *Chain) Kinds() []string {
 }
 
 // Left estimates the time to the chain's end from the logs of its steps, by
-// their names: what is left takes as long for each multiply-add as the last
-// epoch did. It is not known before a first epoch has ended.
+// their names: what is left takes as long for each multiply-add as in the last
+// epoch of the same network, or of all together where that network has not run.
+// It is not known before a first epoch has ended.
 func (c *Chain) Left(logs map[string][]Epoch) (time.Duration, bool) {
-	var speed, left float64 // multiply-adds a second, and in all
-	images := 0             // of an epoch
-	var costs []effort      // of the steps
+	var costs []effort // of the steps
+	paces, all := map[string]pace{}, pace{}
+	images, last := map[string]int{}, 0 // of an epoch, by the sets
 	for _, s := range c.Steps {
 		e, err := s.effort()
 		if err != nil {
@@ -154,26 +166,41 @@ func (c *Chain) Left(logs map[string][]Epoch) (time.Duration, bool) {
 		}
 		costs = append(costs, e)
 		if log := logs[s.Name]; len(log) > 0 {
-			last := log[len(log)-1]
-			speed, images = last.ImagesPerS*e.work(last.Epoch), last.Images
+			epoch := log[len(log)-1]
+			n := float64(epoch.Images)
+			p := pace{e.work(epoch.Epoch) * n, n / epoch.ImagesPerS}
+			paces[e.recipe.Arch], all = p, pace{all.work + p.work, all.seconds + p.seconds}
+			last = epoch.Images
+			images[strings.Join(s.Data, " ")] = last
 		}
 	}
-	if speed == 0 {
+	if all.work == 0 {
 		return 0, false
 	}
+	var left float64 // seconds
 	for i, s := range c.Steps {
-		e, n := costs[i], images
+		e, n := costs[i], last
+		if same, ran := images[strings.Join(s.Data, " ")]; ran {
+			n = same
+		}
 		if log := logs[s.Name]; len(log) > 0 {
 			n = log[0].Images
 		} else if e.recipe.EpochImages > 0 {
 			n = e.recipe.EpochImages
 		}
+		p, ran := paces[e.recipe.Arch]
+		if !ran {
+			p = all
+		}
 		for epoch := len(logs[s.Name]) + 1; epoch <= e.recipe.Epochs; epoch++ {
-			left += e.work(epoch) * float64(n)
+			left += e.work(epoch) * float64(n) / p.work * p.seconds
 		}
 	}
-	return time.Duration(left / speed * float64(time.Second)), true
+	return time.Duration(left * float64(time.Second)), true
 }
+
+// pace is how long multiply-adds took.
+type pace struct{ work, seconds float64 }
 
 // effort is what a step's work depends on.
 type effort struct {

@@ -88,6 +88,19 @@ func TestChainLeft(t *testing.T) {
 		}
 		logs["a"] = append(logs["a"], Epoch{Epoch: 2, Images: 300, ImagesPerS: 3})
 	}
+	// A network that has run goes on at its own pace, whatever the others'.
+	c, err = LoadChain(writeChain(t, `steps:
+  - {name: a, recipe: edge, set: [epochs=1], data: [fer2013]}
+  - {name: b, recipe: edge, set: [epochs=1, arch=mobilenet], data: [fer2013]}
+  - {name: c, recipe: edge, set: [epochs=2], data: [fer2013]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs = map[string][]Epoch{"a": {{Epoch: 1, Images: 300, ImagesPerS: 3}}, "b": {{Epoch: 1, Images: 300, ImagesPerS: 1}}}
+	if got, known := c.Left(logs); !known || (got-200*time.Second).Abs() > time.Second {
+		t.Errorf("left %v (%v), want two epochs as the first", got, known)
+	}
 	if got := c.Checkpoint("a", "out"); got != filepath.Join("out", "a", BestFile) {
 		t.Errorf("step a is at %s", got)
 	}

@@ -37,9 +37,9 @@ type teacher struct {
 	said    *answers // nil where each pass shows a picture anew
 }
 
-// cutTeacher cuts FILE=HEAD,... into the checkpoint and the heads that it
+// CutTeacher cuts FILE=HEAD,... into the checkpoint and the heads that it
 // teaches; nil means all that it has.
-func cutTeacher(s string) (path string, heads []string) {
+func CutTeacher(s string) (path string, heads []string) {
 	i := strings.LastIndexByte(s, '=')
 	if i < 0 || strings.ContainsRune(s[i:], filepath.Separator) {
 		return s, nil
@@ -47,8 +47,8 @@ func cutTeacher(s string) (path string, heads []string) {
 	return s[:i], strings.Split(s[i+1:], ",")
 }
 
-// withHeads undoes cutTeacher.
-func withHeads(path string, heads []string) string {
+// WithHeads undoes CutTeacher.
+func WithHeads(path string, heads []string) string {
 	if heads == nil {
 		return path
 	}
@@ -74,7 +74,7 @@ func newTeachers(o *Options, heads []head, samples []data.Sample) (*teachers, er
 	t.rows, t.said = make([]float32, o.Recipe.Batch*t.width), make([]float32, o.Recipe.Batch*t.width)
 	sum := sha256.New()
 	for _, teacher := range o.Teachers {
-		path, names := cutTeacher(teacher)
+		path, names := CutTeacher(teacher)
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("train: teacher: %w", err), t.close())

@@ -49,20 +49,29 @@ func NetOf(f *checkpoint.File) (arch.Net, error) {
 	if err != nil {
 		return arch.Net{}, err
 	}
+	filter := model.Filter(f.Meta[MetaFilter])
 	if layers := f.Meta[MetaNet]; layers != "" {
-		n := arch.Net{Name: f.Meta[MetaArch], Heads: heads}
+		n := arch.Net{Name: f.Meta[MetaArch], Filter: filter, Heads: heads}
 		if err := json.Unmarshal([]byte(layers), &n.Body); err != nil {
 			return n, fmt.Errorf("its network cannot be read: %w", err)
 		}
 		return n, n.Check()
 	}
-	return arch.ByName(cmp.Or(f.Meta[MetaArch], "paper"), heads)
+	n, err := arch.ByName(cmp.Or(f.Meta[MetaArch], "paper"), heads)
+	if err != nil {
+		return n, err
+	}
+	n.Filter = filter
+	return n, n.Check()
 }
 
-// nameNet writes into a checkpoint which network it is of: by name, and by its
-// layers, where only its maker has the name's file.
+// nameNet writes into a checkpoint which network it is of: by name, by its
+// layers, where only its maker has the name's file, and its filter.
 func nameNet(f *checkpoint.File, n arch.Net) error {
 	f.Meta[MetaArch] = n.Name
+	if n.Filter != model.NoFilter {
+		f.Meta[MetaFilter] = string(n.Filter)
+	}
 	if arch.Carried(n.Name) {
 		return nil
 	}
@@ -148,6 +157,7 @@ func CheckWeights(net arch.Net, f *checkpoint.File) error {
 }
 
 func loaded(net arch.Net, f *checkpoint.File) (*nn.Net, error) {
+	net.Frozen = len(net.Body) // nothing is learned, which saves memory
 	n, err := nn.New(net, 1, 1)
 	if err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"mien/runtime/face"
 	"mien/runtime/model"
 	"mien/train/arch"
 	"mien/train/data"
@@ -26,49 +27,49 @@ import (
 )
 
 // Recipe is everything that decides what a training run gives, beside the
-// images. Its zero value is no recipe: start from a named one.
+// images. Its zero value is no recipe: start from a named one. What each key
+// means, with its unit, stands in recipes/paper.yaml and nowhere else.
 type Recipe struct {
-	Name  string `yaml:"name"`
-	About string `yaml:"about"`
-	Arch  string `yaml:"arch"` // the name of a network of train/arch, or its file, which ends in .yaml
+	Name      string         `yaml:"name"`
+	About     string         `yaml:"about"`
+	Arch      string         `yaml:"arch"`
+	Filter    model.Filter   `yaml:"filter,omitempty"`
+	Levelling face.Levelling `yaml:"levelling,omitempty"`
+	Freeze    string         `yaml:"freeze,omitempty"`
 
-	Heads  Heads  `yaml:"heads"`  // what the network is asked
-	Losses Losses `yaml:"losses"` // weight of each head's loss; 1 where heads are named and it is not
-	// Weighing is fixed, or how the weights of the losses learn from there:
-	// uncertainty or gradnorm.
-	Weighing string `yaml:"weighing"`
-	// Monitor is the head whose validation accuracy chooses the best epoch, or
-	// all: the mean of those with a loss.
-	Monitor string `yaml:"monitor"`
-
-	// Precision is float32, or bfloat16: convolutions then multiply values
-	// rounded to bfloat16, forward and backward, and sum in float32; weights,
-	// the optimiser and all else stay float32. It is several times faster on
-	// x86-64 with AMX under Linux, and slower than float32 elsewhere.
+	Heads     Heads        `yaml:"heads"`
+	Losses    Losses       `yaml:"losses"`
+	Weighing  string       `yaml:"weighing"`
+	Monitor   string       `yaml:"monitor"`
 	Precision nn.Precision `yaml:"precision"`
 
 	Seed        uint64  `yaml:"seed"`
-	Split       uint64  `yaml:"split,omitempty"` // seed of the split into train and val, where it is not Seed: what learns from each other keeps to one
-	Validation  float64 `yaml:"validation"`      // part of the training images that validates
+	Split       uint64  `yaml:"split,omitempty"`
+	Validation  float64 `yaml:"validation"`
 	Batch       int     `yaml:"batch"`
-	Epochs      int     `yaml:"epochs"`       // at most
-	Patience    int     `yaml:"patience"`     // epochs without a better one after which the run ends; 0: no end by that
-	EpochImages int     `yaml:"epoch_images"` // images between validations; 0: all
+	Epochs      int     `yaml:"epochs"`
+	Patience    int     `yaml:"patience"`
+	EpochImages int     `yaml:"epoch_images"`
 
 	LR          float64  `yaml:"lr"`
 	WeightDecay float64  `yaml:"weight_decay"`
 	Schedule    Schedule `yaml:"schedule"`
 
 	Augment   Augment   `yaml:"augment"`
-	Views     int       `yaml:"views"`              // changed views of each picture, one a pass in turns, whose teachers are asked once; 0: a new one each pass
-	Spread    Spread    `yaml:"spread,omitempty"`   // standard deviation of a soft target about a number, by head: age: 3 lets a face of 39 years teach a little of 40-69
-	Balance   float64   `yaml:"balance"`            // class weight: frequency to the power -balance; 1 makes classes count alike
-	Smoothing float64   `yaml:"smoothing"`          // part of the target spread over all labels
-	Distill   float64   `yaml:"distill"`            // part of the target that is the teachers' answer, and weight of a picture that has no other; 0: off
-	Mixup     float64   `yaml:"mixup"`              // alpha of the Beta distribution; 0: off
-	EMA       float64   `yaml:"ema"`                // decay of averaged weights a step; 0: off
-	Dropout   float64   `yaml:"dropout"`            // times the network's rates
-	Dropouts  []float64 `yaml:"dropouts,omitempty"` // the rates instead of the network's own, in the order of its layers
+	Views     int       `yaml:"views"`
+	Spread    Spread    `yaml:"spread,omitempty"`
+	Balance   float64   `yaml:"balance"`
+	Smoothing float64   `yaml:"smoothing"`
+	Distill   float64   `yaml:"distill"`
+	Mixup     float64   `yaml:"mixup"`
+	EMA       float64   `yaml:"ema"`
+	Dropout   float64   `yaml:"dropout"`
+	Dropouts  []float64 `yaml:"dropouts,omitempty"`
+}
+
+// Data are the options of the data sets that the recipe is trained and measured on.
+func (r *Recipe) Data() data.Options {
+	return data.Options{Heads: r.Heads, Seed: r.SplitSeed(), Validation: r.Validation, Spread: r.Spread, Levelling: r.Levelling}
 }
 
 // SplitSeed is the seed of the split into train and val.
@@ -139,39 +140,35 @@ func (h Heads) MarshalYAML() (any, error) {
 // Spread is a standard deviation by head.
 type Spread map[string]float64
 
-// Schedule says how the learning rate moves.
+// Schedule says how the learning rate moves (recipes/paper.yaml).
 type Schedule struct {
-	// Kind is plateau (times Factor when the monitored accuracy has not
-	// improved for Patience epochs; training ends below MinLR), constant,
-	// cosine (from LR to MinLR over all epochs) or one-cycle (cosine up from
-	// LR/25 over the first 30%, then down to MinLR).
 	Kind     string  `yaml:"kind"`
-	Warmup   float64 `yaml:"warmup"` // epochs of linear rise from 0
+	Warmup   float64 `yaml:"warmup"`
 	Factor   float64 `yaml:"factor"`
 	Patience int     `yaml:"patience"`
 	MinLR    float64 `yaml:"min_lr"`
 }
 
-// Augment says how far pictures are changed at random; 0 is off. Its fields are
-// the one table of changes: key, greatest value, what it means.
+// Augment says how far pictures are changed at random (recipes/paper.yaml). Its
+// fields are the one table of changes and of their greatest values.
 type Augment struct {
-	Flip       float64 `yaml:"flip" most:"1"`       // probability of a mirror image
-	Shift      float64 `yaml:"shift" most:"50"`     // pixels of 50, each way
-	Rotate     float64 `yaml:"rotate" most:"180"`   // degrees, each way
-	Zoom       float64 `yaml:"zoom" most:"0.9"`     // part of the size, each way
-	Brightness float64 `yaml:"brightness" most:"1"` // part of white, each way
-	Contrast   float64 `yaml:"contrast" most:"1"`   // part of the contrast, each way
-	Erase      float64 `yaml:"erase" most:"1"`      // probability of a grey rectangle
+	Flip       float64 `yaml:"flip" most:"1"`
+	Shift      float64 `yaml:"shift" most:"50"`
+	Rotate     float64 `yaml:"rotate" most:"180"`
+	Zoom       float64 `yaml:"zoom" most:"0.9"`
+	Brightness float64 `yaml:"brightness" most:"1"`
+	Contrast   float64 `yaml:"contrast" most:"1"`
+	Erase      float64 `yaml:"erase" most:"1"`
 
 	// What photographs of elsewhere have.
-	Cover    float64 `yaml:"cover" most:"1"`    // probability of a cap, glasses or a mask, drawn
-	Shadow   float64 `yaml:"shadow" most:"1"`   // probability of a shadow with a soft edge over a part
-	Exposure float64 `yaml:"exposure" most:"4"` // stops, each way; what is too bright is white
-	Gamma    float64 `yaml:"gamma" most:"2"`    // natural logarithm of the exponent, each way
-	Far      float64 `yaml:"far" most:"0.9"`    // part of the resolution that is lost at most
-	Blur     float64 `yaml:"blur" most:"5"`     // standard deviation at most, in pixels of 50
-	Noise    float64 `yaml:"noise" most:"1"`    // standard deviation at most, part of white
-	JPEG     float64 `yaml:"jpeg" most:"1"`     // probability of having been a JPEG of quality 15 to 75
+	Cover    float64 `yaml:"cover" most:"1"`
+	Shadow   float64 `yaml:"shadow" most:"1"`
+	Exposure float64 `yaml:"exposure" most:"4"`
+	Gamma    float64 `yaml:"gamma" most:"2"`
+	Far      float64 `yaml:"far" most:"0.9"`
+	Blur     float64 `yaml:"blur" most:"5"`
+	Noise    float64 `yaml:"noise" most:"1"`
+	JPEG     float64 `yaml:"jpeg" most:"1"`
 }
 
 // check refuses what lies beyond the table.
@@ -204,14 +201,15 @@ func RecipeNames() []string {
 // LoadRecipe returns the recipe of that name, or the one in a file whose name
 // ends in .yaml, with overrides of the form key=value (schedule.factor=0.5).
 func LoadRecipe(name string, set []string) (Recipe, error) {
-	b, err := recipeFile(name)
+	b, err := RecipeText(name)
 	if err != nil {
 		return Recipe{}, err
 	}
 	return ParseRecipe(name, b, set)
 }
 
-func recipeFile(name string) ([]byte, error) {
+// RecipeText is the text of the recipe of that name, or of the file.
+func RecipeText(name string) ([]byte, error) {
 	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
 		b, err := os.ReadFile(name)
 		if err != nil {
@@ -290,14 +288,14 @@ func (r *Recipe) head(name string) *model.Head {
 	return nil
 }
 
-// paperRecipe is the recipe of Saroop et al. 2021, section 4. The others are
-// written as what differs from it.
+// paperRecipe is the recipe of Saroop et al. 2021, section 4, whose file has every
+// key. The others are written as what differs from it.
 func paperRecipe() (Recipe, error) {
-	b, err := recipeFile("paper")
+	b, err := RecipeText("paper")
 	if err != nil {
 		return Recipe{}, err
 	}
-	r := Recipe{Precision: nn.Float32, Weighing: Fixed, Dropout: 1}
+	var r Recipe
 	return r, decode(b, &r)
 }
 
@@ -311,6 +309,12 @@ func decode(b []byte, r *Recipe) error {
 	err := yaml.UnmarshalWithOptions(b, r, yaml.Strict())
 	if err != nil {
 		return errors.New(strings.TrimSpace(yaml.FormatError(err, false, false)))
+	}
+	if len(r.Spread) == 0 {
+		r.Spread = nil // as where it is left out
+	}
+	if len(r.Dropouts) == 0 {
+		r.Dropouts = nil
 	}
 	return nil
 }
@@ -419,11 +423,12 @@ func (r Recipe) Net() (arch.Net, error) {
 	if err != nil {
 		return arch.Net{}, err
 	}
-	return r.drop(n)
+	return r.fit(n)
 }
 
-// drop sets the rates of a network's dropout.
-func (r Recipe) drop(n arch.Net) (arch.Net, error) {
+// fit sets a network's filter and the rates of its dropout.
+func (r Recipe) fit(n arch.Net) (arch.Net, error) {
+	n.Filter = r.Filter
 	n.Body = slices.Clone(n.Body)
 	layers := 0
 	for i := range n.Body {
@@ -439,6 +444,24 @@ func (r Recipe) drop(n arch.Net) (arch.Net, error) {
 	}
 	if len(r.Dropouts) > 0 && len(r.Dropouts) != layers {
 		return n, fmt.Errorf("train: dropouts has %d rates, network %s drops in %d places", len(r.Dropouts), n.Name, layers)
+	}
+	return n, nil
+}
+
+// freezeBody is the Freeze that leaves the heads alone to learn.
+const freezeBody = "body"
+
+// freeze says which layers of a network learn nothing.
+func (r Recipe) freeze(n arch.Net) (arch.Net, error) {
+	if r.Freeze == "" {
+		return n, nil
+	}
+	n.Frozen = len(n.Body)
+	if r.Freeze != freezeBody {
+		n.Frozen = 1 + slices.IndexFunc(n.Body, func(l arch.Layer) bool { return l.Name == r.Freeze })
+	}
+	if n.Frozen == 0 {
+		return n, fmt.Errorf("train: freeze: network %s has no layer %q (body means all of them)", n.Name, r.Freeze)
 	}
 	return n, nil
 }
@@ -523,6 +546,12 @@ func (r Recipe) check() error {
 	}
 	if err := r.checkHeads(); err != nil {
 		return err
+	}
+	if err := r.Filter.Check(); err != nil {
+		return fmt.Errorf("filter: %w", err)
+	}
+	if err := r.Levelling.Check(); err != nil {
+		return fmt.Errorf("levelling: %w", err)
 	}
 	if !slices.Contains(weighings, r.Weighing) {
 		return fmt.Errorf("weighing %q is none of %s", r.Weighing, strings.Join(weighings, ", "))

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -168,6 +170,8 @@ func TestRecipeErrors(t *testing.T) {
 		"schedule: {kind: steps}\n":    {`"steps"`, "cosine"},
 		"monitor: mood\n":              {`"mood"`, "all"},
 		"precision: half\n":            {`"half"`, "bfloat16"},
+		"levelling: roll\n":            {`"roll"`, "opencv"},
+		"filter: sobel\n":              {`"sobel"`, "gabor"},
 		"validation: 1\n":              {"validation is 1"},
 		"losses: {emotion: 0, age: 0, race: 0, gender: 0}\n": {"losses"},
 	} {
@@ -498,6 +502,36 @@ func TestAhead(t *testing.T) {
 			if c := s.n * len(h.Labels); !slices.Equal(got.Target[k][:c], want.Target[k][:c]) || !slices.Equal(got.Weight[k][:s.n], want.Weight[k][:s.n]) {
 				t.Errorf("other labels of %s at %d", h.Name, s.pos)
 			}
+		}
+	}
+}
+
+// The paper's recipe has every key, and says of each what it means.
+func TestEveryKeyIsExplained(t *testing.T) {
+	text, err := RecipeText("paper")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := func(of any) (names []string) {
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(of)) {
+			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			names = append(names, name)
+		}
+		return names
+	}
+	for _, k := range keys(Recipe{}) {
+		if !regexp.MustCompile(`(?m)^# .+\n` + k + `:`).Match(text) {
+			t.Errorf("paper.yaml does not say what %s is", k)
+		}
+	}
+	for _, k := range keys(Augment{}) {
+		if !regexp.MustCompile(`(?m)^  ` + k + `: +0 +# `).Match(text) {
+			t.Errorf("paper.yaml does not say what augment.%s is", k)
+		}
+	}
+	for _, k := range keys(Schedule{}) {
+		if !regexp.MustCompile(`schedule: \{.*\b` + k + `:`).Match(text) {
+			t.Errorf("paper.yaml has no schedule.%s", k)
 		}
 	}
 }

@@ -62,6 +62,7 @@ type sums struct {
 const (
 	MetaArch   = "arch"
 	MetaNet    = "network"  // the layers, JSON, where mien does not carry the network
+	MetaFilter = "filter"   // of the faces that the network sees, where it has one
 	MetaHeads  = "heads"    // those of the network, JSON
 	MetaTaught = "taught"   // Taught by head, JSON
 	MetaRecipe = "recipe"   // the whole recipe, YAML
@@ -75,7 +76,7 @@ const (
 // fingerprint tells whether a run is resumed with the images it began with.
 func (r *run) fingerprint() string {
 	h := sha256.New()
-	fmt.Fprintln(h, data.Geometry)
+	fmt.Fprintln(h, data.GeometryOf(r.recipe.Levelling))
 	for _, part := range [][]data.Sample{r.train, r.val} {
 		fmt.Fprintln(h, len(part))
 		for i := range part {
@@ -154,7 +155,7 @@ func (r *run) file() (*checkpoint.File, error) {
 	}
 	f := &checkpoint.File{Meta: map[string]string{
 		MetaHeads: string(heads), MetaTaught: string(taught), MetaRecipe: string(recipe),
-		MetaFaces: data.Geometry, MetaEpoch: strconv.Itoa(r.state.Epoch), MetaSeed: strconv.FormatUint(r.recipe.Seed, 10),
+		MetaFaces: data.GeometryOf(r.recipe.Levelling), MetaEpoch: strconv.Itoa(r.state.Epoch), MetaSeed: strconv.FormatUint(r.recipe.Seed, 10),
 	}}
 	return f, nameNet(f, r.net.Arch)
 }
@@ -291,6 +292,9 @@ func savedNet(path string) (arch.Net, error) {
 func SetWeights(net *nn.Net, f *checkpoint.File) error {
 	if a := f.Meta[MetaArch]; a != "" && a != net.Arch.Name {
 		return fmt.Errorf("the checkpoint is of network %q, not %q", a, net.Arch.Name)
+	}
+	if a := f.Meta[MetaFilter]; f.Meta[MetaArch] != "" && a != string(net.Arch.Filter) {
+		return fmt.Errorf("the checkpoint was taught with filter %q, not %q", a, net.Arch.Filter)
 	}
 	had, err := headsOf(f)
 	if err != nil {

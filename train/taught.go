@@ -88,7 +88,7 @@ func Untaught(f *checkpoint.File) ([]string, error) {
 func Silent(o *Options) ([]string, error) {
 	taught := map[string]bool{}
 	for _, teacher := range o.Teachers {
-		path, names := cutTeacher(teacher)
+		path, names := CutTeacher(teacher)
 		f, err := checkpoint.Read(path)
 		if err != nil {
 			return nil, fmt.Errorf("train: teacher: %w", err)

@@ -220,12 +220,21 @@ func (r *run) clean() error {
 	return nil
 }
 
-// layers are those of the network. A run that goes on keeps those of a file as
-// they were when it began.
+// layers are those of the network.
 func (r *run) layers() (arch.Net, error) {
+	n, err := r.unfrozen()
+	if err != nil {
+		return n, err
+	}
+	return r.recipe.freeze(n)
+}
+
+// unfrozen is the network with all its layers to learn. A run that goes on keeps
+// those of a file as they were when it began.
+func (r *run) unfrozen() (arch.Net, error) {
 	switch {
 	case r.o.Net.Name != "":
-		return r.recipe.drop(r.o.Net)
+		return r.recipe.fit(r.o.Net)
 	case r.o.Resume && !arch.Carried(r.recipe.Arch):
 		return savedNet(filepath.Join(r.o.Out, LastFile))
 	}

@@ -436,6 +436,31 @@ func TestGeometryIsKept(t *testing.T) {
 	}
 }
 
+// TestFilterIsKept: a checkpoint says with which filter it was taught, opens with
+// it, and serves no network with another.
+func TestFilterIsKept(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 20)
+	o := testOptions(t, faces, "epochs=1", "filter=lbp")
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	best := filepath.Join(o.Out, BestFile)
+	f, err := checkpoint.Read(best)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := NetOf(f)
+	if err != nil || n.Filter != model.LBP {
+		t.Errorf("filter %q, %v", n.Filter, err)
+	}
+	other := testOptions(t, faces, "epochs=1")
+	other.From = best
+	if _, err := Run(context.Background(), other); err == nil || !strings.Contains(err.Error(), `taught with filter "lbp", not ""`) {
+		t.Errorf("weights of a filter went into a network without: %v", err)
+	}
+}
+
 // TestResumeOlder: a run begun before its state named what it monitors goes on.
 func TestResumeOlder(t *testing.T) {
 	faces := t.TempDir()
@@ -547,5 +572,60 @@ func TestOwnNetwork(t *testing.T) {
 	}
 	if n := net.Arch; n.Name != "own" || len(n.Body) != 5 || n.Body[4].Rate != 0.1 || !n.Body[0].NoBias {
 		t.Errorf("%+v", n)
+	}
+}
+
+// TestLevellingIsTold: a checkpoint says that its faces were levelled as on no
+// board.
+func TestLevellingIsTold(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 20)
+	o := testOptions(t, faces, "epochs=1", "levelling=none")
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	f, err := checkpoint.Read(filepath.Join(o.Out, BestFile))
+	if err != nil || f.Meta[MetaFaces] != data.Geometry+" levelling none" {
+		t.Errorf("%q, %v", f.Meta[MetaFaces], err)
+	}
+}
+
+// TestFreeze: what is frozen keeps its weights and statistics to the bit, also
+// where the run was cut, and the rest learns.
+func TestFreeze(t *testing.T) {
+	faces := t.TempDir()
+	drawFaces(t, faces, 20)
+	first := testOptions(t, faces, "epochs=1")
+	if _, err := Run(context.Background(), first); err != nil {
+		t.Fatal(err)
+	}
+	o := testOptions(t, faces, "epochs=2", "freeze=pool1", "ema=0")
+	o.From, o.StopAfter = filepath.Join(first.Out, BestFile), 1
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	o.Resume, o.StopAfter = true, 0
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	was, err := checkpoint.Read(o.From)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := checkpoint.Read(filepath.Join(o.Out, LastFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range was.Tensors {
+		same := slices.Equal(p.Data, is.Find(p.Name).Data)
+		frozen := strings.HasPrefix(p.Name, "conv1.") || strings.HasPrefix(p.Name, "bn1.")
+		taught := !strings.HasPrefix(p.Name, "age.") && !strings.HasPrefix(p.Name, "race.") && !strings.HasPrefix(p.Name, "gender.")
+		if frozen && !same || !frozen && taught && same {
+			t.Errorf("%s: frozen %v, the same %v", p.Name, frozen, same)
+		}
+	}
+	o = testOptions(t, faces, "freeze=nowhere")
+	if _, err := Run(context.Background(), o); err == nil || !strings.Contains(err.Error(), `no layer "nowhere"`) {
+		t.Errorf("%v", err)
 	}
 }

@@ -2,9 +2,10 @@ package train
 
 import (
 	"context"
+	"fmt"
 	"math"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -122,8 +123,22 @@ func TestPatience(t *testing.T) {
 	if res.Reason != "no epoch was better in 2" || res.Epochs != res.BestEpoch+2 || res.Epochs == 50 {
 		t.Errorf("%d epochs, best %d: %s", res.Epochs, res.BestEpoch, res.Reason)
 	}
-	if _, err := os.Stat(filepath.Join(o.Out, BestFile)); err != nil {
-		t.Error(err)
+	short := testOptions(t, faces, "patience=2", "lr=1e-9", "ema=0", "schedule.kind=constant", fmt.Sprintf("epochs=%d", res.BestEpoch))
+	if _, err := Run(context.Background(), short); err != nil {
+		t.Fatal(err)
+	}
+	want, err := checkpoint.Read(filepath.Join(short.Out, LastFile)) // the weights of that epoch
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := checkpoint.Read(filepath.Join(o.Out, BestFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range got.Tensors {
+		if !slices.Equal(p.Data, want.Find(p.Name).Data) {
+			t.Errorf("%s is not that of the best epoch, %d", p.Name, res.BestEpoch)
+		}
 	}
 }
 

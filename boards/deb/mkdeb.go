@@ -1,9 +1,13 @@
 //go:build ignore
 
-// Mkdeb makes the Debian package of one board from what make firmware built, and
-// beside it a bill of materials of what is in the program, in SPDX's format:
+// Mkdeb makes a Debian package of the firmware in a folder, and beside it a bill
+// of materials of what is in the program, in SPDX's format:
 //
-//	go run -modfile boards/deb/nfpm.mod boards/deb/mkdeb.go BOARD VERSION EPOCH OUT
+//	go run -modfile boards/deb/nfpm.mod boards/deb/mkdeb.go DIR ARCH TITLE VERSION EPOCH OUT
+//
+// DIR holds miend and, if it is built with it, the TensorFlow Lite library. ARCH is
+// Go's name of the architecture, arm6 and arm7 being two, and TITLE says what the
+// package is built for.
 //
 // It stands outside the module's packages, with requirements of its own
 // (nfpm.mod), because nfpm brings forty modules that no program of mien needs.
@@ -16,9 +20,9 @@ import (
 	"compress/gzip"
 	"debug/buildinfo"
 	"debug/elf"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,48 +57,45 @@ func maintainer() (string, error) {
 	return strings.TrimSpace(string(who)), nil
 }
 
-// board is what the package needs of boards/BOARD.json.
-type board struct {
-	Title, Arch string
-}
-
 func run(args []string) error {
-	if len(args) != 4 {
-		return fmt.Errorf("want BOARD VERSION EPOCH OUT")
+	if len(args) != 6 {
+		return fmt.Errorf("want DIR ARCH TITLE VERSION EPOCH OUT")
 	}
-	name, version, out := args[0], args[1], args[3]
-	seconds, err := strconv.ParseInt(args[2], 10, 64)
+	dir, arch, title, version, out := args[0], args[1], args[2], args[3], args[5]
+	seconds, err := strconv.ParseInt(args[4], 10, 64)
 	if err != nil {
 		return err
 	}
 	when := time.Unix(seconds, 0).UTC()
-	data, err := os.ReadFile("boards/" + name + ".json")
-	if err != nil {
-		return err
-	}
-	var b board
-	if err := json.Unmarshal(data, &b); err != nil {
-		return err
-	}
 	who, err := maintainer()
 	if err != nil {
 		return err
 	}
-	libc, err := glibc("build/"+name+"/miend", "build/"+name+"/libtensorflowlite_c.so")
-	if err != nil {
+	depends := []string{"init-system-helpers (>= 1.54)", "systemd", "udev"}
+	library := filepath.Join(dir, "libtensorflowlite_c.so")
+	switch _, err := os.Stat(library); {
+	case err == nil:
+		libc, err := glibc(filepath.Join(dir, "miend"), library)
+		if err != nil {
+			return err
+		}
+		depends = append([]string{"libc6 (>= " + libc + ")", "libgcc-s1 | libgcc1", "libstdc++6 (>= 6)"}, depends...)
+	case !errors.Is(err, fs.ErrNotExist):
 		return err
+	default:
+		library = "" // a program in Go alone needs no other
 	}
-	built, err := buildinfo.ReadFile("build/" + name + "/miend")
+	built, err := buildinfo.ReadFile(filepath.Join(dir, "miend"))
 	if err != nil {
 		return err
 	}
 	parts := licences.Build{Program: "miend", Version: version, Info: built}
-	contents, err := gather(parts, name, version, who, when)
+	contents, err := gather(parts, dir, library, version, who, when)
 	if err != nil {
 		return err
 	}
 	info := &nfpm.Info{
-		Name: "mien", Arch: b.Arch, Platform: "linux", Version: version, VersionSchema: "none",
+		Name: "mien", Arch: arch, Platform: "linux", Version: version, VersionSchema: "none",
 		Section: "electronics", Priority: "optional", Maintainer: who, MTime: when,
 		Description: "Reads faces from a camera and drives a pin header\n" +
 			"miend finds faces in a camera's frames, reads emotion, age and gender from\n" +
@@ -102,10 +103,11 @@ func run(args []string) error {
 			"by a written contract, on a display, on LEDs and over MQTT. No frame is\n" +
 			"stored or sent.\n" +
 			".\n" +
-			"This package is built for: " + b.Title + ".",
+			"This package is built for: " + title + ".",
 		Overridables: nfpm.Overridables{
-			Depends:    []string{"libc6 (>= " + libc + ")", "libgcc-s1 | libgcc1", "libstdc++6 (>= 6)", "init-system-helpers (>= 1.54)", "systemd", "udev"},
+			Depends:    depends,
 			Recommends: []string{"gpiod"},
+			Suggests:   []string{"ffmpeg"}, // for camera.source: rtsp://... and the like; large, and most cameras need none
 			Contents:   contents,
 			Scripts: nfpm.Scripts{PostInstall: "boards/deb/postinst", PreRemove: "boards/deb/prerm",
 				PostRemove: "boards/deb/postrm"},
@@ -162,9 +164,9 @@ func glibc(paths ...string) (string, error) {
 }
 
 // gather lists the files of the package; those that are made go to
-// build/BOARD/deb first.
-func gather(b licences.Build, board, version, who string, when time.Time) (files.Contents, error) {
-	made := filepath.Join("build", board, "deb")
+// deb in the program's folder first.
+func gather(b licences.Build, dir, library, version, who string, when time.Time) (files.Contents, error) {
+	made := filepath.Join(dir, "deb")
 	if err := os.MkdirAll(made, 0o755); err != nil {
 		return nil, err
 	}
@@ -199,8 +201,13 @@ func gather(b licences.Build, board, version, who string, when time.Time) (files
 		all = append(all, &files.Content{Source: src, Destination: dst, Type: kind,
 			FileInfo: &files.ContentFileInfo{Mode: mode, MTime: when, Owner: "root", Group: "root"}})
 	}
-	add("build/"+board+"/miend", "/usr/lib/mien/miend", "", 0o755)
-	add("build/"+board+"/libtensorflowlite_c.so", "/usr/lib/mien/libtensorflowlite_c.so", "", 0o644)
+	overrides := "boards/deb/lintian-overrides"
+	if library == "" {
+		overrides = "boards/deb/lintian-overrides-alone"
+	} else {
+		add(library, "/usr/lib/mien/libtensorflowlite_c.so", "", 0o644)
+	}
+	add(filepath.Join(dir, "miend"), "/usr/lib/mien/miend", "", 0o755)
 	add("../lib/mien/miend", "/usr/bin/miend", files.TypeSymlink, 0)
 	add("tools/internal/deploy/install.sh", "/usr/lib/mien/deploy", "", 0o755)
 	add("device/config/mien.yaml", "/usr/share/mien/mien.yaml", "", 0o644) // what it becomes, postinst says
@@ -208,7 +215,7 @@ func gather(b licences.Build, board, version, who string, when time.Time) (files
 	add("boards/deb/mien-recover.service", "/usr/lib/systemd/system/mien-recover.service", "", 0o644)
 	add("boards/deb/60-mien.rules", "/usr/lib/udev/rules.d/60-mien.rules", "", 0o644)
 	add("boards/deb/mien.sysusers", "/usr/lib/sysusers.d/mien.conf", "", 0o644)
-	add("boards/deb/lintian-overrides", "/usr/share/lintian/overrides/mien", "", 0o644)
+	add(overrides, "/usr/share/lintian/overrides/mien", "", 0o644)
 	add(made+"/miend.8.gz", "/usr/share/man/man8/miend.8.gz", "", 0o644)
 	add(made+"/mien.yaml.5.gz", "/usr/share/man/man5/mien.yaml.5.gz", "", 0o644)
 	add(made+"/miend", "/usr/share/bash-completion/completions/miend", "", 0o644)

@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"mien/camera/replay/portrait"
+	"mien/device/pins"
 )
 
 const build = "../../build/e2e/"
@@ -70,6 +72,7 @@ func levels(t *testing.T, m *Machine) uint32 {
 // The board itself: pins set inside are seen outside, and what should not pass
 // does not.
 func TestBoard(t *testing.T) {
+	t.Parallel()
 	m := boot(t, map[string]File{"/bin/standin": {program(t, "./standin"), 0o755}}, "")
 	do(t, m, "trace", "start")
 	do(t, m, "start", "pins", "/bin/standin", "GPIO17=1", "GPIO27=0", "GPIO22=1")
@@ -115,6 +118,14 @@ func TestBoard(t *testing.T) {
 		t.Errorf("a line that is not there: %s", s)
 	}
 
+	blinks(t, m, 0)
+	do(t, m, "start", "held", "/bin/standin", "GPIO17=blink")
+	if s := do(t, m, "wait", "held", "60000"); s != "exit status 1" || !strings.Contains(do(t, m, "log", "held"), "in use by miend") {
+		t.Errorf("a line that is held blinks: %s: %s", s, do(t, m, "log", "held"))
+	}
+	if err := want.Check(levels(t, m)); err != nil {
+		t.Errorf("lines that were held have changed: %v", err)
+	}
 	do(t, m, "signal", "pins", "15")
 	do(t, m, "wait", "pins", "60000")
 
@@ -156,6 +167,52 @@ func oldInterface(t *testing.T, m *Machine) {
 	}
 	do(t, m, "signal", "old", "15")
 	do(t, m, "wait", "old", "60000")
+	blinks(t, m, 1, "-abi", "1")
+}
+
+// blinks has GPIO12, an input that nobody holds and that has a level, identified: it
+// goes to the other level and back, and is an input with its level again.
+func blinks(t *testing.T, m *Machine, level int, flags ...string) {
+	t.Helper()
+	const line = 12
+	if err := m.Drive(line, level); err != nil {
+		t.Fatal(err)
+	}
+	do(t, m, "trace", "start")
+	name := fmt.Sprintf("blinks-from-%d", level)
+	args := append([]string{name, "/bin/standin"}, flags...)
+	do(t, m, "start", append(args, fmt.Sprintf("GPIO%d=blink", line))...)
+	for !strings.Contains(do(t, m, "log", name), "held") {
+		if s := do(t, m, "wait", name, "100"); s != "running" {
+			t.Fatalf("standin: %s: %s", s, do(t, m, "log", name))
+		}
+	}
+	do(t, m, "signal", name, "15")
+	do(t, m, "wait", name, "60000")
+	events, err := Trace(do(t, m, "trace", "read"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var set []int
+	for _, e := range events {
+		if e.Set && e.Line == line {
+			set = append(set, e.Level)
+		} else if e.Set {
+			t.Errorf("GPIO%d is written while GPIO%d blinks", e.Line, line)
+		}
+	}
+	for len(set) > 0 && set[0] == level { // it becomes an output without a change
+		set = set[1:]
+	}
+	if want := slices.Repeat([]int{1 - level, level}, pins.Blinks); !slices.Equal(set, want) {
+		t.Errorf("GPIO%d is written %v, want %v", line, set, want)
+	}
+	if out, err := m.Output(line); err != nil || out {
+		t.Errorf("GPIO%d, an input, is an output after: %v", line, err)
+	}
+	if err := (Lines{line: level}).Check(levels(t, m)); err != nil {
+		t.Error(err)
+	}
 }
 
 // firstLevels returns the first level that was written to each line.
@@ -172,6 +229,7 @@ func firstLevels(events []Event) map[int]int {
 // What is fed into the camera comes out of it bit for bit, also after it was
 // unplugged and plugged in again.
 func TestCamera(t *testing.T) {
+	t.Parallel()
 	face, empty := frame(true), frame(false)
 	m := boot(t, map[string]File{"/frames/face": {Data: face}, "/frames/empty": {Data: empty}}, "")
 	do(t, m, "feed", "face")
@@ -222,6 +280,7 @@ func frame(face bool) []byte {
 
 // A board whose first process dies is no board that passed.
 func TestCrashIsSeen(t *testing.T) {
+	t.Parallel()
 	m := boot(t, nil, "")
 	if _, err := m.Do("panic"); !errors.Is(err, ErrEnded) {
 		t.Errorf("after a crash: %v", err)

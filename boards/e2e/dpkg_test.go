@@ -158,14 +158,19 @@ func is(version string) string { return "ii " + version + version + "miend " + v
 // Whoever installs, and with whatever configuration, nothing asks: the sample is
 // the configuration until somebody changes it, and theirs from then on.
 func TestUpgradesAskNothing(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	for _, v := range []string{"1", "2", "3"} {
 		s.pack(v)
 	}
 	const conf = "/etc/mien/mien.yaml"
 	s.run(fmt.Sprintf(dpkg, "1"))
-	if got := s.run("stat -c %U:%G:%a " + conf); got != "root:mien:640\n" {
+	if got := s.run("stat -c %U:%G:%a " + conf); got != "mien:mien:640\n" {
 		t.Errorf("%s is %s", conf, got)
+	}
+	// The page writes it; the keys beside it are not the service's.
+	if got := s.run("stat -c %U:%G:%a /etc/mien /etc/mien/keys"); got != "root:mien:1775\nroot:root:755\n" {
+		t.Errorf("its folders are %s", got)
 	}
 	s.run(fmt.Sprintf(dpkg, "2"))
 	if !strings.Contains(s.read(conf), "\n# line of version 2\n") {
@@ -195,6 +200,7 @@ func TestUpgradesAskNothing(t *testing.T) {
 
 // Purge leaves nothing of the package's, and the keys that somebody put there.
 func TestPurge(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	s.pack("1")
 	const ours = "find /etc /usr /var -xdev \\( -name '*mien*' -o -path '*/mien/*' \\) | grep -v -e ^/var/lib/dpkg/info -e ^/var/log | sort"
@@ -219,6 +225,7 @@ func TestPurge(t *testing.T) {
 // during one by other hands. What the board does at its next start leaves a
 // package that is whole, and the user's configuration.
 func TestPowerCutDuringInstall(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	s.pack("1")
 	s.pack("2")
@@ -296,6 +303,7 @@ func (s *system) entered() bool {
 
 // What systemd would say of the units, it says.
 func TestUnitsAreRight(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	s.pack("1")
 	said := s.run("dpkg -i /mnt/1.deb >/dev/null 2>&1 </dev/null; chmod +x /usr/lib/mien/miend; systemd-analyze verify --man=no miend.service mien-recover.service 2>&1")

@@ -155,6 +155,7 @@ func waitFor(m *Machine, want Lines, limit time.Duration) error {
 
 // The package's own program on the board, from power-on to power-off.
 func TestFirmware(t *testing.T) {
+	t.Parallel()
 	files := installed(t)
 	files["/frames/face"] = File{Data: frame(true)}
 	files["/frames/empty"] = File{Data: frame(false)}
@@ -220,6 +221,7 @@ func TestFirmware(t *testing.T) {
 // The consent line is a wire to the header: while it is low the firmware is
 // blind and not ready, whatever the camera sees.
 func TestConsentLine(t *testing.T) {
+	t.Parallel()
 	const consent = 21
 	files := installed(t)
 	files["/frames/face"] = File{Data: frame(true)}
@@ -341,6 +343,7 @@ func flat(t *testing.T, m *Machine) {
 const glibcFloor = "2.28"
 
 func TestGlibcFloor(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"miend", "libtensorflowlite_c.so"} {
 		f, err := elf.Open(firmware + name)
 		if err != nil {
@@ -387,6 +390,7 @@ func newer(a, b string) bool {
 
 // The firmware on arm64 reads a picture as the same program here does.
 func TestProbeSaysTheSameAsTheHost(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	picture, net := filepath.Join(dir, "face.pgm.png"), filepath.Join(dir, "model.tflite")
 	if err := writePicture(picture, frame(true)); err != nil {

@@ -105,25 +105,38 @@ func Boot(o Options) (*Machine, error) {
 }
 
 func (m *Machine) start(o Options, kernel, dtb, initrd string) error {
+	args := []string{"-serial", "null", "-serial", "stdio", // the console is the second port
+		"-kernel", kernel, "-dtb", dtb, "-initrd", initrd,
+		"-append", "console=ttyS1,115200 panic=-1 quiet loglevel=1"}
+	if o.Disk != "" {
+		args = append(args, "-drive", "if=sd,format=raw,cache=writethrough,file="+o.Disk)
+	}
+	return m.launch(clock, args)
+}
+
+// A board's time is counted in instructions, 2 to the power of shift nanoseconds
+// each, so that on a busy host its timers are as slow as its programs. At 125
+// million a second it is about as fast as QEMU is on an idle host.
+const (
+	clock     = "shift=3,sleep=off"
+	fastClock = "shift=1,sleep=off" // 500 million a second: what the start of a board is measured by
+)
+
+// launch starts QEMU with what every board has, a clock, and args.
+func (m *Machine) launch(icount string, args []string) error {
 	if _, err := exec.LookPath("qemu-system-aarch64"); err != nil {
 		return errors.New("e2e: qemu-system-aarch64 is missing: apt-get install qemu-system-arm")
 	}
-	// A socket's path may have 107 bytes only, so it is not in o.Dir.
+	// A socket's path may have 107 bytes only, so it is in a folder of its own.
 	dir, err := os.MkdirTemp("", "mien-e2e")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	socket, bus := filepath.Join(dir, "monitor"), filepath.Join(dir, "bus")
-	args := []string{"-M", "raspi3b", "-accel", "tcg,thread=single", "-display", "none",
-		"-serial", "null", "-serial", "stdio", // the console is the second port
+	args = append([]string{"-M", "raspi3b", "-accel", "tcg,thread=single", "-icount", icount, "-display", "none",
 		"-monitor", "unix:" + socket + ",server,nowait", "-no-reboot",
-		"-qtest", "unix:" + bus + ",server,nowait", "-qtest-log", "none",
-		"-kernel", kernel, "-dtb", dtb, "-initrd", initrd,
-		"-append", "console=ttyS1,115200 panic=-1 quiet loglevel=1"}
-	if o.Disk != "" {
-		args = append(args, "-drive", "if=sd,format=raw,cache=writethrough,file="+o.Disk)
-	}
+		"-qtest", "unix:" + bus + ",server,nowait", "-qtest-log", "none"}, args...)
 	m.qemu = exec.Command("qemu-system-aarch64", args...)
 	in, err := m.qemu.StdinPipe()
 	if err != nil {
@@ -272,6 +285,10 @@ const (
 	gpioClear     = 0x3f200028
 	gpioLevels    = 0x3f200034
 )
+
+// timerLow is the lower half of the system timer, which counts microseconds
+// from power on (chapter 12).
+const timerLow = 0x3f003004
 
 // Drive puts a level on line n from outside, as a wire to the header would:
 // the emulated controller takes a write to its set and clear registers for

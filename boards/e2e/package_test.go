@@ -13,6 +13,7 @@ import (
 
 // Debian's own checker finds nothing to say about the package.
 func TestLintian(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("lintian"); err != nil {
 		t.Fatal("lintian is missing: apt-get install lintian")
 	}
@@ -33,6 +34,7 @@ func TestLintian(t *testing.T) {
 
 // All that a board needs is in the package.
 func TestPackage(t *testing.T) {
+	t.Parallel()
 	debs, err := filepath.Glob(firmware + "mien_*_arm64.deb")
 	if err != nil || len(debs) != 1 {
 		t.Fatalf("packages in %s: %v, %v; want one (make deb BOARD=rpi3)", firmware, debs, err)
@@ -77,6 +79,7 @@ func TestPackage(t *testing.T) {
 
 // The service is exposed to less than 3.0 of systemd's scale of 10.
 func TestServiceIsHardened(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Fatal("systemd-analyze is missing: apt-get install systemd")
 	}

@@ -14,8 +14,8 @@ import (
 	"aead.dev/minisign"
 )
 
-// card makes an SD card with an empty file system.
-func card(t *testing.T) string {
+// dataCard makes an SD card with an empty file system.
+func dataCard(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "card.img")
 	f, err := os.Create(path)
@@ -54,6 +54,7 @@ const cuts = 4
 // Cutting the power during an update of the model leaves a card from which the
 // board starts a model that works, the old one or the new.
 func TestPowerCutDuringUpdate(t *testing.T) {
+	t.Parallel()
 	public, private, err := minisign.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +79,7 @@ func TestPowerCutDuringUpdate(t *testing.T) {
 		do(t, m, "start", "update", "/usr/lib/mien/miend", "update", "/models/"+label+".tflite")
 		return do(t, m, "wait", "update", "120000")
 	}
-	disk := card(t)
+	disk := dataCard(t)
 	m := boot(t, files, disk)
 	mountCard(t, m)
 	begin := time.Now()

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"mien/camera"
+	"mien/runtime/peertest"
 )
 
 func still1(t testing.TB) []byte {
@@ -136,26 +137,11 @@ func TestTerminalEscapes(t *testing.T) {
 // raw runs a peer that gets to answer a request as it likes.
 func raw(t testing.TB, serve func(net.Conn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
-					serve(c)
-				}
-			}()
+	return "http://" + peertest.Listen(t, func(c net.Conn) {
+		if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+			serve(c)
 		}
-	}()
-	return "http://" + l.Addr().String() + "/"
+	}) + "/"
 }
 
 // digestGuard answers 401 until a request proves that it knows the password,

@@ -15,6 +15,7 @@ import (
 
 	"mien/camera"
 	"mien/camera/cameratest"
+	"mien/runtime/peertest"
 )
 
 const period = 8 // pictures differ from number to number, up to here
@@ -38,39 +39,25 @@ func parts(t testing.TB) [][]byte {
 // stalls; n below 0 means without end. It sends raw HTTP, so that the test's
 // own side allocates nothing.
 func serve(t *testing.T, n int) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	pictures := parts(t)
 	done := make(chan struct{})
-	t.Cleanup(func() { close(done); l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
+	t.Cleanup(func() { close(done) })
+	return "http://" + peertest.Listen(t, func(c net.Conn) {
+		var request [4096]byte
+		if _, err := c.Read(request[:]); err != nil {
+			return
+		}
+		if _, err := c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n")); err != nil {
+			return
+		}
+		for i := 1; i != n+1; i++ {
+			if _, err := c.Write(pictures[i%period]); err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				var request [4096]byte
-				if _, err := c.Read(request[:]); err != nil {
-					return
-				}
-				if _, err := c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n")); err != nil {
-					return
-				}
-				for i := 1; i != n+1; i++ {
-					if _, err := c.Write(pictures[i%period]); err != nil {
-						return
-					}
-					time.Sleep(time.Millisecond)
-				}
-				<-done
-			}()
+			time.Sleep(time.Millisecond)
 		}
-	}()
-	return "http://" + l.Addr().String() + "/stream"
+		<-done
+	}) + "/stream"
 }
 
 func start(t *testing.T, o Options) *Source {

@@ -15,12 +15,10 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"mien/camera"
+	"mien/camera/internal/child"
 )
 
 // Options of a camera. Zero values take the defaults.
@@ -37,17 +35,13 @@ type Options struct {
 // Source is a running camera. It is a camera.Source.
 type Source struct {
 	o       Options
-	cmd     *exec.Cmd
-	out     *os.File
-	said    tail
-	exited  chan struct{}
-	exit    error
+	program string
+	child   child.Child
 	stride  int    // bytes of a row, once they are known
 	before  int    // bytes that came before they were
 	scratch []byte // for what is not wanted
 	behind  int    // bytes left of a picture that was given up
 	seq     uint64
-	close   sync.Once
 	closed  bool
 }
 
@@ -64,9 +58,9 @@ func Open(o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{o: o, exited: make(chan struct{}), scratch: make([]byte, 64<<10)}
-	if err := s.start(program); err != nil {
-		return nil, fmt.Errorf("rpicam: %s: %w", program, err)
+	s := &Source{o: o, program: program, child: child.Child{Name: "rpicam: " + program, Timeout: o.Timeout, Grace: o.Grace}, scratch: make([]byte, 64<<10)}
+	if err := s.child.Start(exec.Command(program, s.args()...)); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -107,31 +101,9 @@ func (s *Source) args() []string {
 	return append(a, s.o.Args...)
 }
 
-func (s *Source) start(program string) error {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	s.cmd = exec.Command(program, s.args()...)
-	s.cmd.Stdout, s.cmd.Stderr = w, &s.said
-	// A signal meant for us, such as Ctrl-C, is not for the child: it is told
-	// by Close.
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	err = s.cmd.Start()
-	if err = errors.Join(err, w.Close()); err != nil {
-		return errors.Join(err, r.Close())
-	}
-	s.out = r
-	go func() {
-		s.exit = s.cmd.Wait()
-		close(s.exited)
-	}()
-	return nil
-}
-
 // String says what camera this is and what it sends.
 func (s *Source) String() string {
-	return fmt.Sprintf("%s, camera %d, %dx%d yuv420", s.cmd.Path, s.o.Camera, s.o.Width, s.o.Height)
+	return fmt.Sprintf("%s, camera %d, %dx%d yuv420", s.program, s.o.Camera, s.o.Width, s.o.Height)
 }
 
 // Next fills f with the next frame. It returns an error when the child has
@@ -151,7 +123,7 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 	}
 	w, h := s.o.Width, s.o.Height
 	f.Resize(s.stride, h)
-	n, err := s.read(ctx, f.Pix)
+	n, err := s.child.Read(ctx, f.Pix)
 	f.Time = time.Now()
 	if n > 0 {
 		s.behind = s.picture(s.stride) - n
@@ -176,7 +148,7 @@ func (s *Source) Next(ctx context.Context, f *camera.Frame) error {
 // pass reads what is left of a picture.
 func (s *Source) pass(ctx context.Context) error {
 	for s.behind > 0 {
-		n, err := s.read(ctx, s.scratch[:min(s.behind, len(s.scratch))])
+		n, err := s.child.Read(ctx, s.scratch[:min(s.behind, len(s.scratch))])
 		s.behind -= n
 		if err != nil {
 			return err
@@ -231,116 +203,29 @@ func (s *Source) measure(ctx context.Context) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("rpicam: %s pads rows of %d pixels, and how far cannot be told: choose a width that is a multiple of 128, such as 640", s.cmd.Path, short)
+	return fmt.Errorf("rpicam: %s pads rows of %d pixels, and how far cannot be told: choose a width that is a multiple of 128, such as 640", s.program, short)
 }
 
 // burst reads and forgets what comes without a pause, and says how much it was.
 func (s *Source) burst(ctx context.Context, pause time.Duration) (n int, err error) {
-	if n, err = s.read(ctx, s.scratch[:1]); err != nil {
+	if n, err = s.child.Read(ctx, s.scratch[:1]); err != nil {
 		return n, err
 	}
 	for n < s.picture(s.o.Width)*4 {
-		if err := s.out.SetReadDeadline(time.Now().Add(pause)); err != nil {
-			return n, s.lost(err)
-		}
-		k, err := s.out.Read(s.scratch)
+		k, err := s.child.ReadWithin(pause, s.scratch)
 		n += k
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return n, nil
 		case err != nil:
-			return n, s.lost(err)
-		}
-	}
-	return n, nil
-}
-
-// read fills b, and says how much of it where it cannot.
-func (s *Source) read(ctx context.Context, b []byte) (n int, err error) {
-	var waited time.Duration
-	for n < len(b) {
-		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		// Short waits, so that cancelling is noticed.
-		const nap = 100 * time.Millisecond
-		if err := s.out.SetReadDeadline(time.Now().Add(nap)); err != nil {
-			return n, s.lost(err)
-		}
-		k, err := s.out.Read(b[n:])
-		n += k
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			if waited += nap; waited >= s.o.Timeout {
-				return n, s.lost(fmt.Errorf("no frame for %v", s.o.Timeout))
-			}
-		case err != nil:
-			return n, s.lost(err)
-		default:
-			waited = 0
-		}
 	}
 	return n, nil
-}
-
-// lost explains an error with what the child said last.
-func (s *Source) lost(err error) error {
-	select {
-	case <-s.exited:
-		err = cmp.Or(s.exit, errors.New("it ended"))
-	case <-time.After(200 * time.Millisecond): // between closing its output and ending
-	}
-	if said := s.said.last(); said != "" {
-		return fmt.Errorf("rpicam: %s: %w: %s", s.cmd.Path, err, said)
-	}
-	return fmt.Errorf("rpicam: %s: %w", s.cmd.Path, err)
 }
 
 // Close ends the child and waits until it is gone.
 func (s *Source) Close() error {
-	var err error
-	s.close.Do(func() {
-		s.closed = true
-		err = s.end()
-	})
-	return err
-}
-
-func (s *Source) end() error {
-	// Its whole group: it may have children of its own.
-	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGTERM)
-	err := s.out.Close()
-	select {
-	case <-s.exited:
-		return err
-	case <-time.After(s.o.Grace):
-	}
-	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
-	<-s.exited
-	return err
-}
-
-// tail keeps the last of what is written to it.
-type tail struct {
-	mu sync.Mutex
-	b  []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	const keep = 4096
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = append(t.b, p...)
-	if n := len(t.b) - keep; n > 0 {
-		t.b = append(t.b[:0], t.b[n:]...)
-	}
-	return len(p), nil
-}
-
-// last returns the last line that says something.
-func (t *tail) last() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	lines := strings.Split(strings.TrimSpace(string(t.b)), "\n")
-	return camera.Printable(strings.TrimSpace(lines[len(lines)-1]))
+	s.closed = true
+	return s.child.Close()
 }

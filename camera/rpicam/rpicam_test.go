@@ -148,17 +148,6 @@ func TestPaddingUnknown(t *testing.T) {
 	}
 }
 
-// What the child says is not printed as it is.
-func TestChildIsNoTerminal(t *testing.T) {
-	var said tail
-	if _, err := said.Write([]byte("hello\n\x1b[2Jbad \x07camera\n")); err != nil {
-		t.Fatal(err)
-	}
-	if got := said.last(); strings.ContainsAny(got, "\x1b\x07") || !strings.Contains(got, "camera") {
-		t.Errorf("%q", got)
-	}
-}
-
 func start(t *testing.T, mode string, o Options) *Source {
 	t.Helper()
 	t.Setenv(fakeMode, mode)
@@ -178,7 +167,7 @@ func TestConformance(t *testing.T) {
 		Size: image.Pt(128, 64),
 		Want: func(seq uint64) *image.Gray { return cameratest.Pattern(128, 64, seq) },
 		Stall: func(s camera.Source) {
-			if err := syscall.Kill(s.(*Source).cmd.Process.Pid, syscall.SIGSTOP); err != nil {
+			if err := syscall.Kill(s.(*Source).child.Pid(), syscall.SIGSTOP); err != nil {
 				t.Error(err)
 			}
 		},
@@ -190,7 +179,7 @@ func TestCancelInThePicture(t *testing.T) {
 	s := start(t, "endless", Options{Width: 640, Height: 480})
 	defer s.Close()
 	var f camera.Frame
-	if _, err := s.read(t.Context(), make([]byte, 1000)); err != nil {
+	if _, err := s.child.Read(t.Context(), make([]byte, 1000)); err != nil {
 		t.Fatal(err)
 	}
 	s.behind = 640*480*3/2 - 1000
@@ -251,7 +240,7 @@ func TestChildIsGone(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Errorf("%s: %v", mode, err)
 		}
-		if err := syscall.Kill(s.cmd.Process.Pid, 0); !errors.Is(err, syscall.ESRCH) {
+		if err := syscall.Kill(s.child.Pid(), 0); !errors.Is(err, syscall.ESRCH) {
 			t.Errorf("%s: the child is still there: %v", mode, err)
 		}
 	}

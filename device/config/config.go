@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"mien/device/fleet"
+	"mien/device/hook"
 	"mien/device/publish"
 	"mien/device/signal"
 	"mien/device/status"
@@ -32,21 +34,26 @@ var Sample []byte
 // The tag reload of each key says what a running device does when the key has
 // changed: see Reload.
 type Config struct {
-	Name    string   `yaml:"name" reload:"restart"`
-	Camera  Camera   `yaml:"camera"`
-	Faces   Faces    `yaml:"faces"`
-	Model   Model    `yaml:"model"`
-	Heads   []string `yaml:"heads" reload:"heads"`
-	Lead    string   `yaml:"lead" reload:"restart"`
-	Answers Answers  `yaml:"answers"`
-	Signals Signals  `yaml:"signals"`
-	OLED    OLED     `yaml:"oled"`
-	LEDs    LEDs     `yaml:"leds"`
-	Buzzer  Buzzer   `yaml:"buzzer"`
-	Status  Status   `yaml:"status"`
-	MQTT    MQTT     `yaml:"mqtt"`
-	Consent string   `yaml:"consent" reload:"restart"`
-	Health  Health   `yaml:"health"`
+	Name     string   `yaml:"name" reload:"restart"`
+	TimeZone string   `yaml:"time_zone" reload:"restart"`
+	Camera   Camera   `yaml:"camera"`
+	Faces    Faces    `yaml:"faces"`
+	Model    Model    `yaml:"model"`
+	Heads    []string `yaml:"heads" reload:"heads"`
+	Lead     string   `yaml:"lead" reload:"restart"`
+	Answers  Answers  `yaml:"answers"`
+	Signals  Signals  `yaml:"signals"`
+	OLED     OLED     `yaml:"oled"`
+	LEDs     LEDs     `yaml:"leds"`
+	Buzzer   Buzzer   `yaml:"buzzer"`
+	Status   Status   `yaml:"status"`
+	MQTT     MQTT     `yaml:"mqtt"`
+	Fleet    Fleet    `yaml:"fleet"`
+	Webhook  Webhook  `yaml:"webhook"`
+	Hook     Hook     `yaml:"hook"`
+	History  History  `yaml:"history"`
+	Consent  string   `yaml:"consent" reload:"restart"`
+	Health   Health   `yaml:"health"`
 }
 
 // Camera says where frames come from.
@@ -125,8 +132,9 @@ type Line struct {
 	Active string `yaml:"active"`
 }
 
-// OLED is an SSD1306 display on I2C.
+// OLED is an SSD1306 or SH1106 display on I2C.
 type OLED struct {
+	Kind    string `yaml:"kind" reload:"restart"`
 	Bus     string `yaml:"bus" reload:"restart"`
 	Address int    `yaml:"address" reload:"restart"`
 	Height  int    `yaml:"height" reload:"restart"`
@@ -138,6 +146,7 @@ type LEDs struct {
 	Kind       string            `yaml:"kind" reload:"restart"`
 	Bus        string            `yaml:"bus" reload:"restart"`
 	Count      int               `yaml:"count" reload:"restart"`
+	Order      string            `yaml:"order" reload:"restart"`
 	Brightness int               `yaml:"brightness" reload:"restart"`
 	Colours    map[string]string `yaml:"colours" reload:"restart"`
 }
@@ -156,6 +165,7 @@ type Status struct {
 	Token   secret.Text `yaml:"token" reload:"restart"`
 	Hosts   []string    `yaml:"hosts" reload:"restart"`
 	Proxies []string    `yaml:"proxies" reload:"restart"`
+	MDNS    string      `yaml:"mdns" reload:"restart"`
 	Preview bool        `yaml:"preview" reload:"page"`
 }
 
@@ -168,6 +178,46 @@ type MQTT struct {
 	Topic     string      `yaml:"topic" reload:"restart"`
 	Discovery string      `yaml:"discovery" reload:"restart"`
 	Queue     string      `yaml:"queue" reload:"restart"`
+}
+
+// Fleet is the hub of many boards.
+type Fleet struct {
+	Servers     []string `yaml:"servers" reload:"restart"`
+	Credentials string   `yaml:"credentials" reload:"restart"`
+	CA          string   `yaml:"ca" reload:"restart"`
+	Certificate string   `yaml:"certificate" reload:"restart"`
+	PrivateKey  string   `yaml:"private_key" reload:"restart"`
+	Site        string   `yaml:"site" reload:"restart"`
+	Tags        []string `yaml:"tags" reload:"restart"`
+	Readings    float64  `yaml:"readings" reload:"restart"`
+	Events      []string `yaml:"events" reload:"restart"`
+	Key         string   `yaml:"key" reload:"restart"`
+	Commands    []string `yaml:"commands" reload:"restart"`
+	Settable    []string `yaml:"settable" reload:"restart"`
+	Updates     []string `yaml:"updates" reload:"restart"`
+	Queue       string   `yaml:"queue" reload:"restart"`
+}
+
+// Webhook is a web server that is told of events.
+type Webhook struct {
+	URL    secret.Text `yaml:"url" reload:"restart"`
+	Key    secret.Text `yaml:"key" reload:"restart"`
+	CA     string      `yaml:"ca" reload:"restart"`
+	Events []string    `yaml:"events" reload:"restart"`
+}
+
+// Hook is a program that is run for events. Whoever sets it runs what he likes
+// here, so that is for the file's owner and not for the page.
+type Hook struct {
+	Command []string `yaml:"command" reload:"restart" edit:"hand"`
+	Events  []string `yaml:"events" reload:"restart"`
+	AtOnce  int      `yaml:"at_once" reload:"restart"`
+}
+
+// History is what is counted by the hour, and for how long.
+type History struct {
+	Days int    `yaml:"days" reload:"restart"`
+	File string `yaml:"file" reload:"restart"`
 }
 
 // Health is what the device does about its own.
@@ -191,11 +241,16 @@ func Default() Config {
 			Quality: Quality{MinSize: 40, MinSharpness: 25, MinBrightness: 30, MaxBrightness: 230, MinContrast: 12, MaxTilt: 25, MaxTurn: 0.2}},
 		Signals: Signals{Pins: "auto", MinHold: s.MinHold, OnDelay: s.OnDelay, OffDelay: s.OffDelay, Setup: s.Setup, Pulse: s.Pulse,
 			Stall: s.Stall, Hang: s.Hang, Lines: map[string]Line{}},
-		OLED:    OLED{Address: 0x3c, Height: 64},
-		LEDs:    LEDs{Bus: "/dev/spidev0.0", Count: 8, Brightness: 64, Colours: map[string]string{}},
-		Buzzer:  Buzzer{Active: "high", On: []string{"begin"}, Length: 80 * time.Millisecond},
-		Status:  Status{Listen: "127.0.0.1:8080", Hosts: []string{}, Proxies: []string{}},
-		MQTT:    MQTT{Topic: "mien", Discovery: "homeassistant", Queue: "/var/lib/mien/queue"},
+		OLED:   OLED{Kind: "ssd1306", Address: 0x3c, Height: 64},
+		LEDs:   LEDs{Bus: "/dev/spidev0.0", Count: 8, Brightness: 64, Colours: map[string]string{}},
+		Buzzer: Buzzer{Active: "high", On: []string{"begin"}, Length: 80 * time.Millisecond},
+		Status: Status{Listen: "127.0.0.1:8080", Hosts: []string{}, Proxies: []string{}, MDNS: "mien"},
+		MQTT:   MQTT{Topic: "mien", Discovery: "homeassistant", Queue: "/var/lib/mien/queue"},
+		Fleet: Fleet{Servers: []string{}, Site: "main", Tags: []string{}, Events: []string{}, Commands: []string{}, Settable: []string{}, Updates: []string{},
+			Queue: "/var/lib/mien/fleet"},
+		Webhook: Webhook{Events: []string{hook.OfTrack}},
+		Hook:    Hook{Command: []string{}, Events: []string{hook.OfTrack}, AtOnce: 1},
+		History: History{File: "/var/lib/mien/history.json"},
 		Consent: "none",
 		Health:  Health{Throttle: true, SlowRate: 5, TooHot: 80, Watchdog: "none"},
 	}
@@ -363,6 +418,13 @@ func (c *Config) PublishOptions(heads []model.Head) publish.Options {
 	}
 	o.Heads = heads
 	return o
+}
+
+// FleetOptions returns the options of the fleet, as far as the file has them.
+func (c *Config) FleetOptions() fleet.Options {
+	f := &c.Fleet
+	return fleet.Options{Servers: f.Servers, Credentials: f.Credentials, CA: f.CA, Certificate: f.Certificate, PrivateKey: f.PrivateKey,
+		ID: fleet.ID{Site: f.Site, Board: c.Name}, Tags: f.Tags, Key: f.Key, Dir: f.Queue, Readings: f.Readings, Events: f.Events}
 }
 
 // SignalOptions returns the options of the contract's machine for the enabled

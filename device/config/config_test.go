@@ -176,7 +176,7 @@ func TestLoad(t *testing.T) {
 }
 
 func TestParseSource(t *testing.T) {
-	for _, in := range []string{"", "replay:", "replay:http://a:S3cret@b/", "v4l2:0", "v4l2:", "rtsp://a:S3cret@b", "HTTP://b"} {
+	for _, in := range []string{"", "replay:", "replay:http://a:S3cret@b/", "v4l2:0", "v4l2:", "rtsp:a:S3cret@b", "ffmpeg:/a/b", "HTTP://b"} {
 		if got, err := ParseSource(secret.NewURL(in)); err == nil || strings.Contains(err.Error(), "S3cret") {
 			t.Errorf("%q: %+v, %v", in, got, err)
 		}
@@ -184,7 +184,7 @@ func TestParseSource(t *testing.T) {
 	for in, want := range map[string][2]string{
 		"auto": {"auto"}, "rpicam": {"rpicam"}, "/dev/video0": {"v4l2", "/dev/video0"},
 		"v4l2:/dev/video2": {"v4l2", "/dev/video2"}, "replay:a/b.y4m": {"replay", "a/b.y4m"},
-		"http://cam/stream": {"http", "http://cam/stream"},
+		"http://cam/stream": {"http", "http://cam/stream"}, "rtsp://a:b@cam/1": {"ffmpeg", "rtsp://a:b@cam/1"}, "ffmpeg:https://cam/a.m3u8": {"ffmpeg", "https://cam/a.m3u8"},
 	} {
 		if got, err := ParseSource(secret.NewURL(in)); err != nil || got.Kind != want[0] || got.Path.Reveal() != want[1] {
 			t.Errorf("%q: %+v, %v", in, got, err)

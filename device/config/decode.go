@@ -22,6 +22,7 @@ import (
 // is written, whatever else YAML could see in it.
 type decoder struct {
 	file    string
+	lookup  Lookup
 	lines   []string // of the document
 	anchors map[string]ast.Node
 	places  map[string]Place
@@ -277,13 +278,22 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, kind kind, path string) {
 	switch p := v.Addr().Interface().(type) {
 	case *string:
 		d.text(n, raw, path)
+		if r := reference.FindString(raw); r != "" {
+			d.fail(at(n), "%s: %s: only keys that hold secrets can refer to them", path, r)
+		}
 		*p = raw
 	case *secret.Text:
 		d.text(n, raw, path)
 		*p = secret.New(raw)
+		if s, some := d.secret(n, raw, path, false); some {
+			*p = secret.Elsewhere(s)
+		}
 	case *secret.URL:
 		d.text(n, raw, path)
 		*p = secret.NewURL(raw)
+		if s, some := d.secret(n, raw, path, true); some {
+			*p = secret.URLElsewhere(s)
+		}
 	case *bool:
 		if !slices.Contains([]string{"true", "True", "TRUE", "false", "False", "FALSE"}, raw) {
 			wrong()
@@ -317,6 +327,15 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, kind kind, path string) {
 	if below {
 		d.fail(at(n), "%s: is %s, it cannot be below zero", path, raw)
 	}
+}
+
+// secret is what a text with references stands for, and whether it has any.
+func (d *decoder) secret(n ast.Node, raw, path string, address bool) (string, bool) {
+	s, some, err := d.refer(raw, address)
+	if err != nil {
+		d.fail(at(n), "%s: %v", path, err)
+	}
+	return s, some
 }
 
 // text refuses what no key of text can mean.

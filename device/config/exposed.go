@@ -9,16 +9,17 @@ import (
 )
 
 // Secrets returns the names of the keys that hold something which others must
-// not read. A token that is given as its hash is none.
+// not read. A token that is given as its hash is none, nor is what is kept
+// elsewhere.
 func (c *Config) Secrets() (names []string) {
 	for _, k := range Keys() {
 		switch v := k.Of(c).Interface().(type) {
 		case secret.Text:
-			if !v.IsZero() && !strings.HasPrefix(v.Reveal(), "sha256:") {
+			if !v.IsZero() && !v.Elsewhere() && !strings.HasPrefix(v.Reveal(), "sha256:") {
 				names = append(names, k.Name)
 			}
 		case secret.URL:
-			if v.String() != v.Reveal() {
+			if v.String() != v.Reveal() && !v.Elsewhere() {
 				names = append(names, k.Name)
 			}
 		}

@@ -19,9 +19,14 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"mien/device/announce"
+	"mien/device/display"
+	"mien/device/fleet"
+	"mien/device/history"
+	"mien/device/hook"
+	"mien/device/page"
 	"mien/device/publish"
 	"mien/device/signal"
-	"mien/device/status"
 	"mien/runtime/face"
 	"mien/runtime/model"
 	"mien/runtime/secret"
@@ -98,7 +103,10 @@ func ReadFile(path string) (File, error) {
 }
 
 // ParseFile is Parse with the places of the keys.
-func ParseFile(name string, data []byte) (f File, err error) {
+func ParseFile(name string, data []byte) (File, error) { return ParseWith(name, data, here) }
+
+// ParseWith is ParseFile with what references to secrets stand for.
+func ParseWith(name string, data []byte, lookup Lookup) (f File, err error) {
 	// The YAML package (v1.19.2) panics on some damaged files. That must not
 	// take a running device with it on reload.
 	defer func() {
@@ -113,7 +121,7 @@ func ParseFile(name string, data []byte) (f File, err error) {
 	if err := readable(name, data); err != nil {
 		return File{}, err
 	}
-	d := decoder{file: name, lines: strings.Split(string(data), "\n"), places: map[string]Place{}}
+	d := decoder{file: name, lookup: lookup, lines: strings.Split(string(data), "\n"), places: map[string]Place{}}
 	body, err := d.parse(data)
 	if err != nil {
 		return File{}, err
@@ -251,12 +259,21 @@ func (v *verifier) check(c *Config) {
 	if c.Name != "" && publish.CheckID(c.Name) != nil {
 		v.fail("name", "%q has to be a word of at most 64 characters without / + #", c.Name)
 	}
+	if _, err := time.LoadLocation(c.TimeZone); err != nil {
+		v.fail("time_zone", "%q is no time zone such as Europe/Berlin or UTC", c.TimeZone)
+	}
 	v.camera(c)
 	v.reading(c)
 	v.signals(c)
 	v.pins(c)
 	v.parts(c)
 	v.network(c)
+	v.fleet(c)
+	v.hooks(c)
+	v.between("history.days", float64(c.History.Days), 0, history.MaxDays)
+	if !strings.HasSuffix(c.History.File, ".json") { // it is replaced, and removed where nothing is counted
+		v.fail("history.file", "is %q: the counts need a file of their own, whose name ends in .json", c.History.File)
+	}
 	if _, ok := c.ConsentPin(); !ok {
 		v.oneOf("consent", c.Consent, "none", "http", "gpio NAME")
 	}
@@ -365,7 +382,10 @@ func (v *verifier) pins(c *Config) {
 
 func (v *verifier) parts(c *Config) {
 	v.between("oled.address", float64(c.OLED.Address), 0x08, 0x77)
-	if c.OLED.Height != 64 && c.OLED.Height != 32 {
+	v.oneOf("oled.kind", c.OLED.Kind, "ssd1306", "sh1106")
+	if c.OLED.Kind == "sh1106" && c.OLED.Height != 64 {
+		v.fail("oled.height", "%d: an sh1106 has 64", c.OLED.Height)
+	} else if c.OLED.Height != 64 && c.OLED.Height != 32 {
 		v.fail("oled.height", "%d is neither 64 nor 32", c.OLED.Height)
 	}
 	if _, err := ParseI2C(c.OLED.Bus); c.OLED.Bus != "" && err != nil {
@@ -375,6 +395,7 @@ func (v *verifier) parts(c *Config) {
 		v.fail("leds.bus", "%v", err)
 	}
 	v.oneOf("leds.kind", c.LEDs.Kind, "", "apa102", "ws2812")
+	v.oneOf("leds.order", c.LEDs.Order, append(slices.Clone(display.Orders), "")...)
 	v.between("leds.count", float64(c.LEDs.Count), 1, 1024)
 	v.between("leds.brightness", float64(c.LEDs.Brightness), 0, 255)
 	for _, label := range sorted(c.LEDs.Colours) {
@@ -400,12 +421,15 @@ func (v *verifier) network(c *Config) {
 		if c.Status.Listen == "" {
 			err = errors.New("is empty: want none, or host:port such as 127.0.0.1:8080")
 		}
-		if errors.Is(err, status.ErrToken) {
+		if errors.Is(err, page.ErrToken) {
 			key = "status.token"
 		}
 		if err != nil {
-			v.fail(key, "%s", strings.TrimPrefix(err.Error(), "status: "))
+			v.fail(key, "%s", strings.TrimPrefix(err.Error(), "page: "))
 		}
+	}
+	if err := announce.Check(c.Status.MDNS); err != nil {
+		v.fail("status.mdns", "%s, or none", strings.TrimPrefix(err.Error(), "announce: "))
 	}
 	for i, h := range c.Status.Hosts {
 		if h == "" || strings.ContainsAny(h, "/: ") {
@@ -413,8 +437,8 @@ func (v *verifier) network(c *Config) {
 		}
 	}
 	for i, p := range c.Status.Proxies {
-		if _, err := status.ParseProxy(p); err != nil {
-			v.fail(fmt.Sprintf("status.proxies[%d]", i), "%s", strings.TrimPrefix(err.Error(), "status: "))
+		if _, err := page.ParseProxy(p); err != nil {
+			v.fail(fmt.Sprintf("status.proxies[%d]", i), "%s", strings.TrimPrefix(err.Error(), "page: "))
 		}
 	}
 	if c.Consent == "http" && c.Status.Listen == "none" {
@@ -440,6 +464,86 @@ func (v *verifier) network(c *Config) {
 	if m.Queue == "" {
 		v.fail("mqtt.queue", "is empty: the messages that wait for the broker need a folder")
 	}
+}
+
+// fleet says what is wrong with the hub's keys, where there is one.
+func (v *verifier) fleet(c *Config) {
+	f := &c.Fleet
+	v.between("fleet.readings", f.Readings, 0, 60)
+	wrong := func(key string, err error) {
+		if err != nil {
+			v.fail(key, "%s", strings.TrimPrefix(err.Error(), "fleet: "))
+		}
+	}
+	for i, s := range f.Servers {
+		wrong(fmt.Sprintf("fleet.servers[%d]", i), fleet.CheckServer(s))
+	}
+	for i, t := range f.Tags {
+		wrong(fmt.Sprintf("fleet.tags[%d]", i), fleet.CheckTag(t))
+	}
+	for i, e := range f.Events {
+		wrong(fmt.Sprintf("fleet.events[%d]", i), fleet.CheckEvent(e))
+	}
+	for i, name := range f.Commands {
+		wrong(fmt.Sprintf("fleet.commands[%d]", i), fleet.CheckCommand(name))
+	}
+	for i, name := range f.Settable {
+		if k, ok := KeyOf(name); !ok {
+			v.fail(fmt.Sprintf("fleet.settable[%d]", i), "%q is no key", name)
+		} else if k.Reload == Restart {
+			v.fail(fmt.Sprintf("fleet.settable[%d]", i), "%s takes effect after a restart only, so it cannot be set from afar", name)
+		}
+	}
+	for i, kind := range f.Updates {
+		wrong(fmt.Sprintf("fleet.updates[%d]", i), fleet.CheckKind(kind))
+	}
+	if len(f.Servers) == 0 {
+		return
+	}
+	if slices.Contains(f.Updates, fleet.OfModel) && c.Model.File != "" {
+		v.fail("fleet.updates", "has no use for a model while model.file names the one that runs")
+	}
+	wrong("fleet.site", fleet.ID{Site: f.Site, Board: "board"}.Check())
+	if c.Name != "" {
+		wrong("name", fleet.ID{Site: "site", Board: c.Name}.Check())
+	}
+	if f.Key != "" {
+		wrong("fleet.key", fleet.CheckKey(f.Key))
+	} else if len(f.Commands) > 0 {
+		v.fail("fleet.commands", "needs fleet.key, the public key of who may command")
+	} else if len(f.Updates) > 0 {
+		v.fail("fleet.updates", "needs fleet.key, the public key of who may order")
+	}
+	if (f.Certificate == "") != (f.PrivateKey == "") {
+		v.fail("fleet.certificate", "and fleet.private_key are one pair: give both or none")
+	}
+	if f.Queue == "" || f.Queue == c.MQTT.Queue {
+		v.fail("fleet.queue", "has to be a folder of its own, for the messages that wait for the hub")
+	}
+}
+
+// hooks says what is wrong with who is told of events.
+func (v *verifier) hooks(c *Config) {
+	wrong := func(key string, err error) {
+		if err != nil {
+			v.fail(key, "%s", strings.TrimPrefix(err.Error(), "hook: "))
+		}
+	}
+	if !c.Webhook.URL.IsZero() {
+		wrong("webhook.url", hook.CheckURL(c.Webhook.URL.Reveal()))
+		wrong("webhook.key", hook.CheckKey(c.Webhook.Key.Reveal()))
+	}
+	for i, e := range c.Webhook.Events {
+		wrong(fmt.Sprintf("webhook.events[%d]", i), hook.CheckEvent(e))
+	}
+	if len(c.Hook.Command) > 0 {
+		_, err := hook.NewCommand(c.Hook.Command)
+		wrong("hook.command", err)
+	}
+	for i, e := range c.Hook.Events {
+		wrong(fmt.Sprintf("hook.events[%d]", i), hook.CheckEvent(e))
+	}
+	v.between("hook.at_once", float64(c.Hook.AtOnce), 1, 16)
 }
 
 func long(topic string, most int) error {
@@ -499,7 +603,7 @@ func ParseSPI(port string) (bus, cs int, err error) {
 
 // Source is where frames come from, taken apart.
 type Source struct {
-	Kind string     // auto, v4l2, rpicam, http, replay
+	Kind string     // auto, v4l2, rpicam, http, ffmpeg, replay
 	Path secret.URL // device, address or file
 }
 
@@ -512,12 +616,16 @@ func ParseSource(u secret.URL) (Source, error) {
 		return Source{Kind: s}, nil
 	case strings.HasPrefix(s, "http://"), strings.HasPrefix(s, "https://"):
 		return Source{"http", u}, nil
+	case slices.Contains([]string{"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp"}, kind) && strings.HasPrefix(path, "//"):
+		return Source{"ffmpeg", u}, nil
+	case kind == "ffmpeg" && strings.Contains(path, "://"):
+		return Source{"ffmpeg", secret.NewURL(path)}, nil
 	case strings.HasPrefix(s, "/dev/"):
 		return Source{"v4l2", u}, nil
 	case kind == "v4l2" && strings.HasPrefix(path, "/"), kind == "replay" && path != "" && !strings.Contains(path, "://"):
 		return Source{kind, secret.NewURL(path)}, nil
 	}
-	return Source{}, fmt.Errorf("%q is no camera; want auto, rpicam, a device such as /dev/video0, http://HOST/stream or replay:FILE", u)
+	return Source{}, fmt.Errorf("%q is no camera; want auto, rpicam, a device such as /dev/video0, http://HOST/stream, rtsp://HOST/stream, ffmpeg:URL or replay:FILE", u)
 }
 
 func sorted[V any](m map[string]V) []string {

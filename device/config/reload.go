@@ -22,6 +22,7 @@ const (
 type Key struct {
 	Name   string // with its groups, as in camera.source
 	Reload Reload
+	ByHand bool // Edit leaves it alone: it is changed in the file
 	index  []int
 }
 
@@ -37,9 +38,19 @@ func keys(all []Key, t reflect.Type, path string, index []int) []Key {
 			all = keys(all, f.Type, name, at)
 			continue
 		}
-		all = append(all, Key{name, Reload(f.Tag.Get("reload")), at})
+		all = append(all, Key{name, Reload(f.Tag.Get("reload")), f.Tag.Get("edit") == "hand", at})
 	}
 	return all
+}
+
+// KeyOf returns the key of a name.
+func KeyOf(name string) (Key, bool) {
+	for _, k := range Keys() {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return Key{}, false
 }
 
 // Of returns the key's value in c.

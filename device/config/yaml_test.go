@@ -210,8 +210,9 @@ func TestEveryKeyRefusesNonsense(t *testing.T) {
 
 // emptyMeansNone are the keys of text that may be empty. All others are
 // refused with an empty value.
-var emptyMeansNone = []string{"name", "lead", "camera.ca", "model.file", "signals.chip", "oled.bus", "leds.kind", "buzzer.pin", "status.token",
-	"mqtt.broker", "mqtt.user", "mqtt.password", "mqtt.ca", "mqtt.discovery"}
+var emptyMeansNone = []string{"name", "time_zone", "lead", "camera.ca", "model.file", "signals.chip", "oled.bus", "leds.kind", "leds.order", "buzzer.pin", "status.token",
+	"mqtt.broker", "mqtt.user", "mqtt.password", "mqtt.ca", "mqtt.discovery",
+	"fleet.credentials", "fleet.ca", "fleet.certificate", "fleet.private_key", "fleet.key", "webhook.url", "webhook.key", "webhook.ca"}
 
 func TestEmptyText(t *testing.T) {
 	for _, k := range Keys() {
@@ -226,6 +227,9 @@ func TestEmptyText(t *testing.T) {
 		}
 		if group == "mqtt" && key != "broker" {
 			in += "  broker: mqtt://h\n"
+		}
+		if group == "fleet" {
+			in += "  servers: [tls://h]\n"
 		}
 		if group == "leds" && key != "kind" {
 			in += "  kind: apa102\n"
@@ -247,7 +251,8 @@ var zeroMeans = map[string]string{
 	"answers.quality.min_size": "off", "answers.quality.min_sharpness": "off", "answers.quality.min_brightness": "off",
 	"answers.quality.max_brightness": "off", "answers.quality.min_contrast": "off", "answers.quality.max_tilt": "off", "answers.quality.max_turn": "off",
 	"signals.min_hold": "none", "signals.on_delay": "none", "signals.off_delay": "none", "signals.setup": "none",
-	"leds.brightness": "dark", "health.slow_rate": "none are read",
+	"leds.brightness": "dark", "health.slow_rate": "none are read", "fleet.readings": "none are sent",
+	"history.days": "nothing is counted",
 }
 
 func TestZero(t *testing.T) {

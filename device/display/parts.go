@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"image/draw"
 	"io"
+	"strings"
 	"time"
 
 	xdraw "golang.org/x/image/draw"
@@ -15,10 +16,11 @@ import (
 	"golang.org/x/image/math/fixed"
 
 	"mien/device"
+	"mien/device/internal/retry"
 	"mien/device/signal"
 )
 
-// Screen is a display of single dots: periph's ssd1306.Dev is one.
+// Screen is a display of single dots: periph's ssd1306.Dev and SH1106 are.
 type Screen interface {
 	Bounds() image.Rectangle
 	Draw(r image.Rectangle, src image.Image, sp image.Point) error
@@ -136,6 +138,34 @@ type Strip interface {
 	Halt() error
 }
 
+// Orders are those in which a strip can take its colours.
+var Orders = []string{"rgb", "rbg", "grb", "gbr", "brg", "bgr"}
+
+// Order returns a strip that takes its colours in another order than its driver
+// sends them, both of Orders.
+func Order(s Strip, sends, takes string) Strip {
+	o := &ordered{Strip: s}
+	for i := range o.from {
+		o.from[strings.IndexByte("rgb", sends[i])] = strings.IndexByte("rgb", takes[i])
+	}
+	return o
+}
+
+type ordered struct {
+	Strip
+	from [3]int // which colour stands in the place of red, green, blue
+	b    []byte
+}
+
+// Write implements Strip.
+func (o *ordered) Write(rgb []byte) (int, error) {
+	o.b = append(o.b[:0], rgb...)
+	for i := range rgb {
+		o.b[i] = rgb[i-i%3+o.from[i%3]]
+	}
+	return o.Strip.Write(o.b)
+}
+
 // LEDs show one head's answer about the reading's subject: its colour on as many
 // lights as the answer is sure.
 type LEDs struct {
@@ -242,7 +272,7 @@ func (b *Buzzer) Run(ctx context.Context) {
 		case <-b.ask:
 		}
 		b.sound(true)
-		pause(ctx, b.Length)
+		retry.Pause(ctx, b.Length)
 		b.sound(false)
 	}
 }

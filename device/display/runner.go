@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"mien/device"
+	"mien/device/internal/retry"
 	"mien/device/signal"
 )
 
@@ -100,7 +101,7 @@ func (r *Runner) Run(ctx context.Context) {
 				r.Note(err)
 			}
 		}
-		pause(ctx, or(r.Retry, 10*time.Second))
+		retry.Pause(ctx, or(r.Retry, 10*time.Second))
 	}
 }
 
@@ -146,7 +147,7 @@ func (r *Runner) show(ctx context.Context, part Part, works func()) error {
 		}
 		works()
 		stale.Reset(or(r.Stale, 2*time.Second))
-		pause(ctx, or(r.Every, 100*time.Millisecond))
+		retry.Pause(ctx, or(r.Every, 100*time.Millisecond))
 	}
 }
 
@@ -155,13 +156,4 @@ func or(d, otherwise time.Duration) time.Duration {
 		return d
 	}
 	return otherwise
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

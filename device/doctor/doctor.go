@@ -65,6 +65,7 @@ type Patient struct {
 	Page   func() error                                 // listens where the page does
 	Dog    func() error                                 // opens the hardware watchdog, and disarms it
 	Broker func() (publish.Trial, error)                // logs in and tries what is published
+	Fleet  func() error                                 // connects to the hub and asks about each subject
 	Model  func() (Trial, error)                        // one run
 	Free   func(path string) (bytes uint64, err error)  // of a file system
 	Vitals func() vitals.Vitals                         // heat and power now
@@ -81,7 +82,7 @@ type Trial struct {
 // Examine looks at everything and returns what it found, in a fixed order.
 func Examine(p Patient) []Finding {
 	e := &exam{Patient: p}
-	for _, look := range []func(){e.config, e.board, e.system, e.camera, e.gpio, e.i2c, e.spi, e.page, e.mqtt, e.model, e.law,
+	for _, look := range []func(){e.config, e.board, e.system, e.camera, e.gpio, e.i2c, e.spi, e.page, e.mqtt, e.fleet, e.model, e.law,
 		e.clock, e.disk, e.power, e.heat, e.watchdog} {
 		look()
 	}
@@ -210,6 +211,11 @@ func (e *exam) camera() {
 		if !e.v4l2(src.Path.Reveal()) {
 			return
 		}
+	case "ffmpeg":
+		if !e.has("ffmpeg") {
+			e.bad(Fail, "camera", "ffmpeg is not installed", "such a stream is read through it alone", e.install("ffmpeg", "ffmpeg"))
+			return
+		}
 	case "replay":
 		file := src.Path.Reveal()
 		if strings.HasPrefix(file, "/") && !e.exists(file) {
@@ -319,6 +325,8 @@ func (e *exam) frame(src config.Source) {
 		mend = "put the camera's name and password into camera.source: http://NAME:PASSWORD@HOST/..."
 	case src.Kind == "http":
 		mend = "curl -v with the address of camera.source shows what the camera answers; an address that streams MJPEG is wanted"
+	case src.Kind == "ffmpeg":
+		mend = "ffplay with the address of camera.source shows what the camera sends; a name and password go into it, rtsp://NAME:PASSWORD@HOST/..."
 	case src.Kind == "replay":
 		mend = "miend run --replay FILE shows whether a recording can be read"
 	}
@@ -503,6 +511,20 @@ func (e *exam) mqtt() {
 	default:
 		e.ok("mqtt", "%s lets this device in, and publish", t.Broker)
 	}
+}
+
+// fleet connects to the hub as the device does.
+func (e *exam) fleet() {
+	f := &e.Config.Fleet
+	if len(f.Servers) == 0 || e.Fleet == nil {
+		return
+	}
+	if err := e.Fleet(); err != nil {
+		e.bad(Fail, "fleet", err.Error(), "the hub is told nothing; messages wait on the disk",
+			"check fleet.servers, fleet.ca and the network; mien fleet enrol SITE/BOARD on the hub makes new credentials")
+		return
+	}
+	e.ok("fleet", "%s lets this device in as %s/%s", strings.Join(f.Servers, ", "), f.Site, e.Config.Name)
 }
 
 // enable is how a bus is switched on.

@@ -201,6 +201,9 @@ func TestIllnesses(t *testing.T) {
 			p.Config.MQTT.Broker, p.Broker = secret.NewURL("mqtt://h"), func() (publish.Trial, error) { return t, err }
 		}
 	}
+	hub := func(err error) func(*Patient) {
+		return func(p *Patient) { p.Config.Fleet.Servers, p.Fleet = []string{"tls://h"}, func() error { return err } }
+	}
 	for name, c := range map[string]struct {
 		change func(*Patient)
 		part   string
@@ -240,6 +243,7 @@ func TestIllnesses(t *testing.T) {
 		"port taken":    {func(p *Patient) { p.Page = func() error { return errors.New("bind: address already in use") } }, "page", Fail, "ss -ltnp"},
 		"no broker":     {broker(publish.Trial{}, errors.New("connection refused")), "mqtt", Fail, "mqtt.broker"},
 		"no login":      {broker(publish.Trial{}, fmt.Errorf("x: %w", &publish.LoginError{Err: errors.New("bad user name or password")})), "mqtt", Fail, "mqtt.password"},
+		"no hub":        {hub(errors.New("fleet: tls://h: connection refused")), "fleet", Fail, "mien fleet enrol"},
 		"not allowed":   {broker(publish.Trial{Broker: "mqtt://h", Denied: []string{"publish to mien/a", "subscribe to b"}}, nil), "mqtt", Fail, "access list"},
 		"no retaining":  {broker(publish.Trial{Broker: "mqtt://h", Lacks: []string{"keeps no retained messages"}}, nil), "mqtt", Warn, "retain_available"},
 		"open file": {func(p *Patient) {

@@ -1,12 +1,14 @@
 package pins
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/warthog618/go-gpiocdev"
 
@@ -106,6 +108,71 @@ func (c Chips) Names() ([]string, error) {
 	}
 	slices.Sort(out)
 	return slices.Compact(out), nil
+}
+
+// Any reports whether there is a GPIO chip at all.
+func Any() bool { return len(gpiocdev.Chips()) > 0 }
+
+// Blink lets a line that nobody holds change its level a few times, so that
+// somebody sees which pin it is. The line begins at the level it has, ends
+// there, and is given back in the direction in which it was.
+func (c Chips) Blink(ctx context.Context, name string) (err error) {
+	who, err := c.Holder(name)
+	if err != nil {
+		return err
+	}
+	if who != "" {
+		return fmt.Errorf("pins: line %q is in use by %s", name, who)
+	}
+	chip, offset, err := c.find(name)
+	if err != nil {
+		return err
+	}
+	l, err := gpiocdev.RequestLine(chip, offset, c.with()...) // as it is: nothing moves
+	if err != nil {
+		return explain(chip, name, err)
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	info, err := l.Info()
+	if err != nil {
+		return explain(chip, name, err)
+	}
+	level, err := l.Value()
+	if err != nil {
+		return explain(chip, name, err)
+	}
+	if err := l.Reconfigure(gpiocdev.AsOutput(level)); err != nil {
+		return explain(chip, name, err)
+	}
+	err = blink(ctx, level, l.SetValue)
+	if info.Config.Direction != gpiocdev.LineDirectionOutput {
+		err = errors.Join(err, l.Reconfigure(gpiocdev.AsInput))
+	}
+	return err
+}
+
+// Blinks is how often a line changes to the other level and back, and
+// BlinkHalf how long it stays there.
+const (
+	Blinks    = 4
+	BlinkHalf = 250 * time.Millisecond
+)
+
+// blink ends at the level at which it began, whatever happens.
+func blink(ctx context.Context, level int, set func(int) error) error {
+	for range Blinks {
+		for _, l := range []int{1 - level, level} {
+			if err := set(l); err != nil {
+				return errors.Join(err, set(level))
+			}
+			select {
+			case <-ctx.Done():
+				return set(level)
+			case <-time.After(BlinkHalf):
+			}
+		}
+	}
+	return nil
 }
 
 // Holder returns who holds a line, as that has called itself; empty when the

@@ -1,8 +1,11 @@
 package pins
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 )
 
 func TestSim(t *testing.T) {
@@ -52,5 +55,45 @@ func TestChipsExplain(t *testing.T) {
 	}
 	if err := Unknown("GPIO1", nil); !strings.Contains(err.Error(), "no names") {
 		t.Error(err)
+	}
+}
+
+// A line that is identified begins and ends at its level, also when that is cut
+// short, and is nobody's afterwards.
+func TestBlink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen []int
+		s := Sim{Names: []string{"A"}, Changed: func(_ string, l int) { seen = append(seen, l) }}
+		if err := s.Blink(t.Context(), "A"); err != nil {
+			t.Fatal(err)
+		}
+		if len(seen) != 2*Blinks+1 || seen[0] != 0 || seen[1] != 1 || seen[len(seen)-1] != 0 || s.Level("A") != -1 {
+			t.Errorf("levels %v, at the end %d", seen, s.Level("A"))
+		}
+		for _, level := range []int{0, 1} {
+			now := level
+			ctx, cancel := context.WithTimeout(t.Context(), BlinkHalf/2)
+			defer cancel()
+			if err := blink(ctx, level, func(l int) error { now = l; return nil }); err != nil || now != level {
+				t.Errorf("from %d to %d, %v", level, now, err)
+			}
+			fails := 0
+			if err := blink(t.Context(), level, func(l int) error {
+				if fails++; fails == 2 {
+					return errors.New("it sticks")
+				}
+				now = l
+				return nil
+			}); err == nil || now != level {
+				t.Errorf("a line that failed once is at %d, was at %d: %v", now, level, err)
+			}
+		}
+	})
+	taken := Sim{}
+	if _, err := taken.Open("A", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := taken.Blink(t.Context(), "A"); err == nil {
+		t.Error("a line that somebody holds blinks")
 	}
 }

@@ -4,6 +4,8 @@
 package pins
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -51,6 +53,15 @@ func (s *Sim) known(name string) error {
 		}
 	}
 	return Unknown(name, s.Names)
+}
+
+// Blink is Chips.Blink in memory.
+func (s *Sim) Blink(ctx context.Context, name string) error {
+	p, err := s.Open(name, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(blink(ctx, 0, p.Write), p.Close())
 }
 
 // Level returns the level of a line, or -1 when nobody has claimed it.

@@ -16,8 +16,10 @@ import (
 	"time"
 
 	"mien/device"
+	"mien/device/queue"
 	"mien/device/signal"
 	"mien/runtime/model"
+	"mien/runtime/peertest"
 )
 
 // complaints are what a publisher reports.
@@ -81,7 +83,7 @@ func TestAnyNameReachesTheBroker(t *testing.T) {
 				t.Errorf("id %q topic %q: %v", id, topic, err)
 				continue
 			}
-			if err := p.queue.close(); err != nil {
+			if err := p.queue.Close(); err != nil {
 				t.Fatal(err)
 			}
 			p, stop := run(t, o)
@@ -145,7 +147,7 @@ func TestRefusedIsSetAside(t *testing.T) {
 	if s := p.Stats(); s.Refused != 20 || s.Lost != 20 || s.Sent != 20 {
 		t.Errorf("%+v", s)
 	}
-	if s := said.await(t, "mien/hall-1/track"); !strings.Contains(s, "not authorized") || !strings.Contains(s, refusedFile) || len(said.all()) != 1 {
+	if s := said.await(t, "mien/hall-1/track"); !strings.Contains(s, "not authorized") || !strings.Contains(s, queue.Refused) || len(said.all()) != 1 {
 		t.Errorf("%q", said.all())
 	}
 	checkRefused(t, o.Dir, 20, "mien/hall-1/track", "not authorized")
@@ -153,7 +155,7 @@ func TestRefusedIsSetAside(t *testing.T) {
 
 func checkRefused(t *testing.T, dir string, n int, topic, reason string) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, refusedFile))
+	b, err := os.ReadFile(filepath.Join(dir, queue.Refused))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,18 +179,21 @@ func TestPoisonedQueue(t *testing.T) {
 		r := newRoad(t, b.addr())
 		e := listen(t, b)
 		o := options(t, b, r)
-		q := open(t, o.Dir, 16<<20)
-		bad := message{Topic: "mien/hall-1/line/is_70+", Payload: []byte("ON")}
+		q, err := queue.Open(o.Dir, 16<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := queue.Message{Topic: "mien/hall-1/line/is_70+", Payload: []byte("ON")}
 		for i := range 30 {
-			m := message{Topic: "mien/hall-1/transition", Payload: []byte(fmt.Sprintf(`{"line":"%d"}`, i))}
+			m := queue.Message{Topic: "mien/hall-1/transition", Payload: []byte(fmt.Sprintf(`{"line":"%d"}`, i))}
 			if i == 7 || i == 8 || i == 20 {
 				m = bad
 			}
-			if err := q.put(m); err != nil {
+			if err := q.Put(m); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := q.close(); err != nil {
+		if err := q.Close(); err != nil {
 			t.Fatal(err)
 		}
 		var said complaints
@@ -518,28 +523,14 @@ func TestWords(t *testing.T) {
 
 // fake is a broker that is none: it gets each connection and the first packet.
 func fake(t testing.TB, serve func(c net.Conn, first []byte)) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				b := make([]byte, 4096)
-				n, err := c.Read(b)
-				if err == nil {
-					serve(c, b[:n])
-				}
-			}()
+	t.Helper()
+	return peertest.Listen(t, func(c net.Conn) {
+		b := make([]byte, 4096)
+		n, err := c.Read(b)
+		if err == nil {
+			serve(c, b[:n])
 		}
-	}()
-	return l.Addr().String()
+	})
 }
 
 func answer(b ...byte) func(net.Conn, []byte) {

@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -102,14 +103,38 @@ func (b *broker) start() {
 	if err := b.cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
+	for _, port := range b.listeners() {
+		b.await("127.0.0.1:" + port)
+	}
+}
+
+var listener = regexp.MustCompile(`(?m)^listener (\d+)`)
+
+// listeners are the ports of the broker's configuration. It opens one after the
+// other, so that the first says nothing of the rest.
+func (b *broker) listeners() (ports []string) {
+	b.Helper()
+	conf, err := os.ReadFile(filepath.Join(b.dir, "mosquitto.conf"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, m := range listener.FindAllSubmatch(conf, -1) {
+		ports = append(ports, string(m[1]))
+	}
+	return ports
+}
+
+// await returns when somebody listens at addr.
+func (b *broker) await(addr string) {
+	b.Helper()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if c, err := net.Dial("tcp", b.addr()); err == nil {
+		if c, err := net.Dial("tcp", addr); err == nil {
 			c.Close()
 			return
 		}
 	}
 	b.kill()
-	b.Fatalf("mosquitto does not answer: %s", b.log)
+	b.Fatalf("mosquitto does not answer at %s: %s", addr, b.log)
 }
 
 // acl is a line of configuration for newBroker: what the device's user may.

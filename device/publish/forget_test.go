@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mien/device"
+	"mien/device/queue"
 	"mien/device/signal"
 )
 
@@ -54,7 +55,7 @@ func TestWithdrawnConsentIsNotDelivered(t *testing.T) {
 		p.Track(&device.Track{Kind: device.Update, Time: time.Now(), Face: face(1, 100, "happy")})
 		p.Transition(signal.Transition{Line: "is_happy", Active: i%2 == 0})
 	}
-	if err := p.queue.setAside(message{Topic: "x", Payload: []byte("happy")}, "no", time.Now()); err != nil {
+	if err := p.queue.SetAside(queue.Message{Topic: "x", Payload: []byte("happy")}, "no", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	waiting(t, p, 60)
@@ -92,7 +93,7 @@ func TestForgetBeforeRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 * inboxSize {
+	for range 2 * queue.Inbox {
 		p.Reading(&device.Reading{Faces: []device.FaceReading{face(1, 100, "happy")}})
 	}
 	p.Forget()
@@ -114,7 +115,7 @@ func TestForgetBeforeRun(t *testing.T) {
 		if want := map[bool]int{false: 1, true: 0}[forget]; p.Stats().Queued != want {
 			t.Errorf("forget %v: %d messages wait, want %d", forget, p.Stats().Queued, want)
 		}
-		if err := p.queue.close(); err != nil {
+		if err := p.queue.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"mien/device/queue"
 	"mien/runtime/atomicfile"
 )
 
@@ -31,7 +32,7 @@ type kept struct {
 	mu      sync.Mutex
 	order   []string
 	topics  map[string]*keptTopic
-	changes []message
+	changes []queue.Message
 	wake    chan struct{}
 	file    string // names the topics that a broker may still retain, for the next start
 	known   known
@@ -96,7 +97,7 @@ func (k *kept) add(topic string, t *keptTopic) {
 	if t.muted {
 		return
 	}
-	m := message{Topic: topic, Retain: true, Passing: !t.lasting}
+	m := queue.Message{Topic: topic, Retain: true, Passing: !t.lasting}
 	if t.first != nil {
 		m.Payload = t.first
 		k.changes = append(k.changes, m)
@@ -160,11 +161,11 @@ func (k *kept) keepAlive() {
 }
 
 // next returns the next topic to say.
-func (k *kept) next() (message, bool) {
+func (k *kept) next() (queue.Message, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.changes) == 0 {
-		return message{}, false
+		return queue.Message{}, false
 	}
 	m := k.changes[0]
 	k.changes = slices.Delete(k.changes, 0, 1)
@@ -234,7 +235,7 @@ func (k *kept) persist() error {
 }
 
 // said is told that the broker has taken a topic.
-func (k *kept) said(m message) {
+func (k *kept) said(m queue.Message) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.topics[m.Topic]

@@ -15,6 +15,8 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 	"github.com/eclipse/paho.golang/paho/session"
 	"github.com/eclipse/paho.golang/paho/session/state"
+
+	"mien/device/queue"
 )
 
 const (
@@ -57,8 +59,8 @@ type link struct {
 
 // sent is a message on its way.
 type sent struct {
-	message
-	ticket  *ticket // in the queue; nil for a retained topic
+	queue.Message
+	ticket  *queue.Ticket // in the queue; nil for a retained topic
 	answer  chan packets.ControlPacket
 	settled chan struct{}
 	alone   bool // everything before it is answered, and nothing is sent after it until it is
@@ -298,21 +300,21 @@ func (l *link) listen() {
 	if ack != nil {
 		for i, code := range ack.Reasons {
 			if code >= 0x80 && i < len(subs) {
-				l.p.report.once("subscribe "+subs[i].Topic, fmt.Errorf("publish: subscribing to %s is refused: %w", subs[i].Topic, &refusal{code: code}))
+				l.p.report.Once("subscribe "+subs[i].Topic, fmt.Errorf("publish: subscribing to %s is refused: %w", subs[i].Topic, &refusal{code: code}))
 			}
 		}
 	} else if err != nil {
-		l.p.report.once("subscribe", fmt.Errorf("publish: subscribe: %w", err))
+		l.p.report.Once("subscribe", fmt.Errorf("publish: subscribe: %w", err))
 	}
 }
 
 // send sends a message after those before it. It waits only for room.
-func (l *link) send(m message, t *ticket) error {
-	s := &sent{message: m, ticket: t, answer: make(chan packets.ControlPacket, 1), settled: make(chan struct{}), alone: t != nil && l.careful || t == nil && l.gingerly}
+func (l *link) send(m queue.Message, t *queue.Ticket) error {
+	s := &sent{Message: m, ticket: t, answer: make(chan packets.ControlPacket, 1), settled: make(chan struct{}), alone: t != nil && l.careful || t == nil && l.gingerly}
 	if s.alone {
 		l.settle(l.up)
 	}
-	if m.stale {
+	if m.Stale {
 		s.answer <- packets.ControlPacket{Content: &packets.Puback{}, FixedHeader: packets.FixedHeader{Type: packets.PUBACK}}
 		return l.track(s)
 	}
@@ -391,7 +393,7 @@ func (l *link) read() {
 				l.hangUp(err)
 				return
 			}
-			if ack.ReasonCode < 0x80 && !l.waiting.stale {
+			if ack.ReasonCode < 0x80 && !l.waiting.Stale {
 				l.took++
 				if l.waiting.ticket != nil {
 					l.moved++
@@ -417,7 +419,7 @@ func (l *link) unanswered() *sent {
 
 // settle waits until everything is answered.
 func (l *link) settle(ctx context.Context) {
-	s := &sent{message: message{stale: true}, answer: make(chan packets.ControlPacket, 1), settled: make(chan struct{})}
+	s := &sent{Message: queue.Message{Stale: true}, answer: make(chan packets.ControlPacket, 1), settled: make(chan struct{})}
 	s.answer <- packets.ControlPacket{Content: &packets.Puback{}}
 	select {
 	case l.flight <- s:

@@ -7,13 +7,14 @@ import (
 	"strings"
 
 	"mien/device"
+	"mien/device/queue"
 	"mien/device/signal"
 	"mien/runtime/model"
 )
 
 // messages says what is published of an event, once. What the retained topics
 // say beside it is in observe.
-func (p *Publisher) messages(v any) []message {
+func (p *Publisher) messages(v any) []queue.Message {
 	switch e := v.(type) {
 	case *device.Reading:
 		return p.one("reading", e, true)
@@ -28,14 +29,14 @@ func (p *Publisher) messages(v any) []message {
 	return nil
 }
 
-func (p *Publisher) one(topic string, v any, passing bool) []message {
+func (p *Publisher) one(topic string, v any, passing bool) []queue.Message {
 	b, err := json.Marshal(v)
 	if err != nil { // a NaN from a broken model
 		p.lost.Add(1)
 		p.o.Report(fmt.Errorf("publish: %s: %w", topic, err))
 		return nil
 	}
-	return []message{{Topic: p.o.Prefix + "/" + topic, Passing: passing, Payload: b}}
+	return []queue.Message{{Topic: p.o.Prefix + "/" + topic, Passing: passing, Payload: b}}
 }
 
 // stateOf is a few words about who is in view, for dashboards: how many, and

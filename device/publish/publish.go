@@ -11,7 +11,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -28,6 +27,9 @@ import (
 	"golang.org/x/time/rate"
 
 	"mien/device"
+	"mien/device/internal/retry"
+	"mien/device/internal/trouble"
+	"mien/device/queue"
 	"mien/device/signal"
 	"mien/runtime/model"
 	"mien/runtime/plainfile"
@@ -42,7 +44,7 @@ type Options struct {
 	CA       string // file of PEM certificates that sign the broker's; empty for those of the system
 
 	Dir      string // folder of the queue, this publisher's own
-	MaxBytes int64  // of the queue (16 MiB); at 64 KiB or more
+	MaxBytes int64  // of the queue (queue.Usual); at queue.Least or more
 
 	ID      string // of the device: one word without / + #; names the topics and the client
 	Name    string // for people; the ID if empty
@@ -82,7 +84,7 @@ func (o Options) defaults() Options {
 		o.Name = o.ID
 	}
 	if o.MaxBytes == 0 {
-		o.MaxBytes = 16 << 20
+		o.MaxBytes = queue.Usual
 	}
 	if o.Interval == 0 {
 		o.Interval = time.Second
@@ -147,15 +149,11 @@ func (o *Options) check() (*url.URL, error) {
 	if o.Dir == "" {
 		return nil, errors.New("publish: the queue needs a folder")
 	}
-	if o.MaxBytes < 64<<10 {
-		return nil, fmt.Errorf("publish: a queue of %d bytes is too small, at least %d are needed", o.MaxBytes, 64<<10)
+	if err := queue.CheckSize(o.MaxBytes); err != nil {
+		return nil, fmt.Errorf("publish: %w", err)
 	}
 	return u, nil
 }
-
-// inboxSize is how many events wait in memory for the queue's disk. It is
-// there for the moments in which an SD card makes everybody wait.
-const inboxSize = 1024
 
 // Publisher is a device.Observer that publishes what it observes. Its methods
 // return at once, whatever broker and disk do.
@@ -163,13 +161,13 @@ type Publisher struct {
 	o      Options
 	url    *url.URL
 	tls    *tls.Config
-	queue  *queue
+	queue  *queue.Queue
 	kept   *kept
-	report reporter
+	feed   queue.Feed
+	report trouble.Reporter
 
-	inbox chan any
-	next  time.Time // when the next reading may go; with the pipeline's turn only
-	seen  bool      // the last reading had a face
+	next time.Time // when the next reading may go; with the pipeline's turn only
+	seen bool      // the last reading had a face
 
 	mu    sync.Mutex
 	state []byte          // of who is in view
@@ -177,14 +175,11 @@ type Publisher struct {
 
 	connected atomic.Bool
 	sent      atomic.Uint64
-	lost      atomic.Uint64 // before the queue
+	lost      atomic.Uint64 // that could not be written
 	refused   atomic.Uint64 // by the broker
 	birth     chan struct{} // Home Assistant has started
 	instance  string        // tells this life of this device from all others
 	others    chan bool     // whether another is there under our name, when the broker is asked
-	stored    chan struct{} // closed when everything observed is in the queue
-
-	forgetting atomic.Int64 // marks in the inbox that store has not come to
 
 	// Of Run alone.
 	life     time.Duration // of what the broker retains while the device lives
@@ -200,12 +195,14 @@ func New(o Options) (*Publisher, error) {
 		return nil, err
 	}
 	o = p.o
-	if p.queue, err = openQueue(o.Dir, o.MaxBytes); err != nil {
+	if p.queue, err = queue.Open(o.Dir, o.MaxBytes); err != nil {
 		return nil, err
 	}
+	p.feed = queue.Feed{Queue: p.queue, Encode: p.messages, Second: p.second, Report: p.report.Once}
+	p.feed.Begin()
 	if o.Forget {
-		if err := p.queue.forget(); err != nil {
-			return nil, errors.Join(err, p.queue.close())
+		if err := p.queue.Forget(); err != nil {
+			return nil, errors.Join(err, p.queue.Close())
 		}
 	}
 	if o.Levels != nil {
@@ -216,7 +213,7 @@ func New(o Options) (*Publisher, error) {
 	p.kept = newKept(keptFile(o.Dir))
 	p.describe(p.health())
 	if err := p.kept.persist(); err != nil {
-		return nil, errors.Join(err, p.queue.close())
+		return nil, errors.Join(err, p.queue.Close())
 	}
 	return p, nil
 }
@@ -228,9 +225,9 @@ func unqueued(o Options) (*Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{o: o, url: u, inbox: make(chan any, inboxSize), birth: make(chan struct{}, 1), others: make(chan bool, 1), instance: rand.Text(),
-		stored: make(chan struct{}), state: nobody, lines: map[string]bool{}, life: lifetime, careful: true}
-	p.report = reporter{tell: o.Report, said: map[string]*trouble{}}
+	p := &Publisher{o: o, url: u, birth: make(chan struct{}, 1), others: make(chan bool, 1), instance: rand.Text(),
+		state: nobody, lines: map[string]bool{}, life: lifetime, careful: true}
+	p.report.Tell = o.Report
 	if u.Scheme == "mqtts" {
 		p.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}
 		if o.CA != "" {
@@ -290,11 +287,11 @@ func (p *Publisher) Reading(r *device.Reading) {
 	}
 	p.seen = len(r.Faces) > 0
 	p.next = r.Time.Add(p.o.Interval)
-	p.take(r.Clone())
+	p.feed.Take(r.Clone())
 }
 
 // Track implements device.Observer.
-func (p *Publisher) Track(t *device.Track) { p.take(t.Clone()) }
+func (p *Publisher) Track(t *device.Track) { p.feed.Take(t.Clone()) }
 
 // Transition implements device.Observer.
 func (p *Publisher) Transition(t signal.Transition) {
@@ -304,72 +301,31 @@ func (p *Publisher) Transition(t signal.Transition) {
 		p.kept.set(p.line(t.Line), levelOf(t.Active), false)
 	}
 	p.mu.Unlock()
-	p.take(t)
+	p.feed.Take(t)
 }
 
 // Forget implements device.Forgetter: what waits is not sent any more, and is
 // gone from the disk. A message that is on its way cannot be called back.
-func (p *Publisher) Forget() {
-	p.forgetting.Add(1)
-	for {
-		select {
-		case v := <-p.inbox: // older, and so to be forgotten too
-			if v == (forget{}) {
-				p.forgetting.Add(-1)
-			}
-			continue
-		default:
-		}
-		select {
-		case p.inbox <- forget{}:
-			return
-		default:
-		}
-	}
-}
-
-// forget in the inbox stands between what is forgotten and what is not.
-type forget struct{}
-
-func (p *Publisher) take(v any) {
-	select {
-	case p.inbox <- v:
-	default:
-		p.lost.Add(1)
-	}
-}
-
-// Stats says how publishing goes.
-type Stats struct {
-	Connected bool
-	Queued    int    // messages waiting on disk
-	Sent      uint64 // messages acknowledged since start
-	Lost      uint64 // messages dropped since start: queue or memory full, or refused by the broker
-	Refused   uint64 // of those, refused by the broker and set aside
-}
+func (p *Publisher) Forget() { p.feed.Forget() }
 
 // Stats may be called at any time from any goroutine.
-func (p *Publisher) Stats() Stats {
+func (p *Publisher) Stats() queue.Stats {
 	refused := p.refused.Load()
-	return Stats{p.connected.Load(), p.queue.waiting(), p.sent.Load(), p.lost.Load() + p.queue.dropped() + refused, refused}
+	return queue.Stats{Connected: p.connected.Load(), Queued: p.queue.Waiting(), Sent: p.sent.Load(), Lost: p.lost.Load() + p.feed.Lost() + refused, Refused: refused}
 }
-
-// farewell is how long the end may take: what has been observed is sent as far
-// as it goes in that time, and the rest waits for the next start.
-const farewell = 3 * time.Second
 
 // Run publishes until ctx ends, then says goodbye to the broker and closes the
 // queue; the Publisher is of no use after that. It returns an error only when
 // the queue fails: a broker that is away is waited for.
 func (p *Publisher) Run(ctx context.Context) error {
-	go p.store(ctx)
+	go p.feed.Run(ctx)
 	for failed := 0; ctx.Err() == nil; {
 		l, err := p.dial(ctx, p.clientID(), fullWill)
 		if err != nil {
 			if ctx.Err() == nil {
-				p.report.once("connect "+err.Error(), err)
+				p.report.Once("connect "+err.Error(), err)
 			}
-			pause(ctx, backoff(failed))
+			retry.Pause(ctx, retry.Backoff(failed, 5))
 			failed++
 			continue
 		}
@@ -379,19 +335,19 @@ func (p *Publisher) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		p.report.once("lost", fmt.Errorf("publish: %s: connection lost: %w", p.url.Redacted(), err))
+		p.report.Once("lost", fmt.Errorf("publish: %s: connection lost: %w", p.url.Redacted(), err))
 		if p.blame(l, err) || l.moved > 0 || time.Since(began) > time.Minute {
 			failed = 0
 		}
-		pause(ctx, backoff(failed))
+		retry.Pause(ctx, retry.Backoff(failed, 5))
 		failed++
 		r := new(refusal)
 		if hungUp(err) || errors.As(err, &r) && r.code == codeTakenOver {
 			p.standBack(ctx)
 		}
 	}
-	<-p.stored
-	return errors.Join(p.kept.persist(), p.queue.close())
+	<-p.feed.Stored()
+	return errors.Join(p.kept.persist(), p.queue.Close())
 }
 
 func (p *Publisher) clientID() string { return "mien-" + p.o.ID }
@@ -399,12 +355,12 @@ func (p *Publisher) clientID() string { return "mien-" + p.o.ID }
 // serve publishes on a connection until that ends, and returns why it has.
 // When ctx ends it says goodbye.
 func (p *Publisher) serve(ctx context.Context, l *link) error {
-	p.queue.rewind()
+	p.queue.Rewind()
 	p.kept.say()
 	l.careful, l.gingerly = p.careful, p.gingerly
 	p.connected.Store(true)
 	for _, lack := range l.lacks() {
-		p.report.once(lack, fmt.Errorf("publish: %s: the broker %s", p.url.Redacted(), lack))
+		p.report.Once(lack, fmt.Errorf("publish: %s: the broker %s", p.url.Redacted(), lack))
 	}
 	l.done.Go(l.read)
 	l.done.Go(l.listen)
@@ -438,7 +394,7 @@ func (p *Publisher) publish(ctx context.Context, l *link) error {
 		case <-l.up.Done():
 			return context.Cause(l.up)
 		case <-p.kept.wake:
-		case <-p.queue.wake:
+		case <-p.queue.Wake:
 		case <-again.C:
 			p.kept.keepAlive()
 		case <-birth:
@@ -459,12 +415,12 @@ func (p *Publisher) step(l *link) (bool, error) {
 	if m, ok := p.kept.next(); ok {
 		return true, l.send(m, nil)
 	}
-	if p.forgetting.Load() > 0 {
+	if p.feed.Forgetting() {
 		return false, nil // what waits is about to go
 	}
-	m, t, ok, err := p.queue.next()
+	m, t, ok, err := p.queue.Next()
 	if err != nil {
-		p.report.once("queue", err)
+		p.report.Once("queue", err)
 		return true, pauseUp(l.up)
 	}
 	if !ok {
@@ -476,13 +432,13 @@ func (p *Publisher) step(l *link) (bool, error) {
 // part sends what was observed before the end, as far as that is quick, and
 // leaves the retained topics true of a device that is not there.
 func (p *Publisher) part(ctx context.Context, l *link) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queue.Farewell)
 	defer cancel()
 	select {
-	case <-p.stored:
+	case <-p.feed.Stored():
 	case <-ctx.Done():
 	}
-	drain, stop := context.WithTimeout(ctx, farewell/3)
+	drain, stop := context.WithTimeout(ctx, queue.Farewell/3)
 	for more := true; more && drain.Err() == nil; {
 		var err error
 		if more, err = p.step(l); err != nil {
@@ -504,7 +460,7 @@ func (p *Publisher) part(ctx context.Context, l *link) {
 func (p *Publisher) answered(s *sent, ack *packets.Puback) error {
 	switch code := ack.ReasonCode; {
 	case s.ticket == nil && code < 0x80:
-		p.kept.said(s.message)
+		p.kept.said(s.Message)
 		return nil
 	case s.ticket == nil:
 		if p.kept.refuse(s.Topic, code) {
@@ -512,12 +468,12 @@ func (p *Publisher) answered(s *sent, ack *packets.Puback) error {
 		}
 		return nil
 	case code < 0x80:
-		p.queue.ack(*s.ticket)
-		if !s.stale {
+		p.queue.Ack(*s.ticket)
+		if !s.Stale {
 			p.sent.Add(1)
 		}
 		return nil
-	case (code == codeImplementation || code == codeQuota) && p.queue.strike(*s.ticket) < mostRefusals:
+	case (code == codeImplementation || code == codeQuota) && p.queue.Strike(*s.ticket) < mostRefusals:
 		return refusalOf(ack) // not now, it says: try again
 	}
 	p.setAside(s, refusalOf(ack))
@@ -539,7 +495,7 @@ func refusalOf(ack *packets.Puback) *refusal {
 func (p *Publisher) blame(l *link, why error) (free bool) {
 	s := l.unanswered()
 	p.careful, p.gingerly = s != nil, s != nil && s.ticket == nil
-	if s == nil || s.stale {
+	if s == nil || s.Stale {
 		return false
 	}
 	r := new(refusal)
@@ -555,7 +511,7 @@ func (p *Publisher) blame(l *link, why error) (free bool) {
 		}
 		return free
 	}
-	if free = p.queue.strike(*s.ticket) >= mostStrikes; free {
+	if free = p.queue.Strike(*s.ticket) >= mostStrikes; free {
 		p.setAside(s, fmt.Errorf("the broker hung up at it %d times: %w", mostStrikes, why))
 	}
 	return free
@@ -563,13 +519,13 @@ func (p *Publisher) blame(l *link, why error) (free bool) {
 
 // setAside takes a message out of the queue that the broker does not want.
 func (p *Publisher) setAside(s *sent, why error) {
-	if err := p.queue.setAside(s.message, why.Error(), time.Now()); err != nil {
-		p.report.once("set aside", err)
+	if err := p.queue.SetAside(s.Message, why.Error(), time.Now()); err != nil {
+		p.report.Once("set aside", err)
 	}
-	p.queue.ack(*s.ticket)
+	p.queue.Ack(*s.ticket)
 	p.refused.Add(1)
-	p.report.once("refused "+s.Topic, fmt.Errorf("publish: %s: a message is refused by the broker and set aside in %s: %w",
-		s.Topic, filepath.Join(p.o.Dir, refusedFile), why))
+	p.report.Once("refused "+s.Topic, fmt.Errorf("publish: %s: a message is refused by the broker and set aside in %s: %w",
+		s.Topic, filepath.Join(p.o.Dir, queue.Refused), why))
 }
 
 // standBack waits as long as another device is connected under our name, which
@@ -578,9 +534,9 @@ func (p *Publisher) setAside(s *sent, why error) {
 // it is asked.
 func (p *Publisher) standBack(ctx context.Context) {
 	for wait := 15 * time.Second; ctx.Err() == nil && p.elsewhere(ctx); wait = min(2*wait, time.Minute) {
-		p.report.once("taken over", fmt.Errorf("publish: another device is connected to %s as %q and has taken this one's place, which waits: give one of them another name",
+		p.report.Once("taken over", fmt.Errorf("publish: another device is connected to %s as %q and has taken this one's place, which waits: give one of them another name",
 			p.url.Redacted(), p.clientID()))
-		pause(ctx, wait)
+		retry.Pause(ctx, wait)
 	}
 }
 
@@ -615,27 +571,9 @@ func (p *Publisher) elsewhere(ctx context.Context) bool {
 	return false
 }
 
-// backoff is how long to wait after failed attempt n: 0.5 s, then twice as
-// long each time, 30 s at most; up to a fifth more, so that a room full of
-// devices does not come back at once.
-func backoff(n int) time.Duration {
-	d := min(500*time.Millisecond<<min(max(n, 0), 10), 30*time.Second)
-	return d + time.Duration(mathrand.Int64N(int64(d/5)))
-}
-
-// pause waits, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
-}
-
 // pauseUp waits a little before a disk is asked again.
 func pauseUp(up context.Context) error {
-	pause(up, 200*time.Millisecond)
+	retry.Pause(up, 200*time.Millisecond)
 	return context.Cause(up)
 }
 
@@ -646,52 +584,12 @@ func nudge(c chan struct{}) {
 	}
 }
 
-// store moves events from memory to the queue, and once a second has it
-// written through to the disk and asks how the device is.
-func (p *Publisher) store(ctx context.Context) {
-	defer close(p.stored)
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
-	for {
-		select {
-		case v := <-p.inbox:
-			p.enqueue(v)
-		case <-second.C:
-			if err := p.queue.sync(); err != nil {
-				p.report.once("sync", err)
-			}
-			if err := p.kept.persist(); err != nil {
-				p.report.once("persist", err)
-			}
-			if h := p.health(); h != nil {
-				p.kept.set(p.topic("health"), h, false)
-			}
-		case <-ctx.Done():
-			for { // what was observed before the end counts
-				select {
-				case v := <-p.inbox:
-					p.enqueue(v)
-				default:
-					return
-				}
-			}
-		}
+// second keeps the retained topics true.
+func (p *Publisher) second() {
+	if err := p.kept.persist(); err != nil {
+		p.report.Once("persist", err)
 	}
-}
-
-func (p *Publisher) enqueue(v any) {
-	if v == (forget{}) {
-		if err := p.queue.forget(); err != nil {
-			p.report.once("forget", err)
-		}
-		p.forgetting.Add(-1)
-		nudge(p.queue.wake)
-		return
-	}
-	for _, m := range p.messages(v) {
-		if err := p.queue.put(m); err != nil {
-			p.lost.Add(1)
-			p.report.once("put", err)
-		}
+	if h := p.health(); h != nil {
+		p.kept.set(p.topic("health"), h, false)
 	}
 }

@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 
 	"mien/device"
+	"mien/device/queue"
 	"mien/device/signal"
 	"mien/runtime/model"
 )
@@ -304,11 +306,11 @@ func TestObservingNeverWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 3 * inboxSize { // nobody takes anything: Run was never called
+	for range 3 * queue.Inbox { // nobody takes anything: Run was never called
 		p.Reading(&device.Reading{})
 	}
-	if s := p.Stats(); s.Lost != 2*inboxSize {
-		t.Errorf("%d lost, want %d", s.Lost, 2*inboxSize)
+	if s := p.Stats(); s.Lost != 2*queue.Inbox {
+		t.Errorf("%d lost, want %d", s.Lost, 2*queue.Inbox)
 	}
 }
 
@@ -328,8 +330,15 @@ func TestLastFaceGone(t *testing.T) {
 		p.Reading(r)
 	}
 	var sent []int
-	for len(p.inbox) > 0 {
-		sent = append(sent, len((<-p.inbox).(*device.Reading).Faces))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	p.feed.Run(ended)
+	for m, _, ok, err := p.queue.Next(); ok; m, _, ok, err = p.queue.Next() {
+		var r device.Reading
+		if err := errors.Join(err, json.Unmarshal(m.Payload, &r)); err != nil {
+			t.Fatal(err)
+		}
+		sent = append(sent, len(r.Faces))
 	}
 	if !slices.Equal(sent, []int{1, 0}) {
 		t.Errorf("readings with %v faces were sent, want one with a face and one without", sent)

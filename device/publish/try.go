@@ -9,6 +9,7 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 
 	"mien/device"
+	"mien/device/queue"
 	"mien/runtime/secret"
 )
 
@@ -62,7 +63,7 @@ func Try(ctx context.Context, o Options) (Trial, error) {
 		}
 	}
 	for _, topic := range topics {
-		if err := l.send(message{Topic: topic, Payload: words[topic]}, nil); err != nil {
+		if err := l.send(queue.Message{Topic: topic, Payload: words[topic]}, nil); err != nil {
 			return out, fmt.Errorf("publish: %s: %s: %w", out.Broker, topic, err)
 		}
 	}

@@ -34,6 +34,7 @@ var demoInfo = Info{
 		{Name: "race", Labels: model.Race.Labels, Enabled: false}, {Name: "age", Labels: model.Age.Labels, Enabled: true},
 	},
 	Header: header("rpi4"),
+	System: "This board runs an image that is for USB cameras.",
 }
 
 func header(board string) []Pin {

@@ -121,6 +121,10 @@ func (h *hub) look() *Status {
 		o := h.o.Outbox()
 		s.Outbox = &o
 	}
+	if h.o.Fleet != nil {
+		o := h.o.Fleet()
+		s.Fleet = &o
+	}
 	return s
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"mien/device/page"
 )
 
 // preview holds at most one picture, half the camera's size or less, for as
@@ -15,6 +17,8 @@ import (
 type preview struct {
 	on     atomic.Bool  // the preview is enabled
 	blind  atomic.Bool  // there is no consent
+	lease  atomic.Int64 // Unix nanoseconds until which one session may look though the preview is off
+	holder atomic.Pointer[page.Session]
 	wanted atomic.Int64 // Unix nanoseconds until which somebody looks
 	mu     sync.Mutex
 	img    image.Gray
@@ -27,11 +31,31 @@ const (
 	previewWidth = 480
 	previewEvery = 180 * time.Millisecond
 	previewLook  = 3 * time.Second
+	previewLease = 10 * time.Second // goes on with each look
 )
+
+// lend lets one session look though the preview is off, or ends that.
+func (p *preview) lend(to *page.Session, given bool) {
+	if !given {
+		p.lease.Store(0)
+		p.holder.Store(nil)
+		if !p.on.Load() {
+			p.wipe()
+		}
+		return
+	}
+	p.holder.Store(to)
+	p.lease.Store(time.Now().Add(previewLease).UnixNano())
+}
+
+func (p *preview) lent(now time.Time) bool { return now.UnixNano() < p.lease.Load() }
+
+// shown reports whether anybody may look.
+func (p *preview) shown(now time.Time) bool { return p.on.Load() || p.lent(now) }
 
 // SetPreview switches the preview on or off.
 func (s *Server) SetPreview(on bool) {
-	if s.preview.on.Store(on); !on {
+	if s.preview.on.Store(on); !on && !s.preview.lent(time.Now()) {
 		s.preview.wipe()
 	}
 }
@@ -58,11 +82,11 @@ func (p *preview) expire(now time.Time) {
 func (s *Server) Frame(img *image.Gray) {
 	now := time.Now()
 	p := &s.preview
-	if !p.on.Load() || p.blind.Load() || now.UnixNano() > p.wanted.Load() || !p.mu.TryLock() {
+	if !p.shown(now) || p.blind.Load() || now.UnixNano() > p.wanted.Load() || !p.mu.TryLock() {
 		return
 	}
 	defer p.mu.Unlock()
-	if now.Sub(p.taken) < previewEvery || !p.on.Load() || p.blind.Load() {
+	if now.Sub(p.taken) < previewEvery || !p.shown(now) || p.blind.Load() {
 		return
 	}
 	p.taken = now
@@ -88,17 +112,22 @@ func shrink(dst, src *image.Gray) {
 	}
 }
 
-func (s *Server) picture(w http.ResponseWriter, _ *http.Request) {
-	p := &s.preview
+func (s *Server) picture(w http.ResponseWriter, r *http.Request) {
+	p, now := &s.preview, time.Now()
+	x := page.SessionOf(r)
+	mine := p.lent(now) && p.holder.Load() == x
 	switch {
-	case !p.on.Load():
-		refuse(w, http.StatusNotFound, "preview", "the preview is off; it has to be switched on in the configuration")
+	case !p.on.Load() && !mine:
+		page.Refuse(w, http.StatusNotFound, "preview", "the preview is off; it has to be switched on in the configuration")
 		return
 	case p.blind.Load():
-		refuse(w, http.StatusForbidden, "consent", "consent is awaited: there is no picture")
+		page.Refuse(w, http.StatusForbidden, "consent", "consent is awaited: there is no picture")
 		return
 	}
-	p.wanted.Store(time.Now().Add(previewLook).UnixNano())
+	if mine {
+		p.lease.Store(now.Add(previewLease).UnixNano())
+	}
+	p.wanted.Store(now.Add(previewLook).UnixNano())
 	var b bytes.Buffer
 	p.mu.Lock()
 	fresh := time.Since(p.taken) < previewLook && len(p.img.Pix) > 0
@@ -111,7 +140,7 @@ func (s *Server) picture(w http.ResponseWriter, _ *http.Request) {
 	p.mu.Unlock()
 	if !fresh || err != nil || p.blind.Load() {
 		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusServiceUnavailable, "preview", "no picture yet; ask again in a moment")
+		page.Refuse(w, http.StatusServiceUnavailable, "preview", "no picture yet; ask again in a moment")
 		return
 	}
 	w.Header().Set("Content-Type", "image/jpeg")

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"mien/device"
+	"mien/device/history"
 	"mien/device/signal"
 )
 
@@ -169,7 +170,8 @@ func TestSchemaIsTheTypes(t *testing.T) {
 	defs := definitions(t)
 	for name, v := range map[string]any{"Reading": device.Reading{}, "Face": device.FaceReading{}, "Box": device.Box{},
 		"Answer": device.HeadReading{}, "Track": device.Track{}, "Transition": signal.Transition{}, "Line": Line{},
-		"Health": device.Health{}, "PartHealth": device.PartHealth{}, "Status": Status{}, "Outbox": Outbox{}, "Info": Info{}, "Head": Head{}, "Pin": Pin{}} {
+		"Health": device.Health{}, "PartHealth": device.PartHealth{}, "Status": Status{}, "Outbox": Outbox{}, "Info": Info{}, "Head": Head{}, "Pin": Pin{},
+		"Configuration": Configuration{}, "Setting": Setting{}, "Verdict": Verdict{}, "Problem": Problem{}, "Claimed": Claimed{}, "History": History{}, "Hour": history.Hour{}} {
 		var fields, required, described []string
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
 			tag, opts, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -202,7 +204,7 @@ func TestSchemaIsTheTypes(t *testing.T) {
 
 func TestNothingIsNull(t *testing.T) {
 	for name, v := range map[string]any{"Reading": &device.Reading{Faces: []device.FaceReading{{}}}, "Track": &device.Track{Kind: device.End},
-		"Status": &Status{Lines: []Line{{}}, Outbox: &Outbox{}}, "Info": &Info{Heads: []Head{{}}}, "Transition": &signal.Transition{}} {
+		"Status": &Status{Lines: []Line{{}}, Outbox: &Outbox{}, Fleet: &Outbox{}}, "Info": &Info{Heads: []Head{{}}}, "Transition": &signal.Transition{}} {
 		b, err := encode(v)
 		if err != nil || strings.Contains(string(b), "null") {
 			t.Errorf("%s: %s, %v", name, b, err)

@@ -5,15 +5,16 @@ package status
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
 	"mien/device"
+	"mien/device/history"
+	"mien/device/page"
 	"mien/device/signal"
 )
 
@@ -36,11 +37,12 @@ type Options struct {
 	// through any proxy needs the token.
 	Proxies []string
 	Info    Info
-	// Health, Lines and Outbox are asked once a second, and Health on each
+	// Health, Lines, Outbox and Fleet are asked once a second, and Health on each
 	// /healthz. Nil leaves its part of the page empty.
 	Health func() device.Health
 	Lines  func() []signal.Line
 	Outbox func() Outbox
+	Fleet  func() Outbox
 	// Rate is how many readings a second are sent to watchers (10).
 	Rate float64
 	// MaxStreams is how many may watch at once (128), MaxConns how many
@@ -55,6 +57,20 @@ type Options struct {
 	// Consent is called with the answer when somebody gives or withdraws
 	// consent on the page; nil if the device is not set to ask.
 	Consent func(given bool)
+	// History returns what was counted; nil where nothing is.
+	History func() []history.Hour
+	// Settings is the configuration, to be changed by whoever has shown the
+	// token; nil if the page does not change it.
+	Settings Settings
+	// Claim is how the device gets its first token; nil where it has one, or
+	// where it is meant to have none.
+	Claim *Claim
+	// System is what lies below the program where that is this project's own, the
+	// card image; nil elsewhere.
+	System System
+	// Setup says that without a token nothing is shown but the way to give one.
+	// Then the address may be one that other machines reach.
+	Setup bool
 }
 
 func (o Options) defaults() Options {
@@ -76,44 +92,19 @@ func (o Options) defaults() Options {
 	return o
 }
 
-// minToken is the shortest token: 16 hexadecimal digits are 64 bits.
-const minToken = 16
-
-// ErrToken is wrapped by errors about the token, and not the address.
-var ErrToken = errors.New("token")
-
 // Check says what is wrong with the options, as New does.
 func (o Options) Check() error {
-	o = o.defaults()
-	_, err := o.check()
+	_, err := o.defaults().guard()
 	return err
 }
 
-func (o *Options) check() (local bool, err error) {
-	host, port, err := net.SplitHostPort(o.Addr)
-	if err != nil {
-		return false, fmt.Errorf("status: address %q: %w (want host:port, for instance 127.0.0.1:8080)", o.Addr, err)
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
-		return false, fmt.Errorf("status: address %q: port %q is not between 1 and 65535", o.Addr, port)
-	}
-	for _, p := range o.Proxies {
-		if _, err := ParseProxy(p); err != nil {
-			return false, err
-		}
-	}
-	if err := checkToken(o.Token); err != nil {
-		return false, err
-	}
-	ip := net.ParseIP(host)
-	local = host == "localhost" || ip != nil && ip.IsLoopback()
-	if !local && o.Token == "" {
-		return false, fmt.Errorf("status: %q can be reached from other machines: set a token, or listen on 127.0.0.1", o.Addr)
-	}
+// guard is who decides who may ask.
+func (o Options) guard() (*page.Guard, error) {
 	if o.Rate < 0 || o.Requests < 0 || o.MaxStreams < 0 || o.MaxConns < 0 {
-		return false, errors.New("status: rates and limits cannot be below zero")
+		return nil, errors.New("status: rates and limits cannot be below zero")
 	}
-	return local, nil
+	return page.New(page.Options{Addr: o.Addr, Token: o.Token, Hosts: o.Hosts, Proxies: o.Proxies, Requests: o.Requests, MaxConns: o.MaxConns, Setup: o.Setup,
+		Words: page.Words{It: "device", Token: "status.token on the device", Hosts: "the status page's hosts", Cookie: "mien-session"}})
 }
 
 // Server serves the page and the API. It is a device.Observer: its methods
@@ -121,22 +112,24 @@ func (o *Options) check() (local bool, err error) {
 type Server struct {
 	o       Options
 	hub     *hub
-	auth    *guard
+	auth    *page.Guard
 	preview preview
+	run     string     // a word of this start alone
+	claims  sync.Mutex // keeps two who come at once apart
 	handler http.Handler
 }
 
 // New checks the options and prepares everything short of listening.
 func New(o Options) (*Server, error) {
 	o = o.defaults()
-	local, err := o.check()
+	auth, err := o.guard()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, hub: newHub(&o), auth: newGuard(o, local)}
-	s.hub.preview, s.hub.expire = s.preview.on.Load, s.preview.expire
+	s := &Server{o: o, hub: newHub(&o), auth: auth, run: rand.Text()}
+	s.hub.preview, s.hub.expire = func() bool { return s.preview.shown(time.Now()) }, s.preview.expire
 	s.SetPreview(o.Preview)
-	s.handler = s.routes()
+	s.handler = auth.Handler(s.table())
 	return s, nil
 }
 
@@ -146,43 +139,19 @@ func (s *Server) Handler() http.Handler { return s.handler }
 
 // Listen opens the address of the options. It fails at once when the address
 // is taken, so that the program can say so before anything else starts.
-func (s *Server) Listen() (net.Listener, error) {
-	l, err := net.Listen("tcp", s.o.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("status: %w", err)
-	}
-	return limitListener(l, s.o.MaxConns, s.auth.trusted), nil
-}
+func (s *Server) Listen() (net.Listener, error) { return s.auth.Listen() }
 
 // Serve answers on l until ctx ends, then closes it and every connection. It
 // returns nil after that, and an error when l fails by itself.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	hs := &http.Server{
-		Handler:           s.handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		IdleTimeout:       10 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          silent,
-	}
-	if l, ok := l.(*limited); ok {
-		hs.ConnState = l.state
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var running sync.WaitGroup
 	running.Go(func() { s.hub.run(ctx) })
-	running.Go(func() {
-		<-ctx.Done()
-		hs.Close() // streams never end by themselves: there is nothing to wait for
-	})
-	err := hs.Serve(l)
+	err := page.Serve(ctx, l, s.handler)
 	cancel()
 	running.Wait()
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("status: %w", err)
+	return err
 }
 
 // Tell replaces Options.Info: what stays the same has changed after all. Who

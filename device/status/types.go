@@ -9,6 +9,7 @@ import (
 
 	"mien/boards"
 	"mien/device"
+	"mien/device/history"
 	"mien/device/signal"
 )
 
@@ -23,9 +24,11 @@ type Info struct {
 	Name    string `json:"name"` // of the device
 	Version string `json:"version"`
 	Board   string `json:"board"`
-	Heads   []Head `json:"heads"`  // of the model, in file-format order
-	Lead    string `json:"lead"`   // the head that the code lines show and the page shows large
-	Header  []Pin  `json:"header"` // the board's pin header, by number; empty when unknown
+	Heads   []Head `json:"heads"`        // of the model, in file-format order
+	Lead    string `json:"lead"`         // the head that the code lines show and the page shows large
+	Header  []Pin  `json:"header"`       // the board's pin header, by number; empty when unknown
+	System  string `json:"system"`       // what there is to know of the system below, where it is the mien image
+	History int    `json:"history_days"` // for which counts are kept, 0 for none
 }
 
 // Head is one question that the model can answer.
@@ -49,7 +52,8 @@ type Status struct {
 	Uptime float64       `json:"uptime_seconds"`
 	Health device.Health `json:"health"`
 	Lines  []Line        `json:"lines"`
-	Outbox *Outbox       `json:"outbox"` // null without MQTT
+	Outbox *Outbox       `json:"outbox"` // of MQTT; null without
+	Fleet  *Outbox       `json:"fleet"`  // of the hub; null without
 }
 
 // Line is an output line with its place on the header.
@@ -58,12 +62,18 @@ type Line struct {
 	Number int `json:"number"` // of the pin, 0 when it has none
 }
 
-// Outbox is how MQTT does.
+// Outbox is how MQTT does, or the fleet.
 type Outbox struct {
 	Connected bool   `json:"connected"`
 	Queued    int    `json:"queued"` // messages waiting
-	Sent      uint64 `json:"sent"`   // acknowledged by the broker since start
+	Sent      uint64 `json:"sent"`   // acknowledged since start
 	Lost      uint64 `json:"lost"`   // dropped since start because the queue was full
+}
+
+// History is what was counted, by the hour.
+type History struct {
+	Days  int            `json:"days"`
+	Hours []history.Hour `json:"hours"` // the oldest first; those without anybody are left out
 }
 
 // encode writes v as JSON that keeps to the schema: a list that is nil in Go
@@ -84,6 +94,16 @@ func encode(v any) ([]byte, error) {
 		if p.Health.State == "" {
 			p.Health.State = signal.Starting
 		}
+	case *History:
+		fill(&p.Hours)
+	case *Configuration:
+		fill(&p.Pending)
+		fill(&p.Settings)
+		fill(&p.Free)
+		fill(&p.Lines)
+	case *Verdict:
+		fill(&p.Problems)
+		fill(&p.Pending)
 	case *Info:
 		fill(&p.Heads)
 		fill(&p.Header)

@@ -23,7 +23,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 	"unicode"
 
@@ -233,11 +232,34 @@ func statement(comment string) (said Statement, err error) {
 	return said, nil
 }
 
+// Claims returns what a signature says, which nobody has checked.
+func Claims(signature []byte) (Statement, error) {
+	var sig minisign.Signature
+	if err := sig.UnmarshalText(signature); err != nil {
+		return Statement{}, fmt.Errorf("update: the signature is not in minisign's format: %w", err)
+	}
+	return statement(sig.TrustedComment)
+}
+
 // Verify checks a signature in minisign's format and returns what its signer
 // says, which the signature covers too.
-func Verify(model, signature []byte, keys []minisign.PublicKey) (Statement, error) {
+func Verify(data, signature []byte, keys []minisign.PublicKey) (Statement, error) {
+	return verify(signature, keys, func(k minisign.PublicKey) bool { return minisign.Verify(k, data, signature) })
+}
+
+// VerifyReader is Verify for what is too large for memory: r is read to its end.
+// The signature has to be of the kind that minisign makes today, over a hash.
+func VerifyReader(r io.Reader, signature []byte, keys []minisign.PublicKey) (Statement, error) {
+	sum := minisign.NewReader(r)
+	if _, err := io.Copy(io.Discard, sum); err != nil {
+		return Statement{}, fmt.Errorf("update: %w", err)
+	}
+	return verify(signature, keys, func(k minisign.PublicKey) bool { return sum.Verify(k, signature) })
+}
+
+func verify(signature []byte, keys []minisign.PublicKey, fits func(minisign.PublicKey) bool) (Statement, error) {
 	if len(keys) == 0 {
-		return Statement{}, errors.New("update: no public key is installed, so no model can be trusted (put the signer's minisign.pub into /etc/mien/keys)")
+		return Statement{}, errors.New("update: no public key is installed, so nothing can be trusted (put the signer's minisign.pub into /etc/mien/keys)")
 	}
 	var sig minisign.Signature
 	if err := sig.UnmarshalText(signature); err != nil {
@@ -249,14 +271,14 @@ func Verify(model, signature []byte, keys []minisign.PublicKey) (Statement, erro
 			continue
 		}
 		known = true
-		if minisign.Verify(k, model, signature) {
+		if fits(k) {
 			return statement(sig.TrustedComment)
 		}
 	}
 	if known {
-		return Statement{}, fmt.Errorf("update: the signature by key %X does not fit the model: one of them was changed", sig.KeyID)
+		return Statement{}, fmt.Errorf("update: the signature by key %X does not fit what it is for: one of them was changed", sig.KeyID)
 	}
-	return Statement{}, fmt.Errorf("update: the model is signed by key %X, which is not installed in /etc/mien/keys", sig.KeyID)
+	return Statement{}, fmt.Errorf("update: the signature is by key %X, which is not installed in /etc/mien/keys", sig.KeyID)
 }
 
 // Keys reads the public keys (*.pub) of a folder; there may be none. bad says
@@ -500,15 +522,7 @@ func (s Store) prepare() error {
 		if err := os.MkdirAll(s.Dir, 0o750); err != nil {
 			return err
 		}
-		above, err := os.Stat(filepath.Dir(s.Dir))
-		if err != nil {
-			return err
-		}
-		if owner, ok := above.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
-			if err := os.Chown(s.Dir, int(owner.Uid), int(owner.Gid)); err != nil {
-				return err
-			}
-		}
+		return belongAsAbove(s.Dir)
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 
 	"mien/runtime/graph"
 	"mien/runtime/graph/flatfile"
+	"mien/runtime/graph/flatfile/foreign"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 )
@@ -92,11 +92,12 @@ func TestArena(t *testing.T) {
 }
 
 func TestOthersFiles(t *testing.T) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/mattn/go-tflite").Output()
-	if err != nil {
-		t.Fatalf("go list: %v (run `go mod download`)", err)
+	files := foreign.Files(t)
+	i := slices.IndexFunc(files, func(path string) bool { return filepath.Base(path) == "xor_model.tflite" })
+	if i < 0 {
+		t.Fatalf("no xor_model.tflite among %q", files)
 	}
-	b, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(out)), "testdata", "xor_model.tflite"))
+	b, err := os.ReadFile(files[i])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -186,7 +186,7 @@ func answersOf(ctx context.Context, open func() (session, error), g *graph.Graph
 func one(s session, g *graph.Graph, samples quant.Samples, i int) ([][]float32, error) {
 	for k, at := range g.Inputs {
 		v := make([]float32, g.Tensors[at].Elems())
-		if err := samples.Fill(i, k, v); err != nil {
+		if err := quant.Fill(g, samples, i, k, v); err != nil {
 			return nil, err
 		}
 		if err := s.input(k, g.Tensors[at], v); err != nil {

@@ -38,7 +38,10 @@ const (
 
 // Cropper frames the pictures of data sets, with the finder and the eyes of a
 // board. It keeps its working memory and serves one goroutine at a time.
-type Cropper struct{ d *Detector }
+type Cropper struct {
+	Levelling Levelling
+	d         *Detector
+}
 
 // NewCropper returns a cropper with the network and the cascade of this package.
 func NewCropper() (*Cropper, error) {
@@ -46,7 +49,7 @@ func NewCropper() (*Cropper, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cropper{d}, nil
+	return &Cropper{d: d}, nil
 }
 
 // FromCrop writes the face of src, a picture that is already a face, into dst,
@@ -63,11 +66,12 @@ func (c *Cropper) FromCrop(dst, src *image.Gray, kind Crop) bool {
 	f, found := c.find(src, crop)
 	switch {
 	case found && kind == Fer:
-		on.turn = f.level()
+		on.turn = c.Levelling.turn(&f, src)
 		dy, dx := turnOf(on.turn).by(on.y-crop.y, 0)
 		on.x, on.y = crop.x+dx, crop.y+dy
 	case found:
 		on = frameOf(f, src.Rect.Min)
+		on.turn = c.Levelling.turn(&f, src)
 	}
 	sample(dst, src, on)
 	return found

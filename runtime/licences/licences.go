@@ -40,7 +40,7 @@ func (p Part) Module() bool {
 
 // Build is a program as it was built.
 type Build struct {
-	Program string // mien or miend
+	Program string // mien, miend or init, the first process of the card image
 	Version string
 	Info    *debug.BuildInfo
 }
@@ -72,7 +72,8 @@ func (b Build) Parts() []Part {
 		switch {
 		case p.Module() && b.module(p.Name) == nil,
 			p.Only != "" && p.Only != b.Program,
-			p.Library && !b.tag("tflite"):
+			p.Library && !b.tag("tflite"),
+			p.Files != nil && b.Program == "init": // it embeds nothing
 		default:
 			in = append(in, p)
 		}

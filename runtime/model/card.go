@@ -17,6 +17,7 @@ type Card struct {
 	Description string      `json:"description,omitempty"`
 	License     string      `json:"license,omitempty"`
 	Input       string      `json:"input"` // preprocessing, in words
+	Filter      Filter      `json:"filter,omitempty"`
 	Heads       []Head      `json:"heads"`
 	Training    []DataSet   `json:"training,omitempty"`
 	Recipe      string      `json:"recipe,omitempty"` // the training recipe's name and overrides
@@ -92,6 +93,9 @@ type Fingerprint struct {
 func ParseCard(b []byte) (Card, error) {
 	var c Card
 	if err := json.Unmarshal(b, &c); err != nil {
+		return Card{}, fmt.Errorf("model: card: %w", err)
+	}
+	if err := c.Filter.Check(); err != nil {
 		return Card{}, fmt.Errorf("model: card: %w", err)
 	}
 	if c.Heads != nil {

@@ -17,7 +17,8 @@ import (
 const Side = 50
 
 // Names of a model's tensors. Engines find them by name, never by position,
-// because a model may lack heads. An output is called as its head is.
+// because a model may lack heads. An output is called as its head is, the input of
+// a network with a filter as Filter.Input says.
 const InputName = "face"
 
 // Head is one question that the model answers, with its possible answers. The
@@ -61,16 +62,6 @@ var (
 
 // Heads returns the four heads in the order of the file format.
 func Heads() []Head { return []Head{Emotion, Gender, Race, Age} }
-
-// HeadByName returns the head of that name.
-func HeadByName(name string) (Head, error) {
-	for _, h := range Heads() {
-		if h.Name == name {
-			return h, nil
-		}
-	}
-	return Head{}, fmt.Errorf("model: no head %q (there are emotion, gender, race and age)", name)
-}
 
 // The most labels that a head may have, so that an index fits a byte.
 const maxLabels = 127
@@ -141,8 +132,9 @@ func (h Head) Label(name string) int { return slices.Index(h.Labels, name) }
 
 // Spec is a model as its user sees it.
 type Spec struct {
-	Heads []Head // those that the file contains, in file-format order
-	Card  Card   // zero for a file that carries none
+	Heads  []Head // those that the file contains, in file-format order
+	Filter Filter // what the engine makes of a face first
+	Card   Card   // zero for a file that carries none
 }
 
 // Index returns the position of a head in s.Heads, or -1.

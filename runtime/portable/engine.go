@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"image"
 
+	"mien/runtime/face/filter"
 	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
 )
@@ -21,6 +22,7 @@ type Engine struct {
 	spec    *model.Spec
 	network *Network
 	session *Session
+	filter  *filter.Filter // nil where the model has none
 	closed  bool
 	float   []float32    // input, when it is float32
 	ints    []int8       // input, when it is int8
@@ -67,6 +69,10 @@ func (e *Engine) Fork() (*Engine, error) { return newEngine(e.spec, e.network) }
 
 // bind finds the input and the outputs.
 func (e *Engine) bind() error {
+	var err error
+	if e.filter, err = filter.New(e.spec.Filter); err != nil {
+		return err
+	}
 	g := e.network.graph
 	in := g.Inputs[0]
 	e.float, e.ints = e.session.Float32(in), e.session.Int8(in)
@@ -75,7 +81,6 @@ func (e *Engine) bind() error {
 	}
 	var q affine
 	if e.ints != nil {
-		var err error
 		if q, err = quantOf(g.Tensors[in]); err != nil {
 			return err
 		}
@@ -125,6 +130,7 @@ func (e *Engine) Predict(face *image.Gray, out *model.Scores) error {
 	if err := e.check(face, out); err != nil {
 		return err
 	}
+	face = e.filter.Of(face)
 	for y := range model.Side {
 		row := face.Pix[y*face.Stride:][:model.Side]
 		for x, p := range row {

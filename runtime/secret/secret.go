@@ -16,15 +16,25 @@ const Hidden = "xxxxx"
 //
 // The text is behind a pointer, so that reflection over a struct that holds a
 // Text in a field that is not exported finds an address and no text.
-type Text struct{ v *string }
+type Text struct {
+	v         *string
+	elsewhere bool
+}
 
 // New returns s as a secret.
 func New(s string) Text {
 	if s == "" {
 		return Text{}
 	}
-	return Text{&s}
+	return Text{v: &s}
 }
+
+// Elsewhere returns s as a secret that is not written in the configuration, which
+// only says where it is kept.
+func Elsewhere(s string) Text { return Text{&s, true} }
+
+// Elsewhere reports whether the text is kept elsewhere.
+func (t Text) Elsewhere() bool { return t.elsewhere }
 
 // Reveal returns the text, for those who need it: a login, a comparison.
 func (t Text) Reveal() string {
@@ -66,6 +76,13 @@ type URL struct{ v Text }
 
 // NewURL returns s as an address.
 func NewURL(s string) URL { return URL{New(s)} }
+
+// URLElsewhere returns s as an address that is kept elsewhere, as a whole or what
+// is secret in it; see Elsewhere.
+func URLElsewhere(s string) URL { return URL{Elsewhere(s)} }
+
+// Elsewhere reports whether what is secret in the address is kept elsewhere.
+func (u URL) Elsewhere() bool { return u.v.Elsewhere() }
 
 // Reveal returns the whole address.
 func (u URL) Reveal() string { return u.v.Reveal() }

@@ -13,6 +13,7 @@ import (
 	gotflite "github.com/mattn/go-tflite"
 	"github.com/mattn/go-tflite/delegates"
 
+	"mien/runtime/face/filter"
 	"mien/runtime/graph/flatfile"
 	"mien/runtime/model"
 )
@@ -31,6 +32,7 @@ type Engine struct {
 	reports     reports
 	model       *gotflite.Model
 
+	filter  *filter.Filter // nil where the model has none
 	in      tensor
 	quant   [256]int8    // pixel to element of an int8 input
 	float   [256]float32 // pixel to element of a float32 input
@@ -172,8 +174,11 @@ func (e *Engine) bind() error {
 	if n := e.interpreter.GetInputTensorCount(); n != 1 {
 		return fmt.Errorf("the model has %d inputs, want one, %q", n, model.InputName)
 	}
-	in, err := bindTensor(e.interpreter.GetInputTensor(0), model.InputName, model.Side*model.Side)
+	in, err := bindTensor(e.interpreter.GetInputTensor(0), e.spec.Filter.Input(), model.Side*model.Side)
 	if err != nil {
+		return err
+	}
+	if e.filter, err = filter.New(e.spec.Filter); err != nil {
 		return err
 	}
 	e.in = in
@@ -249,7 +254,7 @@ func (e *Engine) Predict(face *image.Gray, out *model.Scores) error {
 	if err := e.check(face, out); err != nil {
 		return err
 	}
-	e.write(face)
+	e.write(e.filter.Of(face))
 	if e.guard != nil {
 		if e.guard.invoke() {
 			if err := e.leave(); err != nil {

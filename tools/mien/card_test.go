@@ -75,6 +75,7 @@ func TestCard(t *testing.T) {
 		}
 	}
 	cardOthers(t, file, fer, sets, spec.Card)
+	cardCanary(t, file, "fer2013:"+fer)
 	check := append([]string{"card", file, "--check"}, sets...)
 	mustMien(t, check...)
 	mustMien(t, append(check, "--checkpoint", ckpt)...)
@@ -194,5 +195,33 @@ func lie(t *testing.T, path string, c model.Card) {
 	}
 	if err := os.WriteFile(path, b, 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The canary of a card is passed by the file that the card is of, and not by one that
+// answers otherwise.
+func cardCanary(t *testing.T, file, spec string) {
+	t.Helper()
+	c, err := canaryOf(env{t.Context(), io.Discard, io.Discard, map[string]bool{}}, file, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := openEngine("portable", b, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := c.Check(m); err != nil || c.Least["emotion"] <= 0 || len(c.Faces) == 0 {
+		t.Errorf("%v of %d faces: %v", c.Least, len(c.Faces), err)
+	}
+	for _, f := range c.Faces {
+		f.Labels["emotion"] = "another"
+	}
+	if err := c.Check(m); err == nil || !strings.Contains(err.Error(), "it reads 0 right on this board (emotion)") {
+		t.Errorf("what answers otherwise passes: %v", err)
 	}
 }

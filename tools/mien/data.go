@@ -33,7 +33,8 @@ func (s splitFlags) options(recipe string, heads []model.Head, limit int) (data.
 		if err != nil {
 			return o, err
 		}
-		o.Seed, o.Validation, o.Spread = r.SplitSeed(), r.Validation, r.Spread
+		o = r.Data()
+		o.Heads, o.Limit = heads, limit
 		if s.Seed != nil && *s.Seed != o.Seed {
 			return o, fmt.Errorf("--seed %d: the model's images were split by seed %d, so other images taught it than the flag says (leave it out)", *s.Seed, o.Seed)
 		}
@@ -51,7 +52,8 @@ func (s splitFlags) options(recipe string, heads []model.Head, limit int) (data.
 }
 
 type dataCmd struct {
-	Check dataCheckCmd `cmd:"" help:"Count a data set, find unreadable images and duplicates, draw a contact sheet."`
+	Check   dataCheckCmd   `cmd:"" help:"Count a data set, find unreadable images and duplicates, draw a contact sheet."`
+	Filters dataFiltersCmd `cmd:"" help:"Draw what each filter makes of a face."`
 }
 
 type dataCheckCmd struct {

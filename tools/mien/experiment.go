@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"mien/train"
@@ -18,6 +20,7 @@ type experimentCmd struct {
 	Out       string        `help:"Folder of the experiment; given again, it goes on." placeholder:"DIR" required:""`
 	Threads   int           `help:"Threads; 0 means one for each CPU." least:"0"`
 	SaveEvery time.Duration `help:"Time between saves within an epoch." default:"5m" least:"1s"`
+	runsOn
 }
 
 func (c *experimentCmd) Run(e env) error {
@@ -29,16 +32,20 @@ func (c *experimentCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	sets, err := byKind(c.Data, chain.Kinds())
+	sets, err := byKind(c.File, c.Data, chain.Kinds())
 	if err != nil {
 		return err
 	}
 	t := &trainCmd{Out: c.Out, Limit: x.Limit, Threads: c.Threads, SaveEvery: c.SaveEvery}
-	err = t.steps(e, chain, sets, func(*train.Step) error {
+	by, end, err := c.trainer(e, here(), c.Out, slices.Collect(maps.Values(sets)))
+	if err != nil {
+		return err
+	}
+	err = t.steps(e, chain, sets, by, func(*train.Step) error {
 		_, err := c.report(e, x, chain, sets)
 		return err
 	})
-	if err != nil {
+	if err := end(err); err != nil {
 		return err
 	}
 	answers, err := c.report(e, x, chain, sets)
@@ -93,7 +100,9 @@ func (c *experimentCmd) measure(e env, x *experiment.Experiment, s *train.Step, 
 	for _, kind := range s.Data {
 		all = append(all, specs[kind])
 	}
-	loaded, err := loadSets(e, all, data.Options{Heads: recipe.Heads, Seed: recipe.SplitSeed(), Validation: recipe.Validation, Limit: x.Limit})
+	options := recipe.Data()
+	options.Limit = x.Limit
+	loaded, err := loadSets(e, all, options)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +118,7 @@ func (c *experimentCmd) measure(e env, x *experiment.Experiment, s *train.Step, 
 		if err != nil {
 			return nil, err
 		}
-		answers.Add(set, samples, m)
+		answers.Add(set, samples, m, recipe.Losses)
 	}
 	return answers, answers.Write(dir)
 }

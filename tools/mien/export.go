@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"mien/runtime/atomicfile"
+	"mien/runtime/model"
 	"mien/train"
 	"mien/train/arch"
 	"mien/train/checkpoint"
@@ -47,16 +48,24 @@ func (c *exportCmd) Run(e env) error {
 	if err := atomicfile.Write(c.Out, b); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(e.stdout, "%s: %s, %d bytes; input face [N,1,50,50] of grey/255, an output of probabilities for each of %s\n",
-		c.Out, n.net.Name, len(b), strings.Join(heads, ", "))
+	_, err = fmt.Fprintf(e.stdout, "%s: %s, %d bytes; input %s [N,1,50,50] of grey/255%s, an output of probabilities for each of %s\n",
+		c.Out, n.net.Name, len(b), n.net.Filter.Input(), filteredBy(n.net.Filter), strings.Join(heads, ", "))
 	return err
+}
+
+// filteredBy says what an engine of others has to do with a face first.
+func filteredBy(f model.Filter) string {
+	if f == model.NoFilter {
+		return ""
+	}
+	return fmt.Sprintf(", which you filter (%s) as mien's runtime/face/filter does", f)
 }
 
 type importCmd struct {
 	File    string   `arg:"" name:"f.safetensors" help:"Weights that another program saved: float32, float16, bfloat16 or float64."`
 	Arch    string   `help:"Network that they are of, as in a recipe (paper, edge, wide, or a .yaml file)." placeholder:"NAME" required:""`
 	Head    []string `help:"Head that they answer, as NAME=LABEL,LABEL, or NAME=FROM..TO UNIT for a number; repeat for several. By default the paper's." placeholder:"NAME=LABEL,..." sep:"none"`
-	Names   string   `help:"YAML file that maps their names of tensors to those of mien inspect; a beginning such as module. goes by itself." placeholder:"F.yaml"`
+	Names   string   `help:"YAML file that maps their names of tensors to those of mien inspect; a beginning such as module. goes by itself. Or a library (${namings}): the body of its vgg16, resnet50v2 or facenet is taken, with fresh heads." placeholder:"F.yaml|LIBRARY"`
 	Epsilon string   `help:"What their batch norms add to a variance: 1e-5 is PyTorch's. By default what the file's metadata say (batch_norm_epsilon), or 1e-3, Keras's." placeholder:"1e-5"`
 	Out     string   `help:"Checkpoint to write." placeholder:"F.safetensors" required:""`
 }
@@ -73,6 +82,13 @@ func (c *importCmd) Run(e env) error {
 	f, err := checkpoint.Read(c.File)
 	if err != nil {
 		return err
+	}
+	if slices.Contains(train.Namings(), c.Names) {
+		out, err := train.ImportBody(net, f, c.Names)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.File, err)
+		}
+		return c.write(e, net, f, out)
 	}
 	names := map[string]string{}
 	if c.Names != "" {
@@ -97,10 +113,14 @@ func (c *importCmd) Run(e env) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.File, err)
 	}
+	return c.write(e, net, f, out)
+}
+
+func (c *importCmd) write(e env, net arch.Net, f, out *checkpoint.File) error {
 	if err := checkpoint.Write(c.Out, out); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(e.stdout, "%s: network %s, %d tensors of %d\n", c.Out, net.Name, len(out.Tensors), len(f.Tensors))
+	_, err := fmt.Fprintf(e.stdout, "%s: network %s, %d tensors of %d\n", c.Out, net.Name, len(out.Tensors), len(f.Tensors))
 	return err
 }
 

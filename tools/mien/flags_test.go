@@ -17,23 +17,36 @@ import (
 
 // needed is what each command has to be given, as arguments that are right.
 var needed = map[string][]string{
-	"sweep":       {"--data=utkface:d", "--out=d", "--try=lr=1,2"},
-	"train":       {"--data=utkface:d", "--out=d"},
-	"experiment":  {"experiment_test.go", "--data=utkface:d", "--out=d"},
-	"data check":  {"utkface:d"},
-	"label":       {"--model=m", "--data=utkface:d", "--out=o"},
-	"eval":        {"--model=m", "--data=utkface:d"},
-	"camera-test": {"--data=utkface:d"},
-	"quantize":    {"--checkpoint=c", "--out=o"},
-	"compare":     {"--checkpoint=c"},
-	"temperature": {"m", "--data=utkface:d"},
-	"card":        {"m", "--data=utkface:d"},
-	"import":      {"c", "--arch=paper", "--out=o"},
-	"export":      {"c", "--out=o"},
-	"inspect":     {"m"},
-	"diff":        {"a", "b"},
-	"deploy":      {"h"},
-	"licences":    {"Go"},
+	"sweep":          {"--data=utkface:d", "--out=d", "--try=lr=1,2"},
+	"worker":         {"--fleet=u"},
+	"train":          {"--data=utkface:d", "--out=d"},
+	"recipe":         {},
+	"experiment":     {"experiment_test.go", "--data=utkface:d", "--out=d"},
+	"data check":     {"utkface:d"},
+	"data filters":   {},
+	"label":          {"--model=m", "--data=utkface:d", "--out=o"},
+	"eval":           {"--model=m", "--data=utkface:d"},
+	"camera-test":    {"--data=utkface:d"},
+	"quantize":       {"--checkpoint=c", "--out=o"},
+	"compare":        {"--checkpoint=c"},
+	"temperature":    {"m", "--data=utkface:d"},
+	"card":           {"m", "--data=utkface:d"},
+	"import":         {"c", "--arch=paper", "--out=o"},
+	"export":         {"c", "--out=o"},
+	"inspect":        {"m"},
+	"diff":           {"a", "b"},
+	"deploy":         {"h"},
+	"image":          {"rpi3"},
+	"licences":       {"Go"},
+	"fleet serve":    {},
+	"fleet enrol":    {"hall/door"},
+	"fleet ls":       {},
+	"fleet watch":    {},
+	"fleet hire":     {"trainers"},
+	"fleet forget":   {"hall/door"},
+	"fleet command":  {"hall/door", "doctor"},
+	"fleet rollout":  {"face.tflite"},
+	"fleet rollback": {"model-7"},
 }
 
 // No flag takes what means nothing: an empty text, a number below its range or
@@ -123,6 +136,8 @@ func TestExamples(t *testing.T) {
 		for line := range strings.Lines(x[1]) {
 			shown += line
 			// With a flag that there is not it is wrong for that alone.
+			// What comes after > is the shell's.
+			line, _, _ := strings.Cut(line, ">")
 			var out bytes.Buffer
 			err := run(context.Background(), append(strings.Fields(line)[1:], "--no-such-flag"), &out, &out)
 			if err == nil || !strings.Contains(err.Error(), "no-such-flag") {

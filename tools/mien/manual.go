@@ -24,6 +24,13 @@ var examples = []manual.Example{
 	{"Ask a question of one's own: a folder of pictures for each answer, looked through first.",
 		"mien data check --head smile=yes,no --sheet sheet.png folders:DIR\n" +
 			"mien train --recipe edge --head smile=yes,no --data folders:DIR --out runs/smile"},
+	{"See what a filter makes of a face, and teach a network that sees nothing else; the file and the board keep to it.",
+		"mien data filters --sheet filters.png\n" +
+			"mien train --recipe paper-single --set filter=hog --data fer2013:DIR --out runs/hog"},
+	{"Write a recipe of one's own: see what keys there are and what they mean, begin with one that is there, and train by it.",
+		"mien recipe paper\n" +
+			"mien recipe edge > own.yaml\n" +
+			"mien train --recipe own.yaml --data fer2013:DIR --out runs/own"},
 	{"Search a learning rate; the best trials go on.",
 		"mien sweep --recipe edge --try lr=1e-3..1e-2 --data fer2013:DIR --out runs/sweep"},
 	{"Compare runs as a paper does, with seeds and intervals; the same again goes on where it was cut.",
@@ -45,8 +52,28 @@ var examples = []manual.Example{
 		"mien import theirs.safetensors --arch paper --names names.yaml --out ours.safetensors\n" +
 			"mien export ours.safetensors --out ours.onnx"},
 	{"Say whose work is inside, and print one's terms.", "mien licences\nmien licences Go"},
+	{"Write the card of a Raspberry Pi 4 that needs nothing else, and takes updates that are signed with a key.",
+		"mien image rpi4 --key minisign.pub --name hall\n" +
+			"mien deploy http://mien.local --image build/rpi4/mien-rpi4.img --token token"},
 	{"Put the firmware on a board; it is rolled back when it is not healthy.",
 		"mien deploy pi@raspberrypi --board rpi4"},
+	{"Be the hub of a fleet, let a board in, and have it blink.",
+		"mien fleet serve --hub fleet --disk 20\n" +
+			"mien fleet enrol hall/door --hub fleet\n" +
+			"mien fleet ls --hub fleet\n" +
+			"mien fleet command hall/door identify --hub fleet\n" +
+			"mien fleet forget hall/door --hub fleet"},
+	{"Bring a signed model to the boards of a tag, one of them first, see how far it is, and take it back.",
+		"mien fleet rollout face.tflite --tag kiosk --hub fleet\n" +
+			"mien fleet rollout --hub fleet\n" +
+			"mien fleet rollback model-7-kiosk --hub fleet"},
+	{"Have other machines do the runs of a sweep, as workers of the hub.",
+		"mien fleet hire trainers --hub fleet\n" +
+			"mien worker --fleet tls://hub.local:4222 --credentials trainers/work.creds --ca trainers/fleet-ca.pem\n" +
+			"mien sweep --recipe edge --try lr=1e-3..1e-2 --data fer2013:DIR --out runs/sweep --fleet tls://hub.local:4222 --credentials trainers/work.creds --ca trainers/fleet-ca.pem"},
+	{"Show how the boards of a fleet are, on a page that other machines reach and as lines of JSON.",
+		"mien fleet serve --hub fleet --page :8081\n" +
+			"mien fleet watch --hub fleet --json"},
 }
 
 // Run writes the manual page of mien.

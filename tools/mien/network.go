@@ -60,6 +60,9 @@ func openNetwork(path, named string) (*network, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if of := n.file.Meta[train.MetaFaces]; strings.Contains(of, " levelling ") {
+		return nil, fmt.Errorf("%s: it was taught on faces as no board makes them (%s): measure it with mien eval", path, of)
+	}
 	return n, nil
 }
 
@@ -103,7 +106,7 @@ func (n *network) graph(heads []string) (*graph.Graph, error) {
 	// The file that it is measured against says its heads as the final one does.
 	var card model.Card
 	n.describe(&card, g)
-	b, err := model.Card{Heads: card.Heads}.Marshal()
+	b, err := model.Card{Filter: card.Filter, Heads: card.Heads}.Marshal()
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +151,9 @@ func (n *network) describe(card *model.Card, g *graph.Graph) {
 		}
 	}
 	card.Description = about(card.Heads)
+	if card.Filter = n.net.Filter; card.Filter != model.NoFilter {
+		card.Input += "; of the levels the engine makes filter " + string(card.Filter)
+	}
 	if places(card.Heads) {
 		card.Input = "face: one grey picture of 50x50 pixels, a face where the finder sees it, turned by its tilt; float: pixel/255; int8: pixel-128"
 		card.Description = "Where the eyes are in a face: four numbers and how sure each is."

@@ -17,11 +17,14 @@ import (
 
 	"mien/quant"
 	"mien/quant/report"
+	"mien/runtime/face"
 	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
+	"mien/train"
 	"mien/train/arch"
 	"mien/train/checkpoint"
+	"mien/train/data"
 	"mien/train/nn"
 )
 
@@ -398,6 +401,8 @@ func TestCheckpointsOfOthers(t *testing.T) {
 	refused(t, []string{"stem_conv.weight has shape [5 5 1 32], not [32 1 5 5]"}, append(args, keras)...)
 	refused(t, []string{"block2a_bn.running_var holds NaN or infinity"}, append(args, nan)...)
 	refused(t, []string{"does not say its network", "--arch"}, append(args, bare)...)
+	roll := write(func(f *checkpoint.File) { f.Meta[train.MetaFaces] = data.GeometryOf(face.Unlevelled) })
+	refused(t, []string{"no board makes", "levelling none"}, append(args, roll)...)
 	refused(t, []string{"--arch paper", "network edge"}, append(args, nan, "--arch", "paper")...)
 	mustMien(t, append(args, bare, "--arch", "edge")...)
 	pointer := filepath.Join(t.TempDir(), "p.safetensors")

@@ -10,7 +10,11 @@ import (
 	"github.com/alecthomas/kong"
 
 	"mien/boards"
+	"mien/boards/image"
 	"mien/device/cmdline"
+	board "mien/device/fleet"
+	"mien/device/page"
+	"mien/tools/fleet"
 	"mien/train"
 	"mien/train/data"
 	"mien/train/sweep"
@@ -20,7 +24,9 @@ import (
 type commands struct {
 	Sweep       sweepCmd       `cmd:"" help:"Search recipe keys by successive halving."`
 	Train       trainCmd       `cmd:"" help:"Train a network by a recipe."`
+	Recipe      recipeCmd      `cmd:"" help:"Print a recipe, to begin your own with; paper has every key, with what it means."`
 	Experiment  experimentCmd  `cmd:"" help:"Train the runs of an experiment and compare them."`
+	Worker      workerCmd      `cmd:"" help:"Do runs of sweeps and experiments that other machines began."`
 	Data        dataCmd        `cmd:"" help:"Look at data sets."`
 	Label       labelCmd       `cmd:"" help:"Let a model label a data set, as a manifest to learn from."`
 	Eval        evalCmd        `cmd:"" help:"Measure a model or checkpoint on a data set."`
@@ -35,7 +41,9 @@ type commands struct {
 	Diff        diffCmd        `cmd:"" help:"Compare two models tensor by tensor on the same faces."`
 	Licences    licencesCmd    `cmd:"" help:"Say whose work is inside, under which licences, with which terms."`
 	Manual      manualCmd      `cmd:"" hidden:"" help:"Write the manual page."`
+	Image       imageCmd       `cmd:"" help:"Write the image of a card that starts miend on a Raspberry Pi."`
 	Deploy      deployCmd      `cmd:"" help:"Put the firmware on a board over ssh; it is rolled back when it is not healthy."`
+	Fleet       fleetCmd       `cmd:"" help:"Many boards: a hub that they tell what they see, credentials, commands."`
 }
 
 // renamed commands answer with the name that they have now.
@@ -65,18 +73,39 @@ func program() cmdline.Program {
 		Description: "Train, quantise and prove face models, and put them on a board.",
 		Version:     stamped,
 		Commands:    &commands{},
-		Vars:        kong.Vars{"kinds": strings.Join(data.Kinds(), ", "), "recipes": strings.Join(train.RecipeNames(), ", ")},
+		Vars: kong.Vars{"kinds": strings.Join(data.Kinds(), ", "), "recipes": strings.Join(train.RecipeNames(), ", "), "namings": strings.Join(train.Namings(), ", "),
+			"images": strings.Join(image.Boards(), ", ")},
 		Checks: map[string]func(string) error{
 			"board": func(s string) error {
 				_, err := boards.ByName(s)
 				return err
 			},
 			"data": checkData,
+			"fleetboard": func(s string) error {
+				_, err := board.ParseID(s)
+				return err
+			},
 			"faces": func(s string) error {
 				if dir, ok := strings.CutPrefix(s, "faces:"); ok && dir != "" {
 					return nil
 				}
 				return checkData(s)
+			},
+			"image": func(s string) error {
+				if !slices.Contains(image.Boards(), s) {
+					return fmt.Errorf("no image for board %q: want %s", s, strings.Join(image.Boards(), ", "))
+				}
+				return nil
+			},
+			"page": func(s string) error {
+				if s == "none" {
+					return nil
+				}
+				return page.CheckAddress(s)
+			},
+			"proxy": func(s string) error {
+				_, err := page.ParseProxy(s)
+				return err
 			},
 			"recipe": func(s string) error {
 				_, err := train.LoadRecipe(s, nil)
@@ -87,6 +116,10 @@ func program() cmdline.Program {
 					return fmt.Errorf("%q is not KEY=VALUE", s)
 				}
 				return nil // what a key takes depends on the others
+			},
+			"stages": func(s string) error {
+				_, err := fleet.ParseStages(s, 100)
+				return err
 			},
 			"split": func(s string) error {
 				if splits := []string{data.Train, data.Val, data.Test, data.Private, data.All}; !slices.Contains(splits, s) {

@@ -32,7 +32,7 @@ type trainCmd struct {
 	Answers   string        `help:"Folder for what teachers said of each view, which runs may share. By default --out." placeholder:"DIR"`
 	Head      []string      `help:"Ask this instead of the recipe's heads, as NAME=LABEL,LABEL, or NAME=FROM..TO UNIT for a number; repeat for several." placeholder:"NAME=LABEL,..." sep:"none"`
 	Strict    bool          `help:"A picture that cannot be read is an error; otherwise it is counted and left out."`
-	Set       []string      `help:"Override a recipe key, as schedule.factor=0.5." placeholder:"KEY=VALUE" sep:"none" check:"set"`
+	Set       []string      `help:"Override a recipe key, as schedule.factor=0.5 (mien recipe paper has them all)." placeholder:"KEY=VALUE" sep:"none" check:"set"`
 	Threads   int           `help:"Threads; 0 means one for each CPU." least:"0"`
 	StopAfter int           `help:"Stop after that many epochs in all; the schedule stays the recipe's."`
 	SaveEvery time.Duration `help:"Time between saves within an epoch." default:"5m"`
@@ -48,7 +48,9 @@ func (c *trainCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	sets, err := loadSets(e, c.Data, data.Options{Heads: recipe.Heads, Seed: recipe.SplitSeed(), Validation: recipe.Validation, Spread: recipe.Spread, Limit: c.Limit, Strict: c.Strict})
+	options := recipe.Data()
+	options.Limit, options.Strict = c.Limit, c.Strict
+	sets, err := loadSets(e, c.Data, options)
 	if err != nil {
 		return err
 	}

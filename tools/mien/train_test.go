@@ -398,5 +398,6 @@ func TestImportExportInspect(t *testing.T) {
 	if b, err := os.ReadFile(onnx); err != nil || !bytes.Contains(b, []byte("smile.weight")) {
 		t.Errorf("%v", err)
 	}
+	refused(t, []string{"torchvision has no network edge"}, append(args, "--names", "torchvision")...)
 	refused(t, []string{"[32 1 5 5]"}, "import", theirs, "--arch", "wide", "--head", "smile=yes,no", "--out", ours, "--names", names)
 }

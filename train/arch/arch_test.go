@@ -61,7 +61,7 @@ func TestNetworks(t *testing.T) {
 			t.Errorf("%s is called %q and has %d heads", name, n.Name, len(n.Heads))
 		}
 	}
-	if _, err := ByName("alexnet", model.Heads()); err == nil || !strings.Contains(err.Error(), "there are edge, eyes, mobilenet, paper, ") {
+	if _, err := ByName("alexnet", model.Heads()); err == nil || !strings.Contains(err.Error(), "there are edge, eyes, facenet, fine, mobilenet, paper, ") {
 		t.Errorf("an unknown name: %v", err)
 	}
 }

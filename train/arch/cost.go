@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"cmp"
 	"fmt"
 
 	"mien/runtime/model"
@@ -31,6 +32,12 @@ func (n Net) Cost() (Cost, error) {
 			at = from
 		}
 		out, taps := l.shape(at)
+		if l.Op == Concat {
+			out.c += shapes[l.With].c
+		}
+		if out.h < 1 || out.w < 1 {
+			return Cost{}, fmt.Errorf("arch: %s: layer %d (%s %s): nothing is left of a picture of %dx%d", n.Name, i+1, l.Op, l.Name, at.h, at.w)
+		}
 		total.MultiplyAdds += out.size() * taps
 		total.Parameters += l.parameters(at, out, taps)
 		at = out
@@ -48,13 +55,21 @@ func (l Layer) shape(in volume) (out volume, taps int) {
 	s := max(l.Stride, 1)
 	switch l.Op {
 	case Conv:
+		if l.Valid {
+			return volume{(in.h-l.Kernel)/s + 1, (in.w-l.Kernel)/s + 1, l.Out}, l.Kernel * l.Kernel * in.c
+		}
 		return volume{(in.h + s - 1) / s, (in.w + s - 1) / s, l.Out}, l.Kernel * l.Kernel * in.c
 	case Depthwise:
 		return volume{(in.h + s - 1) / s, (in.w + s - 1) / s, in.c}, l.Kernel * l.Kernel
 	case Dense:
 		return volume{1, 1, l.Out}, in.size()
 	case MaxPool:
-		return volume{in.h / l.Kernel, in.w / l.Kernel, in.c}, 0
+		s = cmp.Or(l.Stride, l.Kernel)
+		return volume{(in.h-l.Kernel)/s + 1, (in.w-l.Kernel)/s + 1, in.c}, 0
+	case Pad:
+		return volume{in.h + 2*l.Pad, in.w + 2*l.Pad, in.c}, 0
+	case Upsample:
+		return volume{in.h * l.Kernel, in.w * l.Kernel, in.c}, 0
 	case Mean:
 		return volume{1, 1, in.c}, 0
 	case Flatten:

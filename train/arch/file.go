@@ -54,6 +54,9 @@ func (n Net) Check() error {
 	if len(n.Body) == 0 {
 		return fail("its body has no layers")
 	}
+	if err := n.Filter.Check(); err != nil {
+		return fail("%v", err)
+	}
 	taken := map[string]bool{"input": true}
 	for i, l := range n.Body {
 		if err := l.check(); err != nil {

@@ -85,7 +85,8 @@ func consistent(a model.Accuracy, heads []model.Head) error {
 }
 
 // What ships is what its pages say: every model has a whole card, the page
-// beside it is that card, and a checkpoint beside it is the one it was made from.
+// beside it is that card, a checkpoint beside it is the one it was made from, and
+// RESULTS.md has the commands that make it.
 func TestShippedCards(t *testing.T) {
 	const folder = "../../runtime/zoo/models"
 	files, err := filepath.Glob(filepath.Join(folder, "*.tflite"))
@@ -96,6 +97,11 @@ func TestShippedCards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	results, err := os.ReadFile("../RESULTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := strings.Join(strings.Fields(strings.ReplaceAll(string(results), "\\\n", "")), " ")
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -113,6 +119,17 @@ func TestShippedCards(t *testing.T) {
 		}
 		if want := fmt.Sprintf("(models/%s)", filepath.Base(PagePath(file))); !strings.Contains(string(index), want) {
 			t.Errorf("README.md does not link %s", want)
+		}
+		for line := range strings.Lines(spec.Card.Reproduce) {
+			if line = strings.TrimSpace(line); !strings.Contains(told, line) {
+				t.Errorf("RESULTS.md does not say how %s is made: %s", file, line)
+			}
+		}
+		for path := range strings.FieldsSeq(spec.Card.Reproduce) {
+			path, _, _ = strings.Cut(path, "=")
+			if _, err := os.Stat("../../" + path); strings.HasPrefix(path, "train/") && err != nil {
+				t.Errorf("%s says it is made from %s: %v", file, path, err)
+			}
 		}
 		ckpt := filepath.Join(folder, spec.Card.Arch+".safetensors")
 		c, err := os.ReadFile(ckpt)

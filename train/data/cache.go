@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mien/runtime/atomicfile"
+	"mien/runtime/face"
 	"mien/runtime/upright"
 )
 
@@ -29,9 +30,9 @@ const (
 // part of it, and the way from there to a face.
 type contentKey [16]byte
 
-func keyOf(k Kind, it *item, content []byte) contentKey {
+func keyOf(k Kind, l face.Levelling, it *item, content []byte) contentKey {
 	h := sha256.New()
-	fmt.Fprintln(h, Geometry, k.Crop, it.box)
+	fmt.Fprintln(h, GeometryOf(l), k.Crop, it.box)
 	if turn := upright.EXIF(content); it.row == nil && turn != (upright.Turn{}) {
 		fmt.Fprintln(h, turn)
 	}
@@ -39,13 +40,13 @@ func keyOf(k Kind, it *item, content []byte) contentKey {
 	return contentKey(h.Sum(nil)[:16])
 }
 
-// cachePath is the file of the set in that folder.
-func cachePath(cache string, k Kind, dir string) string {
+// cachePath is the file of the set in that folder, levelled so.
+func cachePath(cache string, k Kind, dir string, l face.Levelling) string {
 	at := dir
 	if abs, err := filepath.Abs(dir); err == nil {
 		at = abs
 	}
-	sum := sha256.Sum256([]byte(at))
+	sum := sha256.Sum256([]byte(at + string(l)))
 	return filepath.Join(cache, fmt.Sprintf("faces-%s-%x.bin", k.Name, sum[:8]))
 }
 

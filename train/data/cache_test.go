@@ -1,12 +1,16 @@
 package data
 
 import (
+	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mien/runtime/face"
 )
 
 // What was used longest ago goes first, what was just written stays, and what
@@ -64,5 +68,35 @@ func TestCacheRemembersItsUse(t *testing.T) {
 	load(t, "fer2013:"+dir, Options{CacheDir: cache})
 	if info, err := os.Stat(files[0]); err != nil || !info.ModTime().After(long) {
 		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// Faces that are levelled otherwise are others, and kept apart.
+func TestCacheByLevelling(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	putFace(t, 1, 48, dir, "happy", "1.jpg")
+	var contents [][]byte
+	for _, l := range append(face.Levellings(), face.AsBoards) {
+		load(t, "fer2013:"+dir, Options{CacheDir: cache, Levelling: l})
+	}
+	files, err := filepath.Glob(filepath.Join(cache, "faces-*.bin"))
+	if err != nil || len(files) != 1+len(face.Levellings()) {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := b[len(cacheMagic):][:len(contentKey{})]
+		for _, other := range contents {
+			if bytes.Equal(other, key) {
+				t.Error("two levellings have one key")
+			}
+		}
+		contents = append(contents, key)
+	}
+	if _, err := Load(context.Background(), "fer2013:"+dir, Options{Levelling: "roll"}); err == nil {
+		t.Error("a levelling that there is not was taken")
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"mien/runtime/face"
 	"mien/runtime/model"
 )
 
@@ -81,6 +82,9 @@ type Options struct {
 	// Spread is, by head, the standard deviation of a soft target about a
 	// number: a face of 39 years then teaches a little of the label from 40 on.
 	Spread map[string]float64
+	// Levelling is how faces are levelled, where not as on a board. Photographs have
+	// no other way.
+	Levelling face.Levelling
 	// Limit keeps at most that many images of each published split, chosen
 	// by their names; 0 keeps all.
 	Limit int

@@ -28,12 +28,17 @@ var fairRaces = map[string]string{
 }
 
 func listFairFace(dir string, _ []model.Head) (*listing, error) {
-	l := &listing{}
-	if err := fairPhotographs(filepath.Join(dir, "ground_truth.json"), l); err != nil {
+	const photographs, train, val = "ground_truth.json", "fairface_label_train.csv", "fairface_label_val.csv"
+	rel, err := within(dir, photographs, train, val)
+	if err != nil {
 		return nil, err
 	}
-	for _, file := range []struct{ name, split string }{{"fairface_label_train.csv", Train}, {"fairface_label_val.csv", Test}} {
-		path := filepath.Join(dir, file.name)
+	l := &listing{}
+	if err := fairPhotographs(filepath.Join(dir, rel, photographs), l); err != nil {
+		return nil, err
+	}
+	for _, file := range []struct{ name, split string }{{train, Train}, {val, Test}} {
+		path := filepath.Join(dir, rel, file.name)
 		t, err := openTable(path)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
@@ -46,6 +51,9 @@ func listFairFace(dir string, _ []model.Head) (*listing, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+	}
+	for i := range l.items {
+		l.items[i].path = filepath.Join(rel, l.items[i].path)
 	}
 	return l, nil
 }

@@ -1,9 +1,7 @@
 package data
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -66,14 +64,14 @@ func ferTable(dir string) (string, error) {
 	if strings.EqualFold(filepath.Ext(dir), ".csv") {
 		return dir, nil
 	}
-	for _, below := range []string{"", "fer2013"} {
-		for _, name := range []string{"fer2013.csv", "icml_face_data.csv"} {
-			path := filepath.Join(dir, below, name)
-			if _, err := os.Stat(path); err == nil {
-				return path, nil
-			} else if !errors.Is(err, os.ErrNotExist) {
-				return "", err
-			}
+	tables := []string{"fer2013.csv", "icml_face_data.csv"}
+	only, err := within(dir, tables...)
+	if err != nil {
+		return "", err
+	}
+	for _, below := range []string{"", "fer2013", only} {
+		if path, err := first(filepath.Join(dir, below), tables...); path != "" || err != nil {
+			return path, err
 		}
 	}
 	return "", nil

@@ -2,7 +2,6 @@ package data
 
 import (
 	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -77,15 +76,15 @@ func ferPlusTable(dir string) (string, error) {
 		dir = filepath.Dir(dir)
 	}
 	names := []string{"fer2013new.csv", "ferplus-by-id.csv", "ferplus-by-id.csv.gz"}
-	for _, name := range names {
-		path := filepath.Join(dir, name)
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		} else if !errors.Is(err, os.ErrNotExist) {
-			return "", err
-		}
+	rel, err := within(dir, names...)
+	if err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("no votes in %s (want one of %s)", dir, strings.Join(names, ", "))
+	path, err := first(filepath.Join(dir, rel), names...)
+	if path == "" && err == nil {
+		err = fmt.Errorf("no votes in %s (want one of %s)", dir, strings.Join(names, ", "))
+	}
+	return path, err
 }
 
 // readVotes returns the votes by voteKey, and whether that is a row.

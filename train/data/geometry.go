@@ -1,6 +1,10 @@
 package data
 
-import "image"
+import (
+	"image"
+
+	"mien/runtime/face"
+)
 
 // Geometry names the way from a crop to a face. Cached faces of another
 // geometry are not used, and checkpoints say of which theirs were: change it
@@ -8,6 +12,14 @@ import "image"
 // were found by pigo's cascade, those of "face-2" by the network; those of "face-3"
 // have their eyes from the eye net too, and are levelled altogether where it is sure.
 const Geometry = "face-3"
+
+// GeometryOf names the way of faces that were levelled so.
+func GeometryOf(l face.Levelling) string {
+	if l == face.AsBoards {
+		return Geometry
+	}
+	return Geometry + " levelling " + string(l)
+}
 
 // thumb writes the mean grey of thumbSide x thumbSide cells of img: it tells
 // duplicates, whatever the geometry of faces.

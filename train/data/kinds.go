@@ -62,6 +62,23 @@ func (k Kind) folder(dir string) string {
 	return dir
 }
 
+// Content returns the folder that a KIND:DIR stands for, and what DIR names within
+// it, for a kind whose DIR is a table; "" for others.
+func Content(spec string) (folder, table string, err error) {
+	name, dir, err := ParseSpec(spec)
+	if err != nil {
+		return "", "", err
+	}
+	k, err := KindByName(name)
+	if err != nil {
+		return "", "", err
+	}
+	if k.Table {
+		table = filepath.Base(dir)
+	}
+	return k.folder(dir), table, nil
+}
+
 // Kinds returns the names of the kinds of data sets.
 func Kinds() []string {
 	var names []string

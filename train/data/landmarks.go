@@ -24,7 +24,12 @@ const landmarksSide = 80
 var eyeColumns = []string{"left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y"}
 
 func listLandmarks(dir string, _ []model.Head) (*listing, error) {
-	path := filepath.Join(dir, "landmarks.csv")
+	const name = "landmarks.csv"
+	rel, err := within(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, rel, name)
 	t, err := openTable(path)
 	if err != nil {
 		return nil, err
@@ -53,6 +58,7 @@ func listLandmarks(dir string, _ []model.Head) (*listing, error) {
 		}
 		whole := image.Rect(0, 0, landmarksSide, landmarksSide)
 		square := seen(it.path, face.Point{X: v[0], Y: v[1]}, face.Point{X: v[2], Y: v[3]}, whole)
+		it.path = filepath.Join(rel, it.path)
 		it.box = box{square.Min.X, square.Min.Y, square.Dx(), square.Dy()}
 		for i, h := range face.EyeHeads() {
 			corner := square.Min.X

@@ -56,15 +56,21 @@ func (s *Set) Marked(m Marks) int {
 // prepare reads the listed images, from the cache where it has them.
 func prepare(ctx context.Context, kind Kind, dir string, l *listing, o Options) (*Set, error) {
 	set := &Set{Kind: kind.Name, Dir: dir, Heads: o.heads(), Bad: l.bad, Skipped: l.skipped}
+	if err := o.Levelling.Check(); err != nil {
+		return nil, fmt.Errorf("data: levelling: %w", err)
+	}
 	if slices.ContainsFunc(l.items, func(it item) bool { return it.photograph }) {
+		if o.Levelling != face.AsBoards {
+			return nil, fmt.Errorf("data: %s:%s has photographs, which are levelled as on a board, not by %s", kind.Name, dir, o.Levelling)
+		}
 		o.CacheDir = "" // the finder that boards have changes oftener than faces are framed otherwise
 	}
-	cache := cachePath(o.CacheDir, kind, dir)
+	cache := cachePath(o.CacheDir, kind, dir, o.Levelling)
 	var known map[contentKey][]byte
 	if o.CacheDir != "" {
 		known = readCache(cache)
 	}
-	p, err := prepareAll(ctx, kind, dir, l.items, known, o.Progress)
+	p, err := prepareAll(ctx, kind, dir, o.Levelling, l.items, known, o.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +127,7 @@ type prepared struct {
 	made    int // records that the cache did not have
 }
 
-func prepareAll(ctx context.Context, kind Kind, dir string, items []item, known map[contentKey][]byte, progress func(done, total int)) (*prepared, error) {
+func prepareAll(ctx context.Context, kind Kind, dir string, levelling face.Levelling, items []item, known map[contentKey][]byte, progress func(done, total int)) (*prepared, error) {
 	p := &prepared{keys: make([]contentKey, len(items)), records: make([][]byte, len(items)), errs: make([]error, len(items))}
 	var next, done, made atomic.Int64
 	var report, large sync.Mutex
@@ -132,6 +138,7 @@ func prepareAll(ctx context.Context, kind Kind, dir string, items []item, known 
 		if err != nil {
 			return nil, fmt.Errorf("data: %w", err)
 		}
+		crop.Levelling = levelling
 		workers[k] = &preparer{kind: kind, dir: dir, crop: crop, large: &large, face: image.NewGray(image.Rect(0, 0, model.Side, model.Side))}
 	}
 	for _, w := range workers {
@@ -143,7 +150,7 @@ func prepareAll(ctx context.Context, kind Kind, dir string, items []item, known 
 				}
 				var content []byte
 				if content, p.errs[i] = w.read(&items[i]); p.errs[i] == nil {
-					p.keys[i] = keyOf(kind, &items[i], content)
+					p.keys[i] = keyOf(kind, levelling, &items[i], content)
 					if p.records[i] = known[p.keys[i]]; p.records[i] != nil {
 						continue
 					}

@@ -81,8 +81,13 @@ func listRAF(dir string, _ []model.Head) (*listing, error) {
 
 // rafBase returns the folder of the published layout, or "" for another one.
 func rafBase(dir string) (string, error) {
-	for _, base := range []string{dir, filepath.Join(dir, "basic")} {
-		if info, err := os.Stat(filepath.Join(base, "EmoLabel")); err == nil && info.IsDir() {
+	const labels, basic = "EmoLabel", "basic"
+	rel, err := within(dir, labels, basic)
+	if err != nil {
+		return "", err
+	}
+	for _, base := range []string{filepath.Join(dir, rel), filepath.Join(dir, rel, basic)} {
+		if info, err := os.Stat(filepath.Join(base, labels)); err == nil && info.IsDir() {
 			return base, nil
 		} else if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return "", err
@@ -95,15 +100,11 @@ func rafBase(dir string) (string, error) {
 // in its name.
 func rafList(base string) (string, error) {
 	names := []string{"list_patition_label.txt", "list_partition_label.txt"}
-	for _, name := range names {
-		path := filepath.Join(base, "EmoLabel", name)
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		} else if !errors.Is(err, os.ErrNotExist) {
-			return "", err
-		}
+	path, err := first(filepath.Join(base, "EmoLabel"), names...)
+	if path == "" && err == nil {
+		err = fmt.Errorf("%s: no %s", filepath.Join(base, "EmoLabel"), strings.Join(names, " or "))
 	}
-	return "", fmt.Errorf("%s: no %s", filepath.Join(base, "EmoLabel"), strings.Join(names, " or "))
+	return path, err
 }
 
 // parseRAFList reads the emotion labels: a name and a code a line, and in some

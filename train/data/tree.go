@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,6 +40,34 @@ func folders(dir string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// first returns the path of the first of the names that is in a folder, "" where
+// none is.
+func first(dir string, names ...string) (path string, err error) {
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// within returns where in a set's folder its tables lie: at the top, "", or where
+// none is there in the only folder, as an archive may unpack.
+func within(dir string, tables ...string) (rel string, err error) {
+	if path, err := first(dir, tables...); path != "" || err != nil {
+		return "", err
+	}
+	subs, err := folders(dir)
+	if err != nil || len(subs) != 1 {
+		return "", err
+	}
+	below, err := within(filepath.Join(dir, subs[0]), tables...)
+	return filepath.Join(subs[0], below), err
 }
 
 // pictures lists the image files in a folder and counts what else lies there.

@@ -23,15 +23,21 @@ type Answers map[string]map[string]*Said
 type Said struct {
 	Truth []int8 `json:"truth"`
 	Said  []int8 `json:"said"`
+	// Loss is the mean cross-entropy, nats; 0 where it was not kept.
+	Loss float64 `json:"loss,omitempty"`
 }
 
-// Add takes up the answers about one set's images.
-func (a Answers) Add(s *data.Set, samples []data.Sample, m *train.Metrics) {
+// Add takes up the answers about one set's images in the heads whose losses have
+// taught them.
+func (a Answers) Add(s *data.Set, samples []data.Sample, m *train.Metrics, losses train.Losses) {
 	heads := map[string]*Said{}
 	for i, h := range s.Heads {
-		said := &Said{}
+		if losses[h.Name] == 0 || m.Heads[h.Name] == nil {
+			continue
+		}
+		said := &Said{Loss: m.Heads[h.Name].Loss}
 		for k := range samples {
-			if label := samples[k].Labels[i]; label != data.NoLabel && m.Heads[h.Name] != nil {
+			if label := samples[k].Labels[i]; label != data.NoLabel {
 				said.Truth = append(said.Truth, label)
 				said.Said = append(said.Said, m.Said[k][i])
 			}

@@ -27,11 +27,15 @@ type Experiment struct {
 	// Seeds begin each run anew: fresh weights, order and changes of the
 	// pictures. All split the pictures into train and val by the first.
 	Seeds []uint64 `yaml:"seeds"`
+	// Set is what all runs override in their recipes, as KEY=VALUE, before what
+	// each of them does.
+	Set []string `yaml:"set"`
 	// Runs are steps of a chain: what a run comes from, or is taught by, is the
 	// run of the same seed.
 	Runs    []train.Step `yaml:"runs"`
 	Compare []Pair       `yaml:"compare"`
-	// Paper is what was published, by the names of runs; text, for it may need a word.
+	// Paper is what was published of the first comparison's head, by the names of
+	// runs; text, for it may need a word.
 	Paper map[string]string `yaml:"paper"`
 }
 
@@ -68,6 +72,8 @@ func (x *Experiment) check() error {
 		return errors.New("it has no runs")
 	case len(x.Seeds) == 0:
 		return errors.New("it has no seeds (seeds: [1, 2])")
+	case len(x.Paper) > 0 && len(x.Compare) == 0:
+		return errors.New("paper has figures of the head of the first comparison, and there is none")
 	case x.Limit < 0:
 		return fmt.Errorf("limit is %d", x.Limit)
 	}
@@ -124,7 +130,7 @@ func (x *Experiment) Chain(dir string) (*train.Chain, error) {
 		for _, r := range x.Runs {
 			s := r
 			s.Name = Step(r.Name, seed)
-			s.Set = append(slices.Clone(r.Set), "seed="+strconv.FormatUint(seed, 10), "split="+strconv.FormatUint(x.Seeds[0], 10))
+			s.Set = append(slices.Concat(x.Set, r.Set), "seed="+strconv.FormatUint(seed, 10), "split="+strconv.FormatUint(x.Seeds[0], 10))
 			if x.run(s.From) != nil {
 				s.From = Step(s.From, seed)
 			}

@@ -4,6 +4,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -11,6 +14,7 @@ import (
 const text = `about: Two runs.
 limit: 100
 seeds: [1, 2]
+set: [patience=3]
 runs:
   - {name: single, recipe: paper-single, data: [fer2013]}
   - {name: multi, recipe: paper, data: [fer2013, utkface]}
@@ -20,16 +24,87 @@ compare:
 paper: {single: "0.4538"}
 `
 
-// TestExperiments: those of the repository can run.
+// TestExperiments: those of the repository can run, and RESULTS.md has a row of each.
 func TestExperiments(t *testing.T) {
+	results, err := os.ReadFile("../RESULTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	files, err := filepath.Glob("../experiments/*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no experiments: %v", err)
 	}
 	for _, f := range files {
-		if _, err := Load(f); err != nil {
+		x, err := Load(f)
+		if err != nil {
 			t.Error(err)
+			continue
 		}
+		if !strings.Contains(string(results), "| `"+x.Name+"` |") {
+			t.Errorf("no row of RESULTS.md is of %s", f)
+		}
+	}
+}
+
+var (
+	// inPoints is the interval of a difference as RESULTS.md says it, in points.
+	inPoints = regexp.MustCompile(`\[([+-]?\d+\.\d), ([+-]?\d+\.\d)\]`)
+	// inParts is one as a report says it, behind the difference, in parts of one.
+	inParts = regexp.MustCompile(`\| [+-]\d\.\d{4} \[([+-]\d\.\d{4}), ([+-]\d\.\d{4})\]`)
+	// ofExperiment ends a row of RESULTS.md that says which report has its figures.
+	ofExperiment = regexp.MustCompile("\\| `([a-z-]+)` \\|$")
+)
+
+// intervals are those of differences in a text, in points.
+func intervals(t *testing.T, text string, re *regexp.Regexp, times float64) (all [][2]float64) {
+	for _, m := range re.FindAllStringSubmatch(text, -1) {
+		low, err := strconv.ParseFloat(m[1], 64)
+		high, err2 := strconv.ParseFloat(m[2], 64)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		all = append(all, [2]float64{low * times, high * times})
+	}
+	return all
+}
+
+// TestResultsAreReported: each interval that RESULTS.md has of an experiment is in that
+// experiment's report, rounded to tenths of points, one way or the other.
+func TestResultsAreReported(t *testing.T) {
+	results, err := os.ReadFile("../RESULTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := map[string]int{}
+	name := ""
+	var reported [][2]float64
+	for line := range strings.Lines(string(results)) {
+		line = strings.TrimSpace(line)
+		if m := ofExperiment.FindStringSubmatch(line); m != nil {
+			name = m[1]
+			report, err := os.ReadFile("../experiments/reports/" + name + "/experiment.md")
+			if err != nil {
+				t.Fatal(err)
+			}
+			reported = intervals(t, string(report), inParts, 100)
+		}
+		if !strings.HasPrefix(line, "|") { // the table is over
+			name = ""
+		}
+		if name == "" {
+			continue
+		}
+		for _, x := range intervals(t, line, inPoints, 1) {
+			tried[name]++
+			is := func(low, high float64) bool { return math.Abs(low-x[0]) < 0.051 && math.Abs(high-x[1]) < 0.051 }
+			if !slices.ContainsFunc(reported, func(r [2]float64) bool { return is(r[0], r[1]) || is(-r[1], -r[0]) }) {
+				t.Errorf("the report of %s has no difference of %+.1f to %+.1f points", name, x[0], x[1])
+			}
+		}
+	}
+	files, err := filepath.Glob("../experiments/*.yaml")
+	if err != nil || len(tried) < len(files) {
+		t.Errorf("%v are tried, of %d experiments (%v)", tried, len(files), err)
 	}
 }
 
@@ -61,7 +136,7 @@ func TestChain(t *testing.T) {
 		t.Errorf("steps %s", got)
 	}
 	last := c.Steps[5]
-	if last.From != "multi-2" || last.Teachers[0] != "multi-2=emotion" || strings.Join(last.Set, " ") != "distill=0.5 seed=2 split=1" {
+	if last.From != "multi-2" || last.Teachers[0] != "multi-2=emotion" || strings.Join(last.Set, " ") != "patience=3 distill=0.5 seed=2 split=1" {
 		t.Errorf("the last step is %+v", last)
 	}
 }
@@ -125,7 +200,7 @@ func TestOutcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := func(truth, said []int8) Answers {
-		return Answers{"fer2013": {"emotion": {truth, said}}}
+		return Answers{"fer2013": {"emotion": {Truth: truth, Said: said}}}
 	}
 	truth := []int8{0, 1, 2, 3}
 	answers := map[string]Answers{

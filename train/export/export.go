@@ -17,6 +17,7 @@
 package export
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -29,8 +30,8 @@ import (
 )
 
 // Graph returns the network with the given weights, by parameter name, as
-// train/nn and checkpoints have them. The graph has one input, model.InputName,
-// and an output for each of the heads, in the order of the file format; no
+// train/nn and checkpoints have them. The graph has one input, called after
+// the network's filter, and an output for each of the heads, in the order of the file format; no
 // heads means all that the network has. Nothing of another head is in the
 // graph.
 func Graph(net arch.Net, weights map[string][]float32, heads []string) (*graph.Graph, error) {
@@ -39,7 +40,7 @@ func Graph(net arch.Net, weights map[string][]float32, heads []string) (*graph.G
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	b := &builder{net: net, weights: weights, named: map[string]*value{}, g: &graph.Graph{Name: net.Name}}
-	in := b.tensor(model.InputName, 1, model.Side, model.Side, 1)
+	in := b.tensor(net.Filter.Input(), 1, model.Side, model.Side, 1)
 	b.g.Inputs = []int{in}
 	top, err := b.body(&value{at: in, c: 1, h: model.Side, w: model.Side})
 	if err != nil {
@@ -167,6 +168,13 @@ func (b *builder) layer(i int, l arch.Layer, in *value) (*value, int, error) {
 		return out, used, err
 	case arch.Add:
 		return b.add(i, l, in)
+	case arch.Concat:
+		out, err := b.concat(l, in)
+		return out, 0, err
+	case arch.Pad:
+		return b.pad(l, in), 0, nil
+	case arch.Upsample:
+		return b.upsample(l, in), 0, nil
 	case arch.ELU:
 		return b.unary(graph.Elu, l.Name, in), 0, nil
 	case arch.ReLU:
@@ -239,7 +247,7 @@ func (b *builder) maxPool(l arch.Layer, in *value) *value {
 	if norm != nil && !norm.positive() {
 		at, norm = b.real(in), nil
 	}
-	stride := max(l.Stride, l.Kernel)
+	stride := cmp.Or(l.Stride, l.Kernel)
 	out := &value{h: (in.h-l.Kernel)/stride + 1, w: (in.w-l.Kernel)/stride + 1, c: in.c, norm: norm}
 	out.at = b.tensor(l.Name, 1, out.h, out.w, out.c)
 	b.op(graph.MaxPool2D, graph.PoolOptions{Padding: graph.Valid, StrideH: stride, StrideW: stride,
@@ -274,8 +282,12 @@ func (b *builder) convolution(i int, l arch.Layer, in *value) (*value, int, erro
 	}
 	act, more := b.activation(i + 1 + used)
 	used += more
-	stride := max(l.Stride, 1)
+	stride, padding := max(l.Stride, 1), graph.Same
 	out := &value{h: (in.h + stride - 1) / stride, w: (in.w + stride - 1) / stride, c: oc}
+	if l.Valid {
+		padding = graph.Valid
+		out.h, out.w = (in.h-l.Kernel)/stride+1, (in.w-l.Kernel)/stride+1
+	}
 	out.at = b.tensor(l.Name, 1, out.h, out.w, oc)
 	k := l.Kernel
 	if l.Op == arch.Depthwise {
@@ -288,7 +300,7 @@ func (b *builder) convolution(i int, l arch.Layer, in *value) (*value, int, erro
 	for o := range oc {
 		ohwi = append(ohwi, permute(w[o*ic*k*k:(o+1)*ic*k*k], ic, k*k)...)
 	}
-	b.op(graph.Conv2D, graph.ConvOptions{StrideH: stride, StrideW: stride, DilationH: 1, DilationW: 1, Activation: act},
+	b.op(graph.Conv2D, graph.ConvOptions{Padding: padding, StrideH: stride, StrideW: stride, DilationH: 1, DilationW: 1, Activation: act},
 		out.at, from, b.constant(l.Name+"/weight", ohwi, oc, k, k, ic), b.constant(l.Name+"/bias", bias, oc))
 	return out, used, nil
 }
@@ -366,6 +378,39 @@ func (b *builder) add(i int, l arch.Layer, in *value) (*value, int, error) {
 	return &out, used, nil
 }
 
+// concat appends the channels of another value.
+func (b *builder) concat(l arch.Layer, in *value) (*value, error) {
+	with, ok := b.named[l.With]
+	if !ok {
+		return nil, fmt.Errorf("adds %q, which is not before it", l.With)
+	}
+	if with.h != in.h || with.w != in.w {
+		return nil, fmt.Errorf("puts together %dx%d and %dx%d", in.h, in.w, with.h, with.w)
+	}
+	x, y := b.real(in), b.real(with)
+	out := &value{h: in.h, w: in.w, c: in.c + with.c}
+	out.at = b.tensor(l.Name, 1, out.h, out.w, out.c)
+	b.op(graph.Concatenation, graph.ConcatOptions{Axis: 3}, out.at, x, y)
+	return out, nil
+}
+
+func (b *builder) pad(l arch.Layer, in *value) *value {
+	n := l.Pad
+	from, sides := b.real(in), b.integers(l.Name+"/sides", []int{0, 0, n, n, n, n, 0, 0}, 4, 2)
+	out := &value{h: in.h + 2*n, w: in.w + 2*n, c: in.c}
+	out.at = b.tensor(l.Name, 1, out.h, out.w, out.c)
+	b.op(graph.Pad, nil, out.at, from, sides)
+	return out
+}
+
+func (b *builder) upsample(l arch.Layer, in *value) *value {
+	out := &value{h: in.h * l.Kernel, w: in.w * l.Kernel, c: in.c}
+	from, size := b.real(in), b.integers(l.Name+"/size", []int{out.h, out.w}, 2)
+	out.at = b.tensor(l.Name, 1, out.h, out.w, out.c)
+	b.op(graph.ResizeNearest, graph.ResizeNearestOptions{}, out.at, from, size)
+	return out
+}
+
 func (b *builder) unary(kind graph.Kind, name string, in *value) *value {
 	from := b.real(in)
 	out := *in
@@ -376,10 +421,7 @@ func (b *builder) unary(kind graph.Kind, name string, in *value) *value {
 
 func (b *builder) mean(l arch.Layer, in *value) *value {
 	from := b.real(in)
-	axes := &graph.Tensor{Name: l.Name + "/axes", Type: graph.Int32, Shape: []int{2},
-		Data: binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, 1), 2)}
-	b.g.Tensors = append(b.g.Tensors, axes)
-	at := len(b.g.Tensors) - 1
+	at := b.integers(l.Name+"/axes", []int{1, 2}, 2)
 	out := &value{h: 1, w: 1, c: in.c}
 	out.at = b.tensor(l.Name, 1, 1, 1, in.c)
 	b.op(graph.Mean, graph.ReduceOptions{KeepDims: true}, out.at, from, at)
@@ -426,6 +468,16 @@ func (b *builder) constant(name string, v []float32, shape ...int) int {
 		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(f))
 	}
 	b.g.Tensors[at].Data = data
+	return at
+}
+
+func (b *builder) integers(name string, v []int, shape ...int) int {
+	at := b.tensor(name, shape...)
+	t := b.g.Tensors[at]
+	t.Type = graph.Int32
+	for _, x := range v {
+		t.Data = binary.LittleEndian.AppendUint32(t.Data, uint32(x))
+	}
 	return at
 }
 

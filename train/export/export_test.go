@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
+	"mien/quant"
+	"mien/runtime/face/filter"
 	"mien/runtime/graph"
 	"mien/runtime/graph/flatfile"
+	"mien/runtime/infer/infertest"
 	"mien/runtime/model"
 	"mien/runtime/portable"
 	"mien/train/arch"
@@ -73,6 +77,36 @@ func small() arch.Net {
 	}}
 }
 
+// others has the layers that small has not, as networks of other programs do.
+func others() arch.Net {
+	return arch.Net{Name: "others", Heads: []model.Head{model.Emotion, model.Race}, Body: []arch.Layer{
+		{Op: arch.Conv, Name: "c1", Out: 6, Kernel: 5, Stride: 4},
+		{Op: arch.ELU, Name: "e1"},
+		{Op: arch.BatchNorm, Name: "n1"},
+		{Op: arch.Upsample, Name: "u1", Kernel: 2},
+		{Op: arch.Pad, Name: "z1", Pad: 1},
+		{Op: arch.MaxPool, Name: "p1", Kernel: 3, Stride: 2},
+		{Op: arch.Concat, Name: "j1", With: "n1"},
+		{Op: arch.BatchNorm, Name: "n2"},
+		{Op: arch.Pad, Name: "z2", Pad: 3},
+		{Op: arch.Conv, Name: "c2", Out: 5, Kernel: 7, Stride: 2, Valid: true},
+		{Op: arch.BatchNorm, Name: "n3"},
+		{Op: arch.ReLU6, Name: "r3"},
+		{Op: arch.MaxPool, Name: "p3", Kernel: 1, Stride: 2},
+		{Op: arch.Mean, Name: "m"},
+	}}
+}
+
+// TestEveryLayerIsExported: the networks that are compared have each layer that a
+// file can have.
+func TestEveryLayerIsExported(t *testing.T) {
+	for _, op := range arch.Ops() {
+		if !slices.ContainsFunc(append(small().Body, others().Body...), func(l arch.Layer) bool { return l.Op == op }) {
+			t.Errorf("no network here has a layer %s", op)
+		}
+	}
+}
+
 func mean() arch.Net {
 	n := small()
 	n.Body = append(n.Body[:17:17], arch.Layer{Op: arch.Mean, Name: "mean"}, arch.Layer{Op: arch.BatchNorm, Name: "n7"},
@@ -110,7 +144,7 @@ func TestGraphComputesWhatTheTrainerDoes(t *testing.T) {
 	for _, c := range []struct {
 		net      arch.Net
 		negative bool
-	}{{small(), false}, {small(), true}, {mean(), true}, {arch.Paper(model.Heads()), false}, {arch.Paper(model.Heads()), true}, {arch.Edge(model.Heads()), false}, {arch.Edge(model.Heads()), true}} {
+	}{{small(), false}, {small(), true}, {mean(), true}, {others(), false}, {others(), true}, {arch.Paper(model.Heads()), false}, {arch.Paper(model.Heads()), true}, {arch.Edge(model.Heads()), false}, {arch.Edge(model.Heads()), true}} {
 		net, weights := trained(t, c.net, c.negative)
 		g, err := Graph(c.net, weights, nil)
 		if err != nil {
@@ -146,6 +180,61 @@ func TestGraphComputesWhatTheTrainerDoes(t *testing.T) {
 
 // A model without a head has nothing of it: no tensor by its name, and none of
 // its weights anywhere in the file.
+// TestFilter: trainer, engine and quantiser give a network with a filter the same
+// picture, and the file says which.
+func TestFilter(t *testing.T) {
+	for _, name := range model.Filters() {
+		a := small()
+		a.Filter = name
+		net, weights := trained(t, a, true)
+		g, err := Graph(a, weights, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := flatfile.Marshal(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := portable.Open(file, portable.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		face := infertest.Faces(1)[0]
+		x, seen := make([]float32, len(face.Pix)), make([]float32, len(face.Pix))
+		for i, v := range face.Pix {
+			x[i] = float32(v) / 255
+		}
+		scores := m.Spec().NewScores()
+		if err := m.Predict(face, scores); err != nil {
+			t.Fatal(err)
+		}
+		for k, logits := range net.Predict(x, 1) {
+			var sum float64
+			for _, v := range logits {
+				sum += math.Exp(float64(v))
+			}
+			for i, v := range logits {
+				if p := math.Exp(float64(v)) / sum; math.Abs(p-float64(scores.Heads[k][i])) > 1e-4 {
+					t.Errorf("%s: head %d, label %d: %g in the trainer, %g on the board", name, k, i, p, scores.Heads[k][i])
+				}
+			}
+		}
+		if err := quant.Fill(g, quant.Faces{face.Pix}, 0, 0, seen); err != nil {
+			t.Fatal(err)
+		}
+		f, err := filter.New(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range f.Of(face).Pix {
+			if seen[i] != float32(v)/255 {
+				t.Fatalf("%s: pixel %d is %g for the quantiser, %d on the board", name, i, seen[i], v)
+			}
+		}
+	}
+}
+
 func TestHeadsLeftOutAreNotThere(t *testing.T) {
 	_, weights := trained(t, arch.Paper(model.Heads()), false)
 	all, err := Graph(arch.Paper(model.Heads()), weights, nil)

@@ -145,7 +145,7 @@ func (c *bfloatConv) memory(batch int, shape *tensor) {
 		}
 		c.scratch = append(c.scratch, s)
 	}
-	for range c.lanes {
+	for range lanesOf(c.w) {
 		c.dw = append(c.dw, make([]float32, len(c.taps)*c.ci*c.co))
 		c.db = append(c.db, make([]float32, c.out.c))
 	}

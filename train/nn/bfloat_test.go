@@ -21,17 +21,24 @@ func exact(rng *rand.Rand, x []float32) {
 // TestBfloatConv holds the layer against the float32 one on factors that are
 // bfloat16 already: only the order of the sums may differ.
 func TestBfloatConv(t *testing.T) {
-	for _, c := range []struct{ h, w, in, out, k, stride int }{
-		{9, 9, 32, 32, 3, 1}, {25, 25, 32, 32, 3, 1}, {7, 7, 64, 32, 3, 1}, {6, 11, 32, 64, 5, 1}, {7, 5, 32, 32, 1, 1},
-		{9, 6, 32, 32, 4, 1}, {25, 25, 32, 64, 3, 2}, {13, 13, 64, 32, 3, 2}, {12, 7, 32, 32, 3, 2}, {10, 13, 32, 32, 5, 2},
-		{8, 8, 32, 32, 1, 2}, {14, 11, 32, 32, 5, 3}, {10, 10, 32, 32, 2, 3}, {9, 9, 32, 32, 4, 2}, {6, 6, 32, 40, 3, 1},
-		{12, 9, 1, 32, 5, 2}, {7, 8, 3, 5, 3, 1}, {7, 8, 40, 48, 3, 2}, {5, 5, 7, 9, 1, 1}, {5, 6, 5, 64, 2, 2},
+	for _, c := range []struct {
+		h, w, in, out, k, stride int
+		valid                    bool
+	}{
+		{9, 9, 32, 32, 3, 1, false}, {25, 25, 32, 32, 3, 1, false}, {7, 7, 64, 32, 3, 1, false}, {6, 11, 32, 64, 5, 1, false}, {7, 5, 32, 32, 1, 1, false},
+		{9, 6, 32, 32, 4, 1, false}, {25, 25, 32, 64, 3, 2, false}, {13, 13, 64, 32, 3, 2, false}, {12, 7, 32, 32, 3, 2, false}, {10, 13, 32, 32, 5, 2, false},
+		{8, 8, 32, 32, 1, 2, false}, {14, 11, 32, 32, 5, 3, false}, {10, 10, 32, 32, 2, 3, false}, {9, 9, 32, 32, 4, 2, false}, {6, 6, 32, 40, 3, 1, false},
+		{12, 9, 1, 32, 5, 2, false}, {7, 8, 3, 5, 3, 1, false}, {7, 8, 40, 48, 3, 2, false}, {5, 5, 7, 9, 1, 1, false}, {5, 6, 5, 64, 2, 2, false},
+		{9, 9, 32, 32, 3, 1, true}, {10, 13, 32, 64, 3, 2, true}, {15, 12, 3, 32, 7, 2, true}, {8, 9, 40, 32, 3, 2, true},
 	} {
-		t.Run(fmt.Sprintf("%dx%dx%d to %d by %d stride %d", c.h, c.w, c.in, c.out, c.k, c.stride), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%dx%dx%d to %d by %d stride %d valid %v", c.h, c.w, c.in, c.out, c.k, c.stride, c.valid), func(t *testing.T) {
 			const batch = 11
 			rng := rand.New(rand.NewPCG(uint64(c.in), uint64(c.k)))
 			in := newTensor(batch, c.h, c.w, c.in)
 			g := same(in, c.k, c.stride)
+			if c.valid {
+				g = valid(in, c.k, c.stride)
+			}
 			out := newTensor(batch, g.h, g.w, c.out)
 			w := &Param{Value: make([]float32, c.out*c.in*c.k*c.k), Grad: make([]float32, c.out*c.in*c.k*c.k)}
 			b := &Param{Value: make([]float32, c.out), Grad: make([]float32, c.out)}

@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"cmp"
 	"fmt"
 
 	"mien/runtime/model"
@@ -34,10 +35,17 @@ func (b *builder) build() error {
 	}
 	b.add(n.picture, uses[0], false)
 	for i, l := range n.Arch.Body {
+		if n.freezing = i < n.Arch.Frozen; n.freezing {
+			l.Frozen, l.Rate = l.Op == arch.BatchNorm, 0
+		}
 		if err := b.layer(i, l, uses[i+1]); err != nil {
 			return fmt.Errorf("layer %d (%s %s): %w", i+1, l.Op, l.Name, err)
 		}
+		if n.freezing {
+			n.frozen = len(n.body)
+		}
 	}
+	n.freezing = false
 	n.top = b.take(len(b.outs) - 1)
 	if n.top.h*n.top.w != 1 || n.top.grad == nil {
 		return fmt.Errorf("the heads need a trained vector, not %dx%dx%d: end with dense, mean or flatten", n.top.h, n.top.w, n.top.c)
@@ -57,7 +65,7 @@ func (b *builder) uses() ([]int, error) {
 			return nil, fmt.Errorf("layer %d (%s %s): %w", i+1, l.Op, l.Name, err)
 		}
 		uses[in]++
-		if l.Op == arch.Add {
+		if l.With != "" {
 			with, err := b.find(l.With, -1)
 			if err != nil {
 				return nil, fmt.Errorf("layer %d (%s %s): with: %w", i+1, l.Op, l.Name, err)
@@ -146,7 +154,7 @@ func (b *builder) make(i int, l arch.Layer, in *tensor, owned bool) (*tensor, []
 		if l.Kernel < 1 || l.Kernel > min(in.h, in.w) {
 			return nil, nil, fmt.Errorf("its Kernel is %d for a picture of %dx%d", l.Kernel, in.h, in.w)
 		}
-		g := valid(in, l.Kernel, max(l.Stride, l.Kernel))
+		g := valid(in, l.Kernel, cmp.Or(l.Stride, l.Kernel))
 		out := newTensor(n.batch, g.h, g.w, in.c)
 		pool := newMaxPool(g, in, out, n.work)
 		if before, ok := b.last().(*norm); ok && before.out == in && pool.pairs() {
@@ -159,6 +167,23 @@ func (b *builder) make(i int, l arch.Layer, in *tensor, owned bool) (*tensor, []
 	case arch.Flatten:
 		out := newTensor(n.batch, 1, 1, in.size())
 		return out, []layer{newFlatten(in, out, n.work)}, nil
+	case arch.Pad:
+		out := newTensor(n.batch, in.h+2*l.Pad, in.w+2*l.Pad, in.c)
+		return out, []layer{newPad(in, out, l.Pad, n.work)}, nil
+	case arch.Upsample:
+		if l.Kernel < 1 {
+			return nil, nil, fmt.Errorf("its Kernel is %d", l.Kernel)
+		}
+		out := newTensor(n.batch, in.h*l.Kernel, in.w*l.Kernel, in.c)
+		return out, []layer{newUpsample(in, out, l.Kernel, n.work)}, nil
+	case arch.Concat:
+		with, _ := b.find(l.With, -1)
+		other := b.take(with)
+		if other.h != in.h || other.w != in.w {
+			return nil, nil, fmt.Errorf("puts together %dx%d and %dx%d", in.h, in.w, other.h, other.w)
+		}
+		out := newTensor(n.batch, in.h, in.w, in.c+other.c)
+		return out, []layer{newConcat(in, other, out, n.work)}, nil
 	case arch.Add:
 		with, _ := b.find(l.With, -1)
 		other := b.take(with)
@@ -184,6 +209,12 @@ func (b *builder) convolution(l arch.Layer, in *tensor, stride int) (*tensor, []
 		return nil, nil, fmt.Errorf("its Kernel is %d, its Out is %d", l.Kernel, l.Out)
 	}
 	n, g := b.net, same(in, l.Kernel, stride)
+	if l.Valid {
+		if l.Kernel > min(in.h, in.w) {
+			return nil, nil, fmt.Errorf("its Kernel is %d for a picture of %dx%d", l.Kernel, in.h, in.w)
+		}
+		g = valid(in, l.Kernel, stride)
+	}
 	if l.Op == arch.Depthwise {
 		out := newTensor(n.batch, g.h, g.w, in.c)
 		w, bias := b.weights(l, in.c, 1, l.Kernel, l.Kernel)

@@ -29,7 +29,7 @@ func newConv(g geometry, in, out *tensor, w, b *Param, work *workers) *conv {
 	for range work.n {
 		c.col = append(c.col, make([]float32, c.rows*out.w*c.taps))
 	}
-	for l := range lanes {
+	for l := range lanesOf(w) {
 		c.dw[l], c.db[l] = make([]float32, c.taps*out.c), make([]float32, out.c)
 	}
 	c.fwd, c.bwd = c.forwardImage, c.backwardLane

@@ -16,7 +16,7 @@ type depthwise struct {
 
 func newDepthwise(g geometry, in, out *tensor, w, b *Param, work *workers) *depthwise {
 	d := &depthwise{g: g, in: in, out: out, w: w, b: b, work: work, wt: make([]float32, g.k*g.k*in.c)}
-	for l := range lanes {
+	for l := range lanesOf(w) {
 		d.dw[l], d.db[l] = make([]float32, len(d.wt)), make([]float32, in.c)
 	}
 	d.fwd, d.bwd = d.forwardImage, d.backwardLane

@@ -44,12 +44,20 @@ func nets() map[string]arch.Net {
 		"bn frozen":      small(7, 5, arch.Layer{Op: arch.BatchNorm, Name: "bn", Frozen: true}, flat),
 		"elu, frozen bn, pool": small(10, 16, arch.Layer{Op: arch.ELU, Name: "e"}, arch.Layer{Op: arch.BatchNorm, Name: "bn", Frozen: true},
 			arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 2}, flat),
-		"elu":           small(7, 3, arch.Layer{Op: arch.ELU, Name: "e"}, flat),
-		"elu twice":     small(7, 3, arch.Layer{Op: arch.ELU, Name: "e"}, arch.Layer{Op: arch.ELU, Name: "f"}, flat),
-		"relu":          small(7, 3, arch.Layer{Op: arch.ReLU, Name: "r"}, flat),
-		"relu6":         small(7, 3, arch.Layer{Op: arch.ReLU6, Name: "r"}, flat),
-		"maxpool":       small(10, 3, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 2, Stride: 2}, flat),
-		"maxpool odd":   small(13, 3, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 3, Stride: 3}, flat),
+		"elu":              small(7, 3, arch.Layer{Op: arch.ELU, Name: "e"}, flat),
+		"elu twice":        small(7, 3, arch.Layer{Op: arch.ELU, Name: "e"}, arch.Layer{Op: arch.ELU, Name: "f"}, flat),
+		"relu":             small(7, 3, arch.Layer{Op: arch.ReLU, Name: "r"}, flat),
+		"relu6":            small(7, 3, arch.Layer{Op: arch.ReLU6, Name: "r"}, flat),
+		"maxpool":          small(10, 3, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 2, Stride: 2}, flat),
+		"maxpool odd":      small(13, 3, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 3, Stride: 3}, flat),
+		"overlapping pool": small(9, 3, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 3, Stride: 2}, flat),
+		"subsampled":       small(9, 3, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 1, Stride: 2}, flat),
+		"padded pool":      small(9, 3, arch.Layer{Op: arch.Pad, Name: "z", Pad: 1}, arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 3, Stride: 2}, flat),
+		"valid":            small(9, 3, arch.Layer{Op: arch.Conv, Name: "c", Out: 4, Kernel: 3, Stride: 2, Valid: true}, flat),
+		"wide valid":       small(9, 16, arch.Layer{Op: arch.Conv, Name: "c", Out: 16, Kernel: 3, Valid: true}, flat),
+		"upsample":         small(4, 3, arch.Layer{Op: arch.Upsample, Name: "u", Kernel: 2}, arch.Layer{Op: arch.Conv, Name: "c", Out: 2, Kernel: 3}, flat),
+		"concat": small(5, 3, arch.Layer{Op: arch.Conv, Name: "a", Out: 4, Kernel: 3}, arch.Layer{Op: arch.Conv, Name: "b", Out: 2, Kernel: 1, Input: "first"},
+			arch.Layer{Op: arch.Concat, Name: "j", With: "a"}, flat),
 		"dense":         small(5, 3, flat, arch.Layer{Op: arch.Dense, Name: "fc", Out: 11}),
 		"dense no bias": small(5, 3, flat, arch.Layer{Op: arch.Dense, Name: "fc", Out: 6, NoBias: true}, arch.Layer{Op: arch.BatchNorm, Name: "bn"}),
 		"dropout":       small(7, 3, arch.Layer{Op: arch.Dropout, Name: "d", Rate: 0.4}, flat, arch.Layer{Op: arch.Dropout, Name: "d2", Rate: 0.2}),
@@ -74,6 +82,20 @@ func nets() map[string]arch.Net {
 			arch.Layer{Op: arch.MaxPool, Name: "p", Kernel: 2}, flat),
 		"wide conv3": small(9, 16, arch.Layer{Op: arch.Conv, Name: "c", Out: 32, Kernel: 3}, gap),
 		"wide conv5": small(9, 16, arch.Layer{Op: arch.Conv, Name: "c", Out: 16, Kernel: 5}, gap),
+	}
+}
+
+// TestEveryLayerIsTried: gradients are held against differences for each layer
+// that a file can have.
+func TestEveryLayerIsTried(t *testing.T) {
+	for _, op := range arch.Ops() {
+		tried := false
+		for _, n := range nets() {
+			tried = tried || slices.ContainsFunc(n.Body, func(l arch.Layer) bool { return l.Op == op })
+		}
+		if !tried {
+			t.Errorf("no network here has a layer %s", op)
+		}
 	}
 }
 

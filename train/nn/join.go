@@ -108,3 +108,43 @@ func transpose(dst, src []float32, c int) {
 		}
 	}
 }
+
+// concat puts the channels of two pictures behind each other.
+type concat struct {
+	a, b, out *tensor
+	work      *workers
+	fwd, bwd  func(worker, i int)
+}
+
+func newConcat(a, b, out *tensor, work *workers) *concat {
+	c := &concat{a: a, b: b, out: out, work: work}
+	c.fwd, c.bwd = c.forwardImage, c.backwardImage
+	return c
+}
+
+func (c *concat) forward(p *pass)  { c.work.run(p.n, c.fwd) }
+func (c *concat) backward(p *pass) { c.work.run(p.n, c.bwd) }
+
+func (c *concat) forwardImage(_, i int) {
+	y := c.out.image(i)
+	at := 0
+	for _, t := range []*tensor{c.a, c.b} {
+		for p, x := 0, t.image(i); p < t.h*t.w; p++ {
+			copy(y[p*c.out.c+at:], x[p*t.c:][:t.c])
+		}
+		at += t.c
+	}
+}
+
+func (c *concat) backwardImage(_, i int) {
+	dy := c.out.imageGrad(i)
+	at := 0
+	for _, t := range []*tensor{c.a, c.b} {
+		if t.grad != nil {
+			for p, dx := 0, t.imageGrad(i); p < t.h*t.w; p++ {
+				copy(dx[p*t.c:][:t.c], dy[p*c.out.c+at:])
+			}
+		}
+		at += t.c
+	}
+}

@@ -39,5 +39,14 @@ type layer interface {
 // threads; no more threads than this help in a weight gradient.
 const lanes = 8
 
+// lanesOf is how many of them the gradient of a parameter takes: none of a frozen
+// layer.
+func lanesOf(p *Param) int {
+	if p.Grad == nil {
+		return 0
+	}
+	return lanes
+}
+
 // lane returns the pictures of one of several parts of a batch of n.
 func lane(l, of, n int) (lo, hi int) { return l * n / of, (l + 1) * n / of }

@@ -14,16 +14,19 @@ import (
 	"fmt"
 	"math"
 
+	"mien/runtime/face/filter"
+	"mien/runtime/model"
 	"mien/train/arch"
 	"mien/train/nn/internal/kernel"
 )
 
-// Param is one parameter, or a running statistic, which has no gradient.
+// Param is one parameter, or what has no gradient: a running statistic, or a
+// parameter of a frozen layer.
 type Param struct {
 	Name  string
 	Shape []int
 	Value []float32
-	Grad  []float32 // of the last Step; nil for running statistics
+	Grad  []float32 // of the last Step; nil where nothing is learned
 }
 
 // Batch is what a network learns from. Target and Weight go head by head in
@@ -31,7 +34,7 @@ type Param struct {
 // one weight for each picture, 0 where the label is not known.
 type Batch struct {
 	N      int
-	X      []float32 // N*2500 in [0,1]
+	X      []float32 // N*2500 in [0,1]: faces, which the network filters itself
 	Target [][]float32
 	Weight [][]float32
 }
@@ -64,14 +67,19 @@ type Net struct {
 	batch   int
 	work    *workers
 	picture *tensor
+	filters []*filter.Filter // one a worker; nil where the network has none
+	filterF func(worker, i int)
 	body    []layer
-	probes  []probe
-	top     *tensor
-	heads   []*head
-	params  []Param
-	losses  []HeadLoss
-	grads   [][]float32 // of the logits
-	pass    pass
+	frozen  int // so many of the body's need no gradient
+
+	freezing bool // while frozen layers are built
+	probes   []probe
+	top      *tensor
+	heads    []*head
+	params   []Param
+	losses   []HeadLoss
+	grads    [][]float32 // of the logits
+	pass     pass
 
 	adam         kernel.AdamStep
 	adamP        *Param
@@ -98,7 +106,16 @@ func NewIn(p Precision, net arch.Net, batch, threads int) (*Net, error) {
 	}
 	useKernels()
 	n := &Net{Arch: net, batch: batch, work: newWorkers(threads)}
-	n.adamF = n.adamPart
+	n.adamF, n.filterF = n.adamPart, n.filterPart
+	if net.Filter != model.NoFilter {
+		for range threads {
+			f, err := filter.New(net.Filter)
+			if err != nil {
+				return nil, fmt.Errorf("nn: %s: %w", net.Name, err)
+			}
+			n.filters = append(n.filters, f)
+		}
+	}
 	b := builder{net: n, precision: p, named: map[string]int{}}
 	if err := b.build(); err != nil {
 		return nil, fmt.Errorf("nn: %s: %w", net.Name, err)
@@ -125,7 +142,7 @@ func (n *Net) Step(b *Batch, lossWeights []float64, key uint64) (Losses, error) 
 		h.backward(b.N, n.grads[i])
 		l.Total += lossWeights[i] * n.losses[i].Loss
 	}
-	for i := len(n.body) - 1; i >= 0; i-- {
+	for i := len(n.body) - 1; i >= n.frozen; i-- {
 		n.body[i].backward(&n.pass)
 	}
 	return l, nil
@@ -153,12 +170,21 @@ func (n *Net) check(b *Batch, lossWeights []float64) error {
 func (n *Net) forward(x []float32, p pass) {
 	n.pass = p
 	copy(n.picture.data, x[:p.n*n.picture.size()])
+	if n.filters != nil {
+		n.work.run(p.n, n.filterF)
+	}
 	for _, l := range n.body {
 		l.forward(&n.pass)
 	}
 	for _, h := range n.heads {
 		h.forward(p.n)
 	}
+}
+
+// filterPart filters picture i.
+func (n *Net) filterPart(worker, i int) {
+	size := n.picture.size()
+	n.filters[worker].Values(n.picture.data[i*size:][:size])
 }
 
 // Predict returns the logits of n pictures, head by head, n rows of one value
@@ -212,14 +238,15 @@ func finite(x []float32) bool {
 	return true
 }
 
-// param makes a parameter; a running statistic has no gradient.
+// param makes a parameter; a running statistic has no gradient, nor has what
+// belongs to a frozen layer.
 func (n *Net) param(name string, grad bool, shape ...int) *Param {
 	size := 1
 	for _, d := range shape {
 		size *= d
 	}
 	p := &Param{Name: name, Shape: shape, Value: make([]float32, size)}
-	if grad {
+	if grad && !n.freezing {
 		p.Grad = make([]float32, size)
 	}
 	n.params = append(n.params, *p) // the slices are shared

@@ -2,6 +2,7 @@ package nn
 
 import (
 	"fmt"
+	"runtime"
 
 	"mien/train/nn/internal/kernel"
 )
@@ -40,3 +41,7 @@ func (p *Precision) UnmarshalText(name []byte) error {
 // can: bfloat16 wants a processor with AMX under Linux, and is slower than
 // float32 on others.
 func (p Precision) Fast() bool { return p == Float32 || kernel.FastBF16() }
+
+// CPU names the kind of processor that this is: on the same kind the same run
+// comes to the same bits.
+func CPU() string { return runtime.GOARCH + " " + kernel.Name() }

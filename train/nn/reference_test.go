@@ -1,6 +1,7 @@
 package nn
 
 import (
+	"cmp"
 	"math"
 
 	"mien/train/arch"
@@ -85,7 +86,7 @@ func (r *reference) layer(i int, l arch.Layer, in volume, named map[string]volum
 	case arch.ReLU6:
 		return each(in, func(v float64) float64 { return min(max(v, 0), 6) })
 	case arch.MaxPool:
-		return refPool(l.Kernel, in)
+		return refPool(l.Kernel, cmp.Or(l.Stride, l.Kernel), in)
 	case arch.Mean:
 		out := newVolume(in.n, in.c, 1, 1)
 		for i, v := range in.v {
@@ -98,6 +99,24 @@ func (r *reference) layer(i int, l arch.Layer, in volume, named map[string]volum
 		return r.dense(l.Name, l.Out, in)
 	case arch.Dropout:
 		return r.drop(i, l.Rate, in)
+	case arch.Concat:
+		other := named[l.With]
+		out := newVolume(in.n, in.c+other.c, in.h, in.w)
+		for i := range in.n {
+			copy(out.v[i*out.c*in.h*in.w:], in.v[i*in.c*in.h*in.w:][:in.c*in.h*in.w])
+			copy(out.v[(i*out.c+in.c)*in.h*in.w:], other.v[i*other.c*in.h*in.w:][:other.c*in.h*in.w])
+		}
+		return out
+	case arch.Pad, arch.Upsample:
+		k, n := max(l.Kernel, 1), l.Pad
+		out := newVolume(in.n, in.c, in.h*k+2*n, in.w*k+2*n)
+		for o := range out.v {
+			x, y, c, i := o%out.w-n, o/out.w%out.h-n, o/out.w/out.h%out.c, o/out.w/out.h/out.c
+			if x >= 0 && y >= 0 && x < in.w*k && y < in.h*k {
+				out.v[o] = *in.at(i, c, y/k, x/k)
+			}
+		}
+		return out
 	case arch.Add:
 		out, other := newVolume(in.n, in.c, in.h, in.w), named[l.With]
 		for i, v := range in.v {
@@ -120,6 +139,9 @@ func (r *reference) conv(l arch.Layer, in volume, co int, depthwise bool) volume
 	k, s := l.Kernel, max(l.Stride, 1)
 	oh, ow := (in.h+s-1)/s, (in.w+s-1)/s
 	top, left := max((oh-1)*s+k-in.h, 0)/2, max((ow-1)*s+k-in.w, 0)/2
+	if l.Valid {
+		oh, ow, top, left = (in.h-k)/s+1, (in.w-k)/s+1, 0, 0
+	}
 	w, b := r.params[l.Name+".weight"], r.params[l.Name+".bias"]
 	group := in.c
 	if depthwise {
@@ -172,13 +194,13 @@ func (v volume) channel(c int, f func(o int)) {
 	}
 }
 
-func refPool(k int, in volume) volume {
-	out := newVolume(in.n, in.c, in.h/k, in.w/k)
+func refPool(k, s int, in volume) volume {
+	out := newVolume(in.n, in.c, (in.h-k)/s+1, (in.w-k)/s+1)
 	for o := range out.v {
 		x, y, c, i := o%out.w, o/out.w%out.h, o/out.w/out.h%out.c, o/out.w/out.h/out.c
 		out.v[o] = math.Inf(-1)
 		for t := range k * k {
-			out.v[o] = max(out.v[o], *in.at(i, c, y*k+t/k, x*k+t%k))
+			out.v[o] = max(out.v[o], *in.at(i, c, y*s+t/k, x*s+t%k))
 		}
 	}
 	return out

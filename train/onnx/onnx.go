@@ -2,8 +2,8 @@
 // of other engines.
 //
 // The layers are those of train/arch, one operator each, in NCHW as ONNX has
-// it, so weights go in as checkpoints hold them. The input is model.InputName,
-// [N, 1, Side, Side] of grey levels divided by 255; each head is an output of
+// it, so weights go in as checkpoints hold them. The input is model.InputName, or
+// "face/" and the network's filter, [N, 1, Side, Side] of grey levels divided by 255; each head is an output of
 // its name, [N, labels], of probabilities.
 //
 // Source of field numbers and operators: github.com/onnx/onnx, onnx/onnx.proto
@@ -11,6 +11,7 @@
 package onnx
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -88,9 +89,9 @@ type writer struct {
 }
 
 func (w *writer) body() error {
-	w.top, w.at = model.InputName, shape{1, model.Side, model.Side}
+	w.top, w.at = w.net.Filter.Input(), shape{1, model.Side, model.Side}
 	w.shapes["input"] = w.at
-	names := map[string]string{"input": model.InputName} // of values, by the layers' names
+	names := map[string]string{"input": w.top} // of values, by the layers' names
 	for i, l := range w.net.Body {
 		if l.Input != "" {
 			if _, ok := names[l.Input]; !ok {
@@ -130,8 +131,27 @@ func (w *writer) layer(l arch.Layer, names map[string]string) error {
 		w.constant(l.Name+".high", nil, []float32{6})
 		w.node("Clip", l.Name, []string{w.top, l.Name + ".low", l.Name + ".high"})
 	case arch.MaxPool:
-		w.node("MaxPool", l.Name, []string{w.top}, intsAttr("kernel_shape", l.Kernel, l.Kernel), intsAttr("strides", l.Kernel, l.Kernel))
-		w.at = shape{w.at.c, w.at.h / l.Kernel, w.at.w / l.Kernel}
+		s := cmp.Or(l.Stride, l.Kernel)
+		w.node("MaxPool", l.Name, []string{w.top}, intsAttr("kernel_shape", l.Kernel, l.Kernel), intsAttr("strides", s, s))
+		w.at = shape{w.at.c, (w.at.h-l.Kernel)/s + 1, (w.at.w-l.Kernel)/s + 1}
+	case arch.Pad:
+		n := l.Pad
+		w.integers(l.Name+".sides", 0, 0, n, n, 0, 0, n, n)
+		w.node("Pad", l.Name, []string{w.top, l.Name + ".sides"})
+		w.at = shape{w.at.c, w.at.h + 2*n, w.at.w + 2*n}
+	case arch.Upsample:
+		k := float32(l.Kernel)
+		w.constant(l.Name+".scales", []int{4}, []float32{1, 1, k, k})
+		w.node("Resize", l.Name, []string{w.top, "", l.Name + ".scales"}, textAttr("mode", "nearest"),
+			textAttr("coordinate_transformation_mode", "asymmetric"), textAttr("nearest_mode", "floor"))
+		w.at = shape{w.at.c, w.at.h * l.Kernel, w.at.w * l.Kernel}
+	case arch.Concat:
+		with, ok := names[l.With]
+		if !ok {
+			return fmt.Errorf("adds %q, which is not before it", l.With)
+		}
+		w.node("Concat", l.Name, []string{w.top, with}, intAttr("axis", 1))
+		w.at.c += w.shapes[l.With].c
 	case arch.Mean:
 		w.node("GlobalAveragePool", l.Name+".pool", []string{w.top})
 		w.node("Flatten", l.Name, []string{w.top}, intAttr("axis", 1))
@@ -166,9 +186,12 @@ func (w *writer) conv(l arch.Layer, out, in, group int) error {
 	}
 	top, bottom := same(w.at.h, l.Kernel, stride)
 	left, right := same(w.at.w, l.Kernel, stride)
+	if l.Valid {
+		top, bottom, left, right = 0, 0, 0, 0
+	}
 	w.node("Conv", l.Name, inputs, intAttr("group", group), intsAttr("kernel_shape", l.Kernel, l.Kernel),
 		intsAttr("pads", top, left, bottom, right), intsAttr("strides", stride, stride))
-	w.at = shape{out, (w.at.h + stride - 1) / stride, (w.at.w + stride - 1) / stride}
+	w.at = shape{out, (w.at.h+top+bottom-l.Kernel)/stride + 1, (w.at.w+left+right-l.Kernel)/stride + 1}
 	return nil
 }
 
@@ -259,9 +282,11 @@ func (w *writer) parameter(inputs *[]string, name string, dims ...int) error {
 // Numbers of TensorProto.DataType and AttributeProto.AttributeType.
 const (
 	typeFloat = 1
+	typeInt64 = 7
 
 	attrFloat = 1
 	attrInt   = 2
+	attrText  = 3
 	attrInts  = 7
 )
 
@@ -278,6 +303,27 @@ func (w *writer) constant(name string, dims []int, v []float32) {
 	}
 	t.bytes(9, raw)
 	w.constants = append(w.constants, t)
+}
+
+func (w *writer) integers(name string, v ...int) {
+	var t message
+	t.number(1, int64(len(v)))
+	t.number(2, typeInt64)
+	t.text(8, name)
+	var raw []byte
+	for _, x := range v {
+		raw = binary.LittleEndian.AppendUint64(raw, uint64(x))
+	}
+	t.bytes(9, raw)
+	w.constants = append(w.constants, t)
+}
+
+func textAttr(name, v string) message {
+	var a message
+	a.text(1, name)
+	a.text(4, v)
+	a.number(20, attrText)
+	return a
 }
 
 func intAttr(name string, v int) message {
@@ -334,7 +380,7 @@ func (w *writer) model(o Options) []byte {
 	for _, c := range w.constants {
 		g.bytes(5, c)
 	}
-	g.bytes(11, value(model.InputName, 1, model.Side, model.Side))
+	g.bytes(11, value(w.net.Filter.Input(), 1, model.Side, model.Side))
 	for _, out := range w.outputs {
 		g.bytes(12, out)
 	}

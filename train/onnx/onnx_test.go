@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,10 +28,25 @@ func everything() arch.Net {
 		{Op: arch.MaxPool, Name: "p1", Kernel: 2, Stride: 2},
 		{Op: arch.Dropout, Name: "o1", Rate: 0.5},
 		{Op: arch.Conv, Name: "side", Out: 4, Kernel: 3, Input: "o1"},
+		{Op: arch.Upsample, Name: "u1", Kernel: 2},
+		{Op: arch.Pad, Name: "z1", Pad: 1},
+		{Op: arch.MaxPool, Name: "p2", Kernel: 3, Stride: 2},
+		{Op: arch.Concat, Name: "j1", With: "side"},
+		{Op: arch.Pad, Name: "z2", Pad: 2},
+		{Op: arch.Conv, Name: "c3", Out: 5, Kernel: 3, Stride: 2, Valid: true},
 		{Op: arch.Mean, Name: "m"},
+		{Op: arch.Flatten, Name: "f1"},
 		{Op: arch.Dense, Name: "dense", Out: 9},
 		{Op: arch.BatchNorm, Name: "n2"},
 	}}
+}
+
+func TestEveryLayerIsWritten(t *testing.T) {
+	for _, op := range arch.Ops() {
+		if !slices.ContainsFunc(everything().Body, func(l arch.Layer) bool { return l.Op == op }) {
+			t.Errorf("everything has no layer %s", op)
+		}
+	}
 }
 
 // random is a network with random weights, and running statistics that are not

@@ -32,7 +32,7 @@ func Experiment(dir string, x *experiment.Experiment, logs map[string][]train.Ep
 	if x.Limit > 0 {
 		fmt.Fprintf(&b, "at most %d images of each published split; ", x.Limit)
 	}
-	fmt.Fprintf(&b, "best weights of each run, on test images. In brackets: 95%% intervals, of an accuracy by Wilson, of a difference by paired bootstrap over images; p is McNemar's, exact.\n\n")
+	fmt.Fprintf(&b, "best weights of each run, on test images. Loss is cross-entropy in nats. In brackets: 95%% intervals, of an accuracy by Wilson, of a difference by paired bootstrap over images: by how much seeds differ is not in it, and stands by seed; p is McNemar's, exact.\n\n")
 	if len(x.Compare) > 0 {
 		fmt.Fprintf(&b, "![validation accuracy by epoch](%s)\n\n", ExperimentPlot)
 	}
@@ -52,7 +52,13 @@ func Experiment(dir string, x *experiment.Experiment, logs map[string][]train.Ep
 }
 
 func experimentRuns(w io.Writer, x *experiment.Experiment, logs map[string][]train.Epoch, answers map[string]experiment.Answers) {
-	table(w, "run", "seed", "epochs", "best", "data", "head", "images", "accuracy", "paper")
+	table(w, "run", "seed", "epochs", "best", "data", "head", "images", "accuracy", "loss", "paper")
+	published := func(run, head string) string {
+		if len(x.Compare) > 0 && x.Compare[0].Head == head {
+			return x.Paper[run]
+		}
+		return ""
+	}
 	for _, r := range x.Runs {
 		for _, seed := range x.Seeds {
 			step := experiment.Step(r.Name, seed)
@@ -64,12 +70,16 @@ func experimentRuns(w io.Writer, x *experiment.Experiment, logs map[string][]tra
 				}
 			}
 			if answers[step] == nil {
-				row(w, r.Name, fmt.Sprint(seed), fmt.Sprint(len(log)), fmt.Sprint(best), "", "", "", "not done", x.Paper[r.Name])
+				row(w, r.Name, fmt.Sprint(seed), fmt.Sprint(len(log)), fmt.Sprint(best), "", "", "", "not done", "", "")
 			}
 			for _, kind := range r.Data {
 				for _, h := range sorted(answers[step][kind]) {
 					said := answers[step][kind][h]
-					row(w, r.Name, fmt.Sprint(seed), fmt.Sprint(len(log)), fmt.Sprint(best), kind, h, fmt.Sprint(len(said.Truth)), interval(said.Accuracy(), "%.4f"), x.Paper[r.Name])
+					loss := ""
+					if said.Loss > 0 {
+						loss = figure(said.Loss)
+					}
+					row(w, r.Name, fmt.Sprint(seed), fmt.Sprint(len(log)), fmt.Sprint(best), kind, h, fmt.Sprint(len(said.Truth)), interval(said.Accuracy(), "%.4f"), loss, published(r.Name, h))
 				}
 			}
 		}
@@ -113,7 +123,8 @@ func sorted(m map[string]*experiment.Said) []string {
 }
 
 // experimentCurves draws the validation accuracy of each run in the head of the
-// first comparison: a colour for a run, a line for a seed.
+// first comparison: a colour for a run, and other dots where the colours begin
+// anew; a line for a seed.
 func experimentCurves(w io.Writer, x *experiment.Experiment, logs map[string][]train.Epoch) error {
 	head := x.Compare[0].Head
 	p := plot.New()
@@ -138,11 +149,11 @@ func experimentCurves(w io.Writer, x *experiment.Experiment, logs map[string][]t
 				return err
 			}
 			line.Color, dots.Color = plotutil.Color(i), plotutil.Color(i)
-			dots.Radius = vg.Points(1.5)
+			dots.Radius, dots.Shape = vg.Points(2), plotutil.Shape(i/len(plotutil.DefaultColors))
 			if k > 0 {
 				line.Dashes = dashes().Dashes
 			} else {
-				legend.Add(graph.Short(r.Name, 40), line)
+				legend.Add(graph.Short(r.Name, 40), line, dots)
 			}
 			p.Add(line, dots)
 		}

@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"io"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -59,7 +61,8 @@ func (r *Run) task() string {
 	}
 	switch {
 	case n == 1 && r.From != "":
-		return "trained on for one task from " + r.From
+		// Without what lies above the run's folder, which is another on each machine.
+		return "trained on for one task from " + path.Join(filepath.Base(filepath.Dir(r.From)), filepath.Base(r.From))
 	case n == 1:
 		return "single-task"
 	}

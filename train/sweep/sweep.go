@@ -11,6 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"mien/runtime/atomicfile"
 	"mien/train"
@@ -61,8 +64,9 @@ func (e *TrialError) Error() string { return e.Reason }
 
 // Sweep is a search and how far it is.
 type Sweep struct {
-	Plan   Plan     `json:"plan"`
-	Trials []*Trial `json:"trials"`
+	Plan   Plan       `json:"plan"`
+	Trials []*Trial   `json:"trials"`
+	mu     sync.Mutex // of what is saved
 	dir    string
 	base   train.Recipe
 }
@@ -141,25 +145,34 @@ func (p Plan) Rounds() []int {
 	return append(out, p.Epochs)
 }
 
-// Run does what is left of the sweep. Told, if not nil, hears of every trial
-// before it trains.
-func (s *Sweep) Run(ctx context.Context, run Runner, told func(round, rounds int, t *Trial, epochs int)) error {
+// Run does what is left of the sweep, at most so many trials of a round at once;
+// how many makes no difference to what comes out. Told, if not nil, hears of every
+// trial before it trains.
+func (s *Sweep) Run(ctx context.Context, atOnce int, run Runner, told func(round, rounds int, t *Trial, epochs int)) error {
 	alive := slices.Clone(s.Trials)
 	rounds := s.Plan.Rounds()
 	for i, epochs := range rounds {
 		if i > 0 {
 			alive = better(alive, int(math.Ceil(float64(len(alive))/float64(s.Plan.Keep))))
 		}
+		trials, ctx := errgroup.WithContext(ctx)
+		trials.SetLimit(atOnce)
 		for _, t := range alive {
 			if t.Failed != "" || t.Ended || len(t.Curve) >= epochs {
 				continue
 			}
-			if told != nil {
-				told(i+1, len(rounds), t, epochs)
-			}
-			if err := s.trial(ctx, run, t, epochs); err != nil {
-				return err
-			}
+			trials.Go(func() error {
+				if ctx.Err() != nil {
+					return nil // another one has failed, and says why
+				}
+				if told != nil {
+					told(i+1, len(rounds), t, epochs)
+				}
+				return s.trial(ctx, run, t, epochs)
+			})
+		}
+		if err := trials.Wait(); err != nil {
+			return err
 		}
 	}
 	if best := s.Ranked()[0]; best.Best() < 0 {
@@ -170,6 +183,8 @@ func (s *Sweep) Run(ctx context.Context, run Runner, told func(round, rounds int
 
 func (s *Sweep) trial(ctx context.Context, run Runner, t *Trial, epochs int) error {
 	log, err := run(ctx, filepath.Join(s.dir, t.Dir), t.Set, epochs)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var failed *TrialError
 	if errors.As(err, &failed) {
 		t.Failed = failed.Reason

@@ -115,7 +115,7 @@ func TestSuccessiveHalving(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &fake{epochs: map[string]int{}}
-	if err := s.Run(context.Background(), f.run, nil); err != nil {
+	if err := s.Run(context.Background(), 1, f.run, nil); err != nil {
 		t.Fatal(err)
 	}
 	count := map[int]int{}
@@ -138,7 +138,7 @@ func TestResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &fake{epochs: map[string]int{}}
-	if err := whole.Run(context.Background(), f.run, nil); err != nil {
+	if err := whole.Run(context.Background(), 1, f.run, nil); err != nil {
 		t.Fatal(err)
 	}
 	for stop := 1; stop <= f.calls; stop++ {
@@ -148,13 +148,13 @@ func TestResume(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Run(context.Background(), g.run, nil); err == nil {
+		if err := s.Run(context.Background(), 1, g.run, nil); err == nil {
 			t.Fatalf("stop %d: no error", stop)
 		}
 		if s, err = Open(dir, plan(t)); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Run(context.Background(), g.run, nil); err != nil {
+		if err := s.Run(context.Background(), 1, g.run, nil); err != nil {
 			t.Fatal(err)
 		}
 		if d := cmp.Diff(whole.Trials, s.Trials); d != "" {
@@ -172,7 +172,7 @@ func TestFailedTrialIsDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &fake{epochs: map[string]int{}, bad: "batch=90"}
-	if err := s.Run(context.Background(), f.run, nil); err != nil {
+	if err := s.Run(context.Background(), 1, f.run, nil); err != nil {
 		t.Fatal(err)
 	}
 	if best := s.Ranked()[0]; best.Set[0] != "batch=80" {
@@ -183,7 +183,7 @@ func TestFailedTrialIsDropped(t *testing.T) {
 	if s, err = Open(t.TempDir(), p); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Run(context.Background(), f.run, nil); err == nil || !strings.Contains(err.Error(), "not finite") {
+	if err := s.Run(context.Background(), 1, f.run, nil); err == nil || !strings.Contains(err.Error(), "not finite") {
 		t.Errorf("all trials failed, and the sweep says %v", err)
 	}
 }

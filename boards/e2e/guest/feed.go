@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 	"unsafe"
@@ -109,6 +110,32 @@ func (g *guest) stopFeed() {
 	}
 }
 
+// unplug takes the virtual camera away and waits until nobody holds it: as long
+// as one program does, its number is taken and the next camera has another name.
+func unplug() error {
+	if err := os.WriteFile("/sys/bus/platform/drivers/vivid/unbind", []byte("vivid.0"), 0); err != nil {
+		return err
+	}
+	return within(30*time.Second, func() error {
+		if who := holder(capture); who != "" {
+			return fmt.Errorf("%s still has %s open", who, capture)
+		}
+		return nil
+	})
+}
+
+// holder is an open file of a process, /proc/PID/fd/N, whose device node path is
+// gone, or "".
+func holder(path string) string {
+	files, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is right
+	for _, f := range files {
+		if to, err := os.Readlink(f); err == nil && to == path+" (deleted)" {
+			return f
+		}
+	}
+	return ""
+}
+
 // timings is 640x480 at 60 Hz, VESA DMT: struct v4l2_dv_timings, packed.
 func timings() []byte {
 	b := words(132, map[int]uint32{4: width, 8: height, 28: 16, 32: 96, 36: 48, 40: 10, 44: 2, 48: 33, 64: 3})
@@ -147,16 +174,24 @@ func setUp() error {
 // open waits for a device node, which appears a moment after its driver. It is
 // not os.OpenFile, which polls the file, and a poll makes the kernel start
 // reading from a capture device at once.
-func open(path string) (*os.File, error) {
-	for i := 0; ; i++ {
+func open(path string) (f *os.File, err error) {
+	err = within(5*time.Second, func() error {
 		fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
-		if err == nil {
-			return os.NewFile(uintptr(fd), path), nil
+		if err != nil {
+			return fmt.Errorf("open %s: %w", path, err)
 		}
-		if i == 200 {
-			return nil, fmt.Errorf("open %s: %w", path, err)
+		f = os.NewFile(uintptr(fd), path)
+		return nil
+	})
+	return f, err
+}
+
+// within tries until it works, and returns the last error when it has not.
+func within(limit time.Duration, try func() error) error {
+	for end := time.Now().Add(limit); ; time.Sleep(25 * time.Millisecond) {
+		if err := try(); err == nil || time.Now().After(end) {
+			return err
 		}
-		time.Sleep(25 * time.Millisecond)
 	}
 }
 

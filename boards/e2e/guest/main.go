@@ -161,7 +161,7 @@ func (g *guest) do(r request) (string, error) {
 		return "", os.WriteFile(r.Args[0], []byte(r.Args[1]), 0o644)
 	case "unplug":
 		g.stopFeed()
-		return "", os.WriteFile("/sys/bus/platform/drivers/vivid/unbind", []byte("vivid.0"), 0)
+		return "", unplug()
 	case "plug":
 		return "", os.WriteFile("/sys/bus/platform/drivers/vivid/bind", []byte("vivid.0"), 0)
 	case "trace":

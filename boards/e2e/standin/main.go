@@ -4,13 +4,15 @@
 // them: the tests of the virtual board use it where the board itself is
 // tested, or the driver, not the firmware.
 //
-//	standin [-abi 1] GPIO17=1 GPIO27=0 "header 16=1"
+//	standin [-abi 1] GPIO17=1 GPIO27=0 "header 16=1" GPIO24=blink
 //
+// A line that blinks is shown to who asks the page which pin it is, and is free again after.
 // It takes the board to be a Raspberry Pi 3 whose kernel names no lines, so
 // that places on the header are looked up as they are on Coral's boards.
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -43,8 +45,14 @@ func run() error {
 	for _, arg := range flag.Args() {
 		name, value, _ := strings.Cut(arg, "=")
 		level := 0
-		if value == "1" {
+		switch value {
+		case "1":
 			level = 1
+		case "blink":
+			if err := chips.Blink(context.Background(), name); err != nil {
+				return err
+			}
+			continue
 		}
 		if _, err := chips.Open(name, level); err != nil {
 			return err

@@ -20,7 +20,12 @@ import (
 	"mien/boards"
 	"mien/camera"
 	"mien/device"
+	"mien/device/announce"
+	"mien/device/appliance"
 	"mien/device/config"
+	"mien/device/fleet"
+	"mien/device/history"
+	"mien/device/hook"
 	"mien/device/pins"
 	"mien/device/publish"
 	"mien/device/signal"
@@ -36,10 +41,18 @@ import (
 type app struct {
 	path  string                        // of the configuration, for reloads; may be empty
 	now   atomic.Pointer[config.Config] // as taken over last, heads that the model lacks left out
-	heads atomic.Pointer[[]model.Head]  // the enabled ones
-	board boards.Board
-	log   *slog.Logger
-	root  fs.FS // the machine's files: its device tree, its vitals
+	began atomic.Pointer[config.Config] // as the file said when this run began
+	setup string                        // where the page waits to be set up, if it does
+	sim   bool                          // there are no pins here but simulated ones
+	end   atomic.Pointer[context.CancelCauseFunc]
+	// reloading is held while another configuration is taken over, changing
+	// while the page changes the file.
+	reloading, changing sync.Mutex
+	settings            *configurator
+	heads               atomic.Pointer[[]model.Head] // the enabled ones
+	board               boards.Board
+	log                 *slog.Logger
+	root                fs.FS // the machine's files: its device tree, its vitals
 
 	modelMu   sync.Mutex
 	model     infer.Model // see engine
@@ -52,7 +65,10 @@ type app struct {
 	page      *status.Server
 	broker    atomic.Pointer[publish.Publisher] // nil while it is out of order
 	away      atomic.Value                      // what the broker's side said last, as a string
+	fleet     atomic.Pointer[fleet.Board]       // nil while it is out of order
+	hubAway   atomic.Value                      // what the hub's side said last, as a string
 	parts     parts
+	past      *history.Log // what is counted, nil when nothing is
 	look      func(*camera.Frame, *device.Reading)
 	celsius   atomic.Uint64 // of the last look, in thousandths
 
@@ -64,6 +80,8 @@ type app struct {
 // appOptions are what commands differ in.
 type appOptions struct {
 	path string                                       // of the configuration
+	file *config.Config                               // what that says, before flags change it; nil: as given
+	set  string                                       // where the page waits to be set up
 	open func(context.Context) (camera.Source, error) // nil: the configured camera
 	once bool                                         // a recording ends the run
 	to   device.Observer                              // told everything, beside the configured ones
@@ -87,6 +105,16 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	if a.board, _, err = boards.Detect(a.root); err != nil {
 		log.Warn("board not recognised", "error", err)
 	}
+	a.settings = &configurator{a: a}
+	began := cfg
+	if o.file != nil {
+		began = *o.file
+	}
+	a.began.Store(&began)
+	if began.Untouched() {
+		a.setup = o.set
+	}
+	a.sim = o.sim != nil || cfg.Signals.Pins == "simulated" || !pins.Any()
 	named(&cfg, a.board, a.root)
 	if err := a.startModel(cfg.Model, o.path != ""); err != nil {
 		if o.once {
@@ -101,11 +129,16 @@ func newApp(cfg config.Config, log *slog.Logger, o appOptions) (_ *app, err erro
 	if o.to != nil {
 		a.to = append(a.to, o.to)
 	}
+	a.remember(&cfg)
 	if err := a.network(&cfg); err != nil {
 		return nil, err
 	}
-	a.parts.addDisplays(&cfg, cfg.LeadOf(*a.heads.Load()), a.header, func() bool { return a.page != nil && a.now.Load().Status.Preview }, log)
+	a.tell(&cfg)
+	a.parts.addDisplays(&cfg, cfg.LeadOf(*a.heads.Load()), a.header, a.watched, log)
 	a.to = append(a.to, a.parts.watch...)
+	if a.past != nil {
+		a.to = append(a.to, a.past)
+	}
 	machine, err := a.machine(&cfg)
 	if err != nil {
 		return nil, err
@@ -319,12 +352,13 @@ func (a *app) pipeline(cfg *config.Config, after uint64) (*device.Pipeline, erro
 
 // network adds the page and the broker to the parts.
 func (a *app) network(cfg *config.Config) (err error) {
-	if cfg.Status.Listen != "none" {
+	if cfg.Status.Listen != "none" || a.setup != "" {
 		if a.page, err = status.New(a.statusOptions(cfg)); err != nil {
 			return err
 		}
 		a.to = append(a.to, a.page)
 		a.parts.add("page", a.log, a.openPage)
+		a.announce(cfg)
 	}
 	if !cfg.MQTT.Broker.IsZero() {
 		news := &late{}
@@ -342,7 +376,81 @@ func (a *app) network(cfg *config.Config) (err error) {
 			}, nil
 		})
 	}
+	if len(cfg.Fleet.Servers) > 0 {
+		news := &late{}
+		a.to = append(a.to, news)
+		a.parts.add("fleet", a.log, func() (running, error) {
+			b, err := fleet.New(a.fleetOptions(a.now.Load()))
+			if err != nil {
+				return nil, err
+			}
+			a.fleet.Store(b)
+			news.set(b)
+			return func(ctx context.Context) error {
+				defer a.fleet.Store(nil)
+				return b.Run(ctx)
+			}, nil
+		})
+	}
 	return nil
+}
+
+// tell adds who is told of events by a post, or by a program that is run.
+func (a *app) tell(cfg *config.Config) {
+	add := func(name string, events []string, atOnce int, teller func() (hook.Teller, error)) {
+		news := &late{}
+		a.to = append(a.to, news)
+		var x *part
+		x = a.parts.add(name, a.log, func() (running, error) {
+			to, err := teller()
+			if err != nil {
+				return nil, err
+			}
+			h := hook.New(hook.Options{Device: cfg.Name, Events: events, To: to, AtOnce: atOnce, Note: func(err error) { x.note(err) }})
+			news.set(h)
+			return h.Run, nil
+		})
+	}
+	if w := cfg.Webhook; !w.URL.IsZero() {
+		add("webhook", w.Events, 1, func() (hook.Teller, error) { return hook.NewWebhook(w.URL.Reveal(), w.Key.Reveal(), w.CA) })
+	}
+	if c := cfg.Hook; len(c.Command) > 0 {
+		add("hook", c.Events, c.AtOnce, func() (hook.Teller, error) { return hook.NewCommand(c.Command) })
+	}
+}
+
+// remember begins to count, where that is asked for, and else removes what was
+// counted before. A device that has no configuration of its own leaves both.
+func (a *app) remember(cfg *config.Config) {
+	if a.path == "" {
+		return
+	}
+	if cfg.History.Days == 0 {
+		if err := history.Remove(cfg.History.File); err != nil {
+			a.log.Warn("what was counted cannot be removed", "error", err)
+		}
+		return
+	}
+	past, err := history.Open(cfg.History.File, cfg.History.Days, func() string { return a.now.Load().LeadOf(*a.heads.Load()).Name })
+	if err != nil {
+		a.log.Warn("history", "error", err)
+	}
+	a.past = past
+	a.parts.add("history", a.log, func() (running, error) { return past.Run, nil })
+}
+
+// announce gives the page its name in the network, where that reaches it.
+func (a *app) announce(cfg *config.Config) {
+	o := a.statusOptions(cfg)
+	port, ok := announce.PortOf(o.Addr)
+	if !ok || cfg.Status.MDNS == "none" {
+		return
+	}
+	a.parts.add("mdns", a.log, func() (running, error) {
+		return func(ctx context.Context) error {
+			return announce.Run(ctx, announce.Options{Host: cfg.Status.MDNS, Name: cfg.Name, Port: port})
+		}, nil
+	})
 }
 
 func (a *app) openPage() (running, error) {
@@ -360,6 +468,24 @@ func (a *app) statusOptions(cfg *config.Config) status.Options {
 		info.Heads = append(info.Heads, status.Head{Name: h.Name, Labels: h.Labels, Unit: h.Unit, Enabled: slices.Contains(cfg.Heads, h.Name)})
 	}
 	o := cfg.StatusOptions()
+	if a.path != "" {
+		o.Settings, o.Claim = a.settings, a.claim(cfg)
+	}
+	if appliance.Below.Here() {
+		o.System, info.System = belowUs{appliance.Below}, appliance.Note
+	}
+	if a.setup != "" && o.Token == "" {
+		o.Addr, o.Setup = a.setup, true
+	}
+	if host := line(a.root, "proc/sys/kernel/hostname"); host != "" {
+		o.Hosts = append(slices.Clone(o.Hosts), host+".local") // as avahi announces it
+	}
+	if cfg.Status.MDNS != "none" {
+		o.Hosts = append(slices.Clone(o.Hosts), announce.Names(cfg.Status.MDNS)...)
+	}
+	if a.past != nil {
+		info.History, o.History = cfg.History.Days, a.past.Hours
+	}
 	o.Info, o.Health, o.Lines = info, a.health, func() []signal.Line { return a.out.Lines() }
 	if cfg.Consent == "http" {
 		o.Consent = func(given bool) {
@@ -375,6 +501,16 @@ func (a *app) statusOptions(cfg *config.Config) status.Options {
 			}
 			b := broker.Stats()
 			return status.Outbox{Connected: b.Connected, Queued: b.Queued, Sent: b.Sent, Lost: b.Lost}
+		}
+	}
+	if len(cfg.Fleet.Servers) > 0 {
+		o.Fleet = func() status.Outbox {
+			b := a.fleet.Load()
+			if b == nil {
+				return status.Outbox{}
+			}
+			s := b.Stats()
+			return status.Outbox{Connected: s.Connected, Queued: s.Queued, Sent: s.Sent, Lost: s.Lost}
 		}
 	}
 	return o
@@ -435,16 +571,27 @@ func (a *app) health() device.Health {
 	a.modelMu.Unlock()
 	h.Camera, h.Heads = cfg.Camera.Source.String(), cfg.Heads
 	h.Parts = a.parts.health()
-	if b := a.broker.Load(); b != nil && !b.Stats().Connected {
+	unconnected := func(part string, said *atomic.Value) {
 		for i := range h.Parts {
-			if p := &h.Parts[i]; p.Name == "mqtt" && p.Problem == "" {
-				why, _ := a.away.Load().(string)
+			if p := &h.Parts[i]; p.Name == part && p.Problem == "" {
+				why, _ := said.Load().(string)
 				p.Problem = "no connection; " + cmp.Or(why, "trying")
 			}
 		}
 	}
-	h.Preview, h.Celsius = cfg.Status.Preview && a.page != nil, float64(a.celsius.Load())/1000
+	if b := a.broker.Load(); b != nil && !b.Stats().Connected {
+		unconnected("mqtt", &a.away)
+	}
+	if b := a.fleet.Load(); b != nil && !b.Stats().Connected {
+		unconnected("fleet", &a.hubAway)
+	}
+	h.Preview, h.Celsius = a.watched(), float64(a.celsius.Load())/1000
 	return h
+}
+
+// watched reports whether pictures can be seen on the page.
+func (a *app) watched() bool {
+	return a.page != nil && (a.now.Load().Status.Preview || a.page.Lent())
 }
 
 // run works until ctx ends or, for a recording, until that has ended.
@@ -453,6 +600,7 @@ func (a *app) run(ctx context.Context) error {
 	a.log.Info("audit", "enabled", audit(a.now.Load()))
 	inner, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	a.end.Store(&cancel)
 	var services sync.WaitGroup
 	// Lines and what tells of them have contexts of their own, and go last.
 	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
@@ -466,7 +614,7 @@ func (a *app) run(ctx context.Context) error {
 	outErr := make(chan error, 1)
 	go func() { outErr <- a.out.Run(lines) }()
 	err := a.sup.Run(inner)
-	if cause := context.Cause(inner); err == nil && errors.Is(cause, device.ErrHung) {
+	if cause := context.Cause(inner); err == nil && (errors.Is(cause, device.ErrHung) || errors.Is(cause, errAgain)) {
 		err = cause
 	}
 	stopLines()
@@ -591,6 +739,31 @@ func audit(c *config.Config) string {
 	}
 	if !c.MQTT.Broker.IsZero() {
 		parts = append(parts, "MQTT to "+c.MQTT.Broker.String())
+	}
+	if f := &c.Fleet; len(f.Servers) > 0 {
+		words := "fleet at " + strings.Join(f.Servers, ", ") + " is told counts, health and states"
+		if f.Readings > 0 {
+			words += fmt.Sprintf(", %g readings a second", f.Readings)
+		}
+		for _, e := range f.Events {
+			words += ", each " + e
+		}
+		if len(f.Commands) > 0 {
+			words += " and may ask for " + strings.Join(f.Commands, ", ")
+		}
+		for _, u := range f.Updates {
+			words += ", and may update the " + u
+		}
+		parts = append(parts, words)
+	}
+	if !c.Webhook.URL.IsZero() {
+		parts = append(parts, "webhook to "+hook.Host(c.Webhook.URL.Reveal())+" of each "+strings.Join(c.Webhook.Events, ", "))
+	}
+	if len(c.Hook.Command) > 0 {
+		parts = append(parts, "runs "+c.Hook.Command[0]+" for each "+strings.Join(c.Hook.Events, ", "))
+	}
+	if c.History.Days > 0 {
+		parts = append(parts, fmt.Sprintf("counts by the hour kept for %d %s", c.History.Days, plural(c.History.Days, "day")))
 	}
 	parts = append(parts, "consent "+c.Consent, "no picture stored or sent")
 	return strings.Join(parts, "; ")

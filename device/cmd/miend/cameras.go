@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mien/camera"
+	"mien/camera/ffmpeg"
 	"mien/camera/httpmjpeg"
 	"mien/camera/replay"
 	"mien/camera/rpicam"
@@ -54,6 +55,10 @@ func driver(cfg *config.Config, src config.Source) (func(context.Context) (camer
 		return func(ctx context.Context) (camera.Source, error) {
 			return opened(httpmjpeg.Open(ctx, httpmjpeg.Options{URL: path, Rate: c.Rate, CA: c.CA, Timeout: patience}))
 		}, nil
+	case "ffmpeg":
+		return func(ctx context.Context) (camera.Source, error) {
+			return opened(ffmpeg.Open(ctx, ffmpeg.Options{URL: path, Width: c.Width, Height: c.Height, Rate: c.Rate, CA: c.CA, Timeout: patience}))
+		}, nil
 	case "replay":
 		return func(context.Context) (camera.Source, error) {
 			return opened(replay.Open(path, replay.Options{Real: true, Loop: c.Loop}))
@@ -79,6 +84,8 @@ func settings(cfg *config.Config, src config.Source) error {
 		return rpicam.Options{Width: c.Width, Height: c.Height, Rate: c.Rate, Timeout: c.Silence}.Check()
 	case "http":
 		return httpmjpeg.Options{URL: src.Path.Reveal(), Rate: c.Rate, CA: c.CA, Timeout: c.Silence}.Check()
+	case "ffmpeg":
+		return ffmpeg.Options{URL: src.Path.Reveal(), Width: c.Width, Height: c.Height, Rate: c.Rate, CA: c.CA}.Check()
 	case "replay":
 		r, err := replay.Open(src.Path.Reveal(), replay.Options{Loop: c.Loop})
 		if err != nil {

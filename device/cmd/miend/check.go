@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,8 +15,11 @@ import (
 	"mien/boards"
 	"mien/device"
 	"mien/device/config"
+	"mien/device/fleet"
+	"mien/device/hook"
 	"mien/device/pins"
 	"mien/device/publish"
+	"mien/device/queue"
 	"mien/runtime/model"
 )
 
@@ -89,7 +93,35 @@ func verify(f *config.File, b boards.Board, root fs.FS) (errs []error) {
 			_, err := publish.Authority(cfg.MQTT.CA)
 			bad("mqtt.ca", err)
 		}
-		bad("mqtt.queue", publish.CheckFolder(cfg.MQTT.Queue))
+		bad("mqtt.queue", queue.CheckFolder(cfg.MQTT.Queue))
+	}
+	if fl := &cfg.Fleet; len(fl.Servers) > 0 {
+		id := cfg.FleetOptions().ID
+		if err := id.Check(); err != nil {
+			bad("name", fmt.Errorf("of a fleet needs a plain one: %w", err))
+		} else if fl.Credentials != "" {
+			bad("fleet.credentials", fleet.CheckCredentials(fl.Credentials, id))
+		}
+		if fl.CA != "" {
+			_, err := publish.Authority(fl.CA)
+			bad("fleet.ca", err)
+		}
+		if fl.Certificate != "" {
+			_, err := tls.LoadX509KeyPair(fl.Certificate, fl.PrivateKey)
+			bad("fleet.certificate", err)
+		}
+		bad("fleet.queue", queue.CheckFolder(fl.Queue))
+	}
+	if w := &cfg.Webhook; !w.URL.IsZero() {
+		_, err := hook.NewWebhook(w.URL.Reveal(), w.Key.Reveal(), w.CA)
+		bad("webhook.ca", err)
+	}
+	if len(cfg.Hook.Command) > 0 {
+		c, err := hook.NewCommand(cfg.Hook.Command)
+		if err == nil {
+			err = c.Check()
+		}
+		bad("hook.command", err)
 	}
 	if l := cfg.Status.Listen; l != "none" {
 		bad("status.listen", canListen(l))

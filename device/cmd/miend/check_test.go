@@ -58,12 +58,31 @@ func TestCheckIsTheVerdictOfRun(t *testing.T) {
 		`mqtt: {broker: "mqtt://h", discovery: "home/#"}`:                      "mqtt.discovery",
 		`mqtt: {broker: "mqtts://h", ca: /no/such.pem, queue: ` + dir + `}`:    "mqtt.ca: publish: certificates: open /no/such.pem",
 		`mqtt: {broker: "mqtts://h", queue: ` + dir + `, ca: ` + text + `}`:    "holds no PEM certificate",
-		`mqtt: {broker: "mqtt://h", queue: /no/such/folder}`:                   ":1:35: mqtt.queue: publish: queue: stat /no/such: no such file",
+		`mqtt: {broker: "mqtt://h", queue: /no/such/folder}`:                   ":1:35: mqtt.queue: queue: stat /no/such: no such file",
 		`mqtt: {broker: "mqtt://h", queue: ` + text + `}`:                      "is no folder",
 		`mqtt: {broker: "mqtt://h", queue: ` + text + `/queue}`:                "mqtt.queue",
 		`mqtt: {broker: "mqtt://h", queue: /proc/queue}`:                       "mqtt.queue",
 		`model: {file: /no/such.tflite}`:                                       ":1:15: model.file: model: open /no/such.tflite",
 		`model: {file: ` + text + `}`:                                          "model.file: " + text,
+		`fleet: {servers: ["mqtt://h"]}`:                                       `:1:19: fleet.servers[0]: server "mqtt://h" is not tls://`,
+		`fleet: {servers: ["tls://a:b@h"]}`:                                    "who this is, is said by fleet.credentials",
+		`fleet: {servers: ["tls://h"], site: a.b}`:                             "fleet.site: the name of the site, \"a.b\"",
+		"name: a.b\nfleet: {servers: [\"tls://h\"]}":                           ":1:7: name: the name of the board",
+		`fleet: {servers: ["tls://h"], tags: ["a b"]}`:                         `fleet.tags[0]: tag "a b"`,
+		`fleet: {servers: ["tls://h"], events: [reading]}`:                     `fleet.events[0]: "reading" is neither track nor transition`,
+		`fleet: {servers: ["tls://h"], commands: [doctor]}`:                    "fleet.commands: needs fleet.key",
+		`fleet: {servers: ["tls://h"], commands: [reboot]}`:                    `"reboot" is no command`,
+		`fleet: {servers: ["tls://h"], updates: [model]}`:                      "fleet.updates: needs fleet.key",
+		`fleet: {servers: ["tls://h"], updates: [package]}`:                    "takes root's rights",
+		`fleet: {servers: ["tls://h"], updates: [kernel]}`:                     `"kernel" cannot be rolled out`,
+		"model: {file: m}\nfleet: {servers: [\"tls://h\"], updates: [model]}":  "has no use for a model while model.file names",
+		`fleet: {servers: ["tls://h"], key: abc}`:                              "fleet.key",
+		`fleet: {servers: ["tls://h"], certificate: /c.pem}`:                   "fleet.certificate",
+		`fleet: {servers: ["tls://h"], settable: [camera.source]}`:             "takes effect after a restart only",
+		`fleet: {servers: ["tls://h"], settable: [answers.nothing]}`:           `"answers.nothing" is no key`,
+		`fleet: {servers: ["tls://h"], queue: /var/lib/mien/queue}`:            "fleet.queue",
+		`fleet: {servers: ["tls://h"], queue: ` + dir + `, ca: ` + text + `}`:  "holds no PEM certificate",
+		"name: a\nfleet: {servers: [\"tls://h\"], credentials: " + text + "}":  "holds no credentials as mien fleet enrol writes them",
 		`mqtt: {broker: mqtts://b, ca: /dev/zero}`:                             "mqtt.ca: publish: certificates: /dev/zero is no plain file",
 		`model: {file: /dev/zero}`:                                             "model.file: model: /dev/zero is no plain file",
 		`model: {file: ` + dir + `}`:                                           "is no plain file",
@@ -79,7 +98,7 @@ func TestCheckIsTheVerdictOfRun(t *testing.T) {
 		"camera: {source: \"http://\"}":                                        "camera: httpmjpeg: the camera's address http:// is not",
 		"camera: {source: \"http://admin:S3#cret@cam/\"}":                      "http://xxxxx@cam/ is not",
 		"camera: {source: \"http://cam:99999/\"}":                              "camera: httpmjpeg",
-		"camera: {source: \"rtsp://admin:S3cret@cam/\"}":                       `"rtsp://xxxxx@cam/" is no camera`,
+		"camera: {source: \"gopher://admin:S3cret@cam/\"}":                     `"gopher://xxxxx@cam/" is no camera`,
 		"camera: {source: \"replay:/no/such.y4m\"}":                            "no such file",
 		"camera: {source: \"replay:" + text + "\"}":                            "not a folder, .y4m, .mjpeg or a picture",
 		"camera: {source: \"replay:" + dir + "\"}":                             "no picture",
@@ -166,21 +185,6 @@ func TestLongStrip(t *testing.T) {
 	}
 }
 
-// Without a file at the usual place the defaults are checked, as run runs on
-// them; a file that was named has to be there.
-func TestCheckTheDefaults(t *testing.T) {
-	if _, err := os.Stat(configPath); err == nil {
-		t.Skip("this machine has a configuration of its own")
-	}
-	out, err := miend("check")
-	if err != nil || !strings.HasPrefix(out, configPath+" does not exist; the defaults are right: reads emotion, gender, age") {
-		t.Errorf("%v: %s", err, out)
-	}
-	if _, err := miend("check", "/no/such.yaml"); err == nil {
-		t.Error("a file that is not there is right")
-	}
-}
-
 // other is another value of each key, one that a device may have.
 var other = map[string]func(*config.Config){
 	"name":                           func(c *config.Config) { c.Name = "hall" },
@@ -231,6 +235,8 @@ var other = map[string]func(*config.Config){
 	"signals.stall":                  func(c *config.Config) { c.Signals.Stall /= 2 },
 	"signals.hang":                   func(c *config.Config) { c.Signals.Hang *= 2 },
 	"signals.lines":                  func(c *config.Config) { c.Signals.Lines = map[string]config.Line{"ready": {Pin: "B", Active: "high"}} },
+	"oled.kind":                      func(c *config.Config) { c.OLED.Kind = "sh1106" },
+	"leds.order":                     func(c *config.Config) { c.LEDs.Order = "rgb" },
 	"oled.bus":                       func(c *config.Config) { c.OLED.Bus = "/dev/i2c-1" },
 	"oled.address":                   func(c *config.Config) { c.OLED.Address = 0x3d },
 	"oled.height":                    func(c *config.Config) { c.OLED.Height = 32 },
@@ -256,11 +262,36 @@ var other = map[string]func(*config.Config){
 	"mqtt.topic":                     func(c *config.Config) { c.MQTT.Topic = "t" },
 	"mqtt.discovery":                 func(c *config.Config) { c.MQTT.Discovery = "" },
 	"mqtt.queue":                     func(c *config.Config) { c.MQTT.Queue = "/q" },
+	"fleet.servers":                  func(c *config.Config) { c.Fleet.Servers = []string{"tls://h"} },
+	"fleet.credentials":              func(c *config.Config) { c.Fleet.Credentials = "/c.creds" },
+	"fleet.ca":                       func(c *config.Config) { c.Fleet.CA = "/ca.pem" },
+	"fleet.certificate":              func(c *config.Config) { c.Fleet.Certificate = "/c.pem" },
+	"fleet.private_key":              func(c *config.Config) { c.Fleet.PrivateKey = "/k.pem" },
+	"fleet.site":                     func(c *config.Config) { c.Fleet.Site = "hall" },
+	"fleet.tags":                     func(c *config.Config) { c.Fleet.Tags = []string{"first"} },
+	"fleet.readings":                 func(c *config.Config) { c.Fleet.Readings = 1 },
+	"fleet.events":                   func(c *config.Config) { c.Fleet.Events = []string{"track"} },
+	"fleet.key":                      func(c *config.Config) { c.Fleet.Key = "U" },
+	"fleet.commands":                 func(c *config.Config) { c.Fleet.Commands = []string{"doctor"} },
+	"fleet.settable":                 func(c *config.Config) { c.Fleet.Settable = []string{"faces.min_size"} },
+	"fleet.updates":                  func(c *config.Config) { c.Fleet.Updates = []string{"model"} },
+	"fleet.queue":                    func(c *config.Config) { c.Fleet.Queue = "/q" },
+	"webhook.url":                    func(c *config.Config) { c.Webhook.URL = secret.New("https://h/x") },
+	"webhook.key":                    func(c *config.Config) { c.Webhook.Key = secret.New("k") },
+	"webhook.ca":                     func(c *config.Config) { c.Webhook.CA = "/ca.pem" },
+	"webhook.events":                 func(c *config.Config) { c.Webhook.Events = []string{"transition"} },
+	"hook.command":                   func(c *config.Config) { c.Hook.Command = []string{"/bin/true"} },
+	"hook.events":                    func(c *config.Config) { c.Hook.Events = []string{"transition"} },
+	"hook.at_once":                   func(c *config.Config) { c.Hook.AtOnce = 3 },
 	"consent":                        func(c *config.Config) { c.Consent = "http" },
 	"health.throttle":                func(c *config.Config) { c.Health.Throttle = false },
 	"health.slow_rate":               func(c *config.Config) { c.Health.SlowRate = 2 },
 	"health.too_hot":                 func(c *config.Config) { c.Health.TooHot = 60 },
 	"health.watchdog":                func(c *config.Config) { c.Health.Watchdog = "/dev/watchdog" },
+	"history.days":                   func(c *config.Config) { c.History.Days = 7 },
+	"history.file":                   func(c *config.Config) { c.History.File = "/tmp/history.json" },
+	"status.mdns":                    func(c *config.Config) { c.Status.MDNS = "hall" },
+	"time_zone":                      func(c *config.Config) { c.TimeZone = "Europe/Berlin" },
 }
 
 // Every key that is turned either works from then on or is named as one that

@@ -18,6 +18,7 @@ import (
 	"mien/camera"
 	"mien/camera/replay"
 	"mien/device/config"
+	"mien/runtime/testwait"
 )
 
 // marked is a camera whose pictures carry a mark in their last rows while it
@@ -131,19 +132,11 @@ func TestConsentTakenBackIsForgotten(t *testing.T) {
 		a.page.Handler().ServeHTTP(w, r)
 		return w.code, w.body.String()
 	}
-	until := func(what string, ok func() bool) {
-		t.Helper()
-		for end := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("%s never comes", what)
-			}
-		}
-	}
 	a.sup.Consent(true)
-	until("a face", func() bool { _, body := ask("/v1/readings"); return strings.Contains(body, `"head"`) })
-	until("a picture", func() bool { code, _ := ask("/v1/preview.jpg"); time.Sleep(300 * time.Millisecond); return code == 200 })
+	testwait.Until(t, "a face", func() bool { _, body := ask("/v1/readings"); return strings.Contains(body, `"head"`) })
+	testwait.Until(t, "a picture", func() bool { code, _ := ask("/v1/preview.jpg"); time.Sleep(300 * time.Millisecond); return code == 200 })
 	// Between two frames there may be none: the search has to meet one.
-	until("the mark, while pictures are read,", func() bool { return held(t, seed) > 0 })
+	testwait.Until(t, "the mark, while pictures are read,", func() bool { return held(t, seed) > 0 })
 
 	on.Store(false) // what comes from now on is not what is looked for
 	a.sup.Consent(false)
@@ -169,7 +162,7 @@ func TestConsentTakenBackIsForgotten(t *testing.T) {
 		t.Errorf("a new page is told %s", body)
 	}
 	n := given.Load()
-	until("a frame", func() bool { return given.Load() > n+1 })
+	testwait.Until(t, "a frame", func() bool { return given.Load() > n+1 })
 	runtime.GC()
 	if n := held(t, seed); n != 0 {
 		t.Errorf("the last picture is in memory %d times", n)

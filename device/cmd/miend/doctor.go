@@ -26,6 +26,7 @@ import (
 	"mien/device/config"
 	"mien/device/display"
 	"mien/device/doctor"
+	"mien/device/fleet"
 	"mien/device/pins"
 	"mien/device/publish"
 	"mien/device/status"
@@ -100,6 +101,11 @@ func examinee(ctx context.Context, f *config.File, path string) (doctor.Patient,
 			defer cancel()
 			heads, _, _ := canRead(&cfg, b) // none of a model that cannot be opened, which is told elsewhere
 			return publish.Try(ctx, introduced(&cfg, heads, b))
+		},
+		Fleet: func() error {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			return fleet.Try(ctx, cfg.FleetOptions(), len(cfg.Fleet.Updates) > 0)
 		},
 		Model: func() (doctor.Trial, error) { return tryModel(cfg.Model, b.Threads) },
 		Free:  free, InPath: inPath, Vitals: func() vitals.Vitals { return vitalsOf(ctx, root, b) }}, nil

@@ -23,6 +23,7 @@ var nonsense = map[string]struct {
 	"run --config":      {nil, []string{"/no/such.yaml", "DIR", "PICTURE"}},
 	"run --model":       {[]string{"-c", "CONFIG"}, []string{"/no/such.tflite", "CONFIG", "edge-int9", "DIR"}},
 	"run --replay":      {[]string{"-c", "CONFIG"}, []string{"/no/such.y4m", "EMPTY", "CONFIG"}},
+	"run --setup":       {[]string{"-c", "CONFIG"}, []string{"8080", "0", ":port", "a:b:c", ":70000"}},
 	"demo --out":        {nil, []string{"CONFIG", "/proc/none"}},
 	"demo --model":      {[]string{"--out", "DIR"}, []string{"/no/such.tflite", "CONFIG", "edge-int9", "DIR"}},
 	"demo --engine":     {[]string{"--out", "DIR", "--model", "MODEL"}, []string{"gpu", "0", "-1", "TFLITE"}},

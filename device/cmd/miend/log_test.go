@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,30 +15,13 @@ import (
 	"mien/camera"
 	"mien/device/config"
 	"mien/device/pins"
+	"mien/runtime/testwait"
 )
 
-// lines is a log that may be read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// field waits for the first value of a key.
-func (l *lines) field(t *testing.T, key string) (value string) {
+// field waits for the first value of a key in a log.
+func field(t *testing.T, l *testwait.Log, key string) (value string) {
 	t.Helper()
-	eventually(t, key, func() bool {
+	testwait.Until(t, key, func() bool {
 		if m := regexp.MustCompile(key + `=(\S+)`).FindStringSubmatch(l.String()); m != nil {
 			value = m[1]
 		}
@@ -55,7 +36,7 @@ func newTLS() *httptest.Server { return httptest.NewTLSServer(nil) }
 // what was left out; other trouble, and what is no trouble, always is.
 func TestTroubleThatRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out lines
+		var out testwait.Log
 		log := newLog(&out)
 		for i := range 24 * 360 { // a day of every ten seconds
 			log.Warn("camera lost", "why", fmt.Sprintf("no frame for %ds; trying again in %v", i%7+1, time.Duration(i)*250*time.Millisecond))
@@ -95,7 +76,7 @@ func TestTroubleThatRepeats(t *testing.T) {
 // A part that fails and works in turn writes a few lines a day, of both.
 func TestTroubleThatComesAndGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out lines
+		var out testwait.Log
 		p := &part{name: "oled", log: newLog(&out)}
 		const turns = 24 * 60
 		for range turns {
@@ -114,7 +95,7 @@ func TestTroubleThatComesAndGoes(t *testing.T) {
 // The log of trouble without end, all of it different, is told and takes no
 // memory without end.
 func TestTroubleIsBounded(t *testing.T) {
-	var out lines
+	var out testwait.Log
 	log := newLog(&out)
 	for i := range 3 * maxTroubles {
 		log.Warn(strings.Repeat("x", i))
@@ -133,7 +114,7 @@ func TestCameraAwayForADay(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		cfg := config.Default()
 		cfg.Model.File, cfg.Status.Listen = file, "none"
-		var out lines
+		var out testwait.Log
 		a, err := newApp(cfg, newLog(&out), appOptions{sim: &pins.Sim{}, open: func(context.Context) (camera.Source, error) {
 			return nil, errors.New("open /dev/video0: no such device")
 		}})

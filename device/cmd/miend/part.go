@@ -114,6 +114,15 @@ func (l *late) Track(t *device.Track) {
 	}
 }
 
+// State implements device.StateObserver.
+func (l *late) State(s device.State) {
+	if o := l.to.Load(); o != nil {
+		if x, ok := (*o).(device.StateObserver); ok {
+			x.State(s)
+		}
+	}
+}
+
 // Forget implements device.Forgetter.
 func (l *late) Forget() {
 	if o := l.to.Load(); o != nil {

@@ -20,6 +20,7 @@ import (
 	"mien/device/config"
 	"mien/device/pins"
 	"mien/runtime/secret"
+	"mien/runtime/testwait"
 )
 
 // live runs an app until the test ends.
@@ -41,16 +42,6 @@ func live(t *testing.T, cfg config.Config, log *slog.Logger, o appOptions) *app 
 	return a
 }
 
-// eventually waits for what has to come, as long as a loaded machine may need.
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); !f(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s did not come", what)
-		}
-	}
-}
-
 func problem(a *app, name string) string {
 	for _, p := range a.health().Parts {
 		if p.Name == name {
@@ -67,27 +58,28 @@ func TestPartsThatAreOutOfOrder(t *testing.T) {
 	cfg.Model.File, cfg.Faces.MinSize = modelFile(t), 400
 	cfg.Status.Listen = "127.0.0.1:0"
 	cfg.MQTT.Broker, cfg.MQTT.Queue = secret.NewURL("mqtt://127.0.0.1:1"), "/proc/queue"
+	cfg.Name, cfg.Fleet.Servers, cfg.Fleet.Queue = "door", []string{"tls://127.0.0.1:1"}, "/proc/fleet"
 	cfg.OLED.Bus, cfg.LEDs.Kind, cfg.LEDs.Bus, cfg.Buzzer.Pin = "/dev/i2c-199", "apa102", "/dev/spidev99.0", "NONE"
 	cfg.Signals.Lines = map[string]config.Line{"ready": {Pin: "A", Active: "high"}}
-	var log lines
+	var log testwait.Log
 	sim := &pins.Sim{Names: []string{"A"}}
 	a := live(t, cfg, newLog(&log), appOptions{open: scene, sim: sim})
-	eventually(t, "ready", func() bool { return sim.Level("A") == 1 })
-	want := map[string]string{"mqtt": "/proc/queue", "oled": "/dev/i2c-199", "leds": "/dev/spidev99.0", "buzzer": `"NONE"`}
+	testwait.Until(t, "ready", func() bool { return sim.Level("A") == 1 })
+	want := map[string]string{"mqtt": "/proc/queue", "fleet": "/proc/fleet", "oled": "/dev/i2c-199", "leds": "/dev/spidev99.0", "buzzer": `"NONE"`}
 	for name, words := range want {
-		eventually(t, name, func() bool { return strings.Contains(problem(a, name), words) })
-		eventually(t, name+" in the log", func() bool { return strings.Contains(log.String(), name+" is out of order; the rest goes on") })
+		testwait.Until(t, name, func() bool { return strings.Contains(problem(a, name), words) })
+		testwait.Until(t, name+" in the log", func() bool { return strings.Contains(log.String(), name+" is out of order; the rest goes on") })
 	}
 	if p := problem(a, "page"); p != "" {
 		t.Errorf("the page: %s", p)
 	}
-	addr := log.field(t, "address")
-	eventually(t, "the parts on the page", func() bool {
+	addr := field(t, &log, "address")
+	testwait.Until(t, "the parts on the page", func() bool {
 		time.Sleep(200 * time.Millisecond) // an address may not ask more often
 		now := fetch(t, addr+"/v1/status")
-		return strings.Count(now, `"problem":"`)-strings.Count(now, `"problem":""`) == 4
+		return strings.Count(now, `"problem":"`)-strings.Count(now, `"problem":""`) == 5
 	})
-	eventually(t, "the parts in the metrics", func() bool {
+	testwait.Until(t, "the parts in the metrics", func() bool {
 		time.Sleep(200 * time.Millisecond)
 		metrics := fetch(t, addr+"/metrics")
 		for name := range want {
@@ -108,17 +100,17 @@ func TestPageWaitsForItsAddress(t *testing.T) {
 	cfg := config.Default()
 	cfg.Model.File, cfg.Status.Listen, cfg.Faces.MinSize = modelFile(t), l.Addr().String(), 400
 	cfg.Signals.Lines = map[string]config.Line{"ready": {Pin: "A", Active: "high"}}
-	var log lines
+	var log testwait.Log
 	sim := &pins.Sim{}
 	a := live(t, cfg, newLog(&log), appOptions{open: scene, sim: sim})
-	eventually(t, "ready", func() bool { return sim.Level("A") == 1 })
+	testwait.Until(t, "ready", func() bool { return sim.Level("A") == 1 })
 	if p := problem(a, "page"); !strings.Contains(p, "address already in use") {
 		t.Errorf("the page says %q", p)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the page", func() bool { return problem(a, "page") == "" && strings.Contains(log.String(), "page works again") })
+	testwait.Until(t, "the page", func() bool { return problem(a, "page") == "" && strings.Contains(log.String(), "page works again") })
 	if s := fetch(t, "http://"+cfg.Status.Listen+"/v1/status"); !strings.Contains(s, `"part":"page","problem":""`) {
 		t.Errorf("%s", s)
 	}
@@ -137,7 +129,7 @@ func TestBrokerWaitsForItsCertificate(t *testing.T) {
 	if err := os.WriteFile(cfg.MQTT.CA, certificate(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the broker's own trouble", func() bool { return strings.Contains(problem(a, "mqtt"), "no connection; ") && a.broker.Load() != nil })
+	testwait.Until(t, "the broker's own trouble", func() bool { return strings.Contains(problem(a, "mqtt"), "no connection; ") && a.broker.Load() != nil })
 }
 
 // certificate is one that a server of ours would have.
@@ -166,7 +158,7 @@ func fetch(t *testing.T, url string) string {
 // back each time; one that works for long begins anew.
 func TestKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lines
+		var log testwait.Log
 		p := &part{name: "page", log: newLog(&log)}
 		start, opened, closed := time.Now(), []time.Duration{}, 0
 		ctx, cancel := context.WithCancel(t.Context())

@@ -149,6 +149,13 @@ func openOLED(cfg *config.Config, watched func() bool) (display.Part, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w (enable I2C: raspi-config nonint do_i2c 0; add the user to group \"i2c\")", cfg.OLED.Bus, err)
 	}
+	if cfg.OLED.Kind == "sh1106" {
+		dev, err := display.NewSH1106(bus, uint16(cfg.OLED.Address), cfg.OLED.Turn)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: no SH1106 answers at %#x: %w", cfg.OLED.Bus, cfg.OLED.Address, err), bus.Close())
+		}
+		return &display.OLED{Screen: dev, Watched: watched, Bus: bus}, nil
+	}
 	dev, err := ssd1306.NewI2C(addressed{bus, uint16(cfg.OLED.Address)},
 		&ssd1306.Opts{W: 128, H: cfg.OLED.Height, Rotated: cfg.OLED.Turn, Sequential: cfg.OLED.Height == 32})
 	if err != nil {
@@ -175,14 +182,19 @@ func openLEDs(cfg *config.Config, lead model.Head) (display.Part, error) {
 		}
 		out.Colours[label] = color.RGBA{rgb[0], rgb[1], rgb[2], 255}
 	}
+	sends := "grb"
 	switch strings.ToLower(l.Kind) {
 	case "apa102":
+		sends = "bgr"
 		out.Strip, err = apa102.New(port, &apa102.Opts{NumPixels: l.Count, Intensity: 255, Temperature: apa102.NeutralTemp})
 	default:
 		out.Strip, err = nrzled.NewSPI(port, &nrzled.Opts{NumPixels: l.Count, Channels: 3, Freq: 2500 * physic.KiloHertz})
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %s: %w", l.Bus, l.Kind, err), port.Close())
+	}
+	if l.Order != "" {
+		out.Strip = display.Order(out.Strip, sends, l.Order)
 	}
 	return out, nil
 }

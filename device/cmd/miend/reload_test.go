@@ -10,6 +10,7 @@ import (
 
 	"mien/device/config"
 	"mien/device/pins"
+	"mien/runtime/testwait"
 )
 
 // A reload of an unchanged file, and one of keys that have nothing to do with
@@ -78,9 +79,9 @@ func (a *app) sees() bool {
 func TestReloadTellsThePage(t *testing.T) {
 	cfg := config.Default()
 	cfg.Model.File, cfg.Status.Listen, cfg.Faces.MinSize = modelFile(t), "127.0.0.1:0", 400
-	var log lines
+	var log testwait.Log
 	a := live(t, cfg, newLog(&log), appOptions{open: scene, sim: &pins.Sim{}})
-	page := log.field(t, "address")
+	page := field(t, &log, "address")
 	if info := fetch(t, page+"/v1/info"); !strings.Contains(info, `"name":"emotion","labels":["surprise","fear","disgust","happy","sad","angry","neutral"],"enabled":true`) {
 		t.Errorf("%s", info)
 	}

@@ -36,11 +36,12 @@ type commands struct {
 type env struct {
 	ctx            context.Context
 	stdout, stderr io.Writer
+	replace        func(environ []string) error // the process by the same program; nil where that is another's
 }
 
-// run is main without the process: it parses args and runs the command.
+// run is main within a process of somebody else: it parses args and runs the command.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	return program().Run(args, stdout, stderr, env{ctx, stdout, stderr})
+	return program().Run(args, stdout, stderr, env{ctx: ctx, stdout: stdout, stderr: stderr})
 }
 
 func program() cmdline.Program {

@@ -21,6 +21,7 @@ import (
 	"mien/camera/replay/portrait"
 	"mien/device"
 	"mien/device/config"
+	"mien/runtime/testwait"
 )
 
 // mark is in every secret of these tests.
@@ -61,7 +62,7 @@ func moody(t *testing.T) *httptest.Server {
 
 // mosquitto is a real broker that asks for a password; what it passes on is
 // in heard.
-func mosquitto(t *testing.T) (addr string, heard *lines) {
+func mosquitto(t *testing.T) (addr string, heard *testwait.Log) {
 	t.Helper()
 	if _, err := os.Stat("/usr/sbin/mosquitto"); err != nil {
 		t.Fatal("this test needs a real broker: apt-get install mosquitto")
@@ -96,7 +97,7 @@ func mosquitto(t *testing.T) (addr string, heard *lines) {
 
 	}
 	start("/usr/sbin/mosquitto", "-c", conf)
-	eventually(t, "the broker", func() bool {
+	testwait.Until(t, "the broker", func() bool {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			c.Close()
@@ -107,7 +108,7 @@ func mosquitto(t *testing.T) (addr string, heard *lines) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	heard = &lines{}
+	heard = &testwait.Log{}
 	client := paho.NewClient(paho.ClientConfig{Conn: conn, OnPublishReceived: []func(paho.PublishReceived) (bool, error){
 		func(r paho.PublishReceived) (bool, error) {
 			fmt.Fprintf(heard, "%s %s\n", r.Packet.Topic, r.Packet.Payload)
@@ -131,21 +132,31 @@ func TestNoOutputHasASecret(t *testing.T) {
 	addr, heard := mosquitto(t)
 	model := modelFile(t)
 	outputs := map[string]string{}
-	for _, path := range []string{"ok", "page", "redirect", "loop", "hang-up", "locked", "user=a_password=" + mark, "x;pwd=" + mark} {
+	for _, path := range []string{"ok", "page", "redirect", "loop", "hang-up", "locked", "user=a_password=" + mark, "x;pwd=" + mark, "rtsp"} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		page := l.Addr().String()
 		l.Close()
+		scheme := "http"
+		if path == "rtsp" {
+			scheme = path
+		}
+		kept := t.TempDir()
+		if err := os.WriteFile(filepath.Join(kept, "key"), []byte("kept-"+mark+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("CREDENTIALS_DIRECTORY", kept)
 		text := fmt.Sprintf(`name: door
-camera: {source: "http://admin%s:%s@%s/%s?user=x&pwd=%s&%s#%s"}
+camera: {source: "%s://admin%s:%s@%s/%s?user=x&pwd=%s&%s#%s"}
 model: {file: %s}
 faces: {min_size: 400}
 status: {listen: "%s", token: token-%s}
 mqtt: {broker: "mqtt://%s", user: user%s, password: password%s, queue: %s}
+webhook: {url: "http://u%s:%s@%s/locked/%s", key: "${CREDENTIAL:key}", events: [track, transition]}
 signals: {pins: simulated, lines: {ready: {pin: GPIO4}}}
-`, mark, mark, host, path, mark, mark, mark, model, page, mark, addr, mark, mark, filepath.Join(t.TempDir(), "queue"))
+`, scheme, mark, mark, host, path, mark, mark, mark, model, page, mark, addr, mark, mark, filepath.Join(t.TempDir(), "queue"), mark, mark, host, mark)
 		file := write(t, "mien.yaml", []byte(text))
 		if err := os.Chmod(file, 0o644); err != nil {
 			t.Fatal(err)
@@ -160,10 +171,10 @@ signals: {pins: simulated, lines: {ready: {pin: GPIO4}}}
 			t.Fatal(err)
 		}
 		t.Run(path, func(t *testing.T) {
-			var log, printed lines
+			var log, printed testwait.Log
 			a := live(t, cfg, newLog(&log), appOptions{path: file, to: device.Observers{&jsonLines{w: &printed, failed: func() {}}, newTicker(&printed, false)}})
-			eventually(t, "an answer of the camera", func() bool { h := a.health(); return h.Frames > 1 || strings.Contains(h.Reason, "trying again") })
-			eventually(t, "the broker's", func() bool { return problem(a, "mqtt") == "" })
+			testwait.Until(t, "an answer of the camera", func() bool { h := a.health(); return h.Frames > 1 || strings.Contains(h.Reason, "trying again") })
+			testwait.Until(t, "the broker's", func() bool { return problem(a, "mqtt") == "" })
 			events := stream(t, "http://"+page+"/v1/events", "token-"+mark)
 			for _, get := range []string{"/", "/app.js", "/v1/info", "/v1/status", "/v1/readings", "/healthz", "/metrics", "/v1/openapi.json"} {
 				outputs[get+" "+path] = fetchWith(t, "http://"+page+get, "token-"+mark)
@@ -181,7 +192,7 @@ signals: {pins: simulated, lines: {ready: {pin: GPIO4}}}
 			outputs["log "+path], outputs["printed "+path] = log.String(), printed.String()
 		})
 	}
-	eventually(t, "a message", func() bool { return strings.Contains(heard.String(), "mien/door/") })
+	testwait.Until(t, "a message", func() bool { return strings.Contains(heard.String(), "mien/door/") })
 	outputs["mqtt"] = heard.String()
 	for what, out := range outputs {
 		if len(out) < 2 {
@@ -203,6 +214,7 @@ signals: {pins: simulated, lines: {ready: {pin: GPIO4}}}
 		"doctor page":     "FAIL  camera",
 		"doctor hang-up":  "FAIL  camera",
 		"doctor redirect": "FAIL  camera",
+		"doctor rtsp":     "do:  ffplay with the address",
 	} {
 		if !strings.Contains(outputs[what], want) {
 			t.Errorf("%s does not say %q: %s", what, want, outputs[what])
@@ -211,7 +223,7 @@ signals: {pins: simulated, lines: {ready: {pin: GPIO4}}}
 	if strings.Contains(outputs["doctor ok"], "FAIL  camera") || strings.Contains(outputs["doctor ok"], "FAIL  mqtt") {
 		t.Errorf("doctor finds fault with what works: %s", outputs["doctor ok"])
 	}
-	if !strings.Contains(outputs["check ok"], "can be read by everybody (mode 0644), and holds camera.source, status.token, mqtt.user, mqtt.password") {
+	if !strings.Contains(outputs["check ok"], "can be read by everybody (mode 0644), and holds camera.source, status.token, mqtt.user, mqtt.password, webhook.url") {
 		t.Errorf("check does not say who can read the file: %s", outputs["check ok"])
 	}
 }
@@ -274,7 +286,7 @@ func stream(t *testing.T, url, token string) func() string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all lines
+	var all testwait.Log
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -284,7 +296,7 @@ func stream(t *testing.T, url, token string) func() string {
 		}
 	}()
 	return func() string {
-		eventually(t, "two reports", func() bool { return strings.Count(all.String(), "event: status") > 1 })
+		testwait.Until(t, "two reports", func() bool { return strings.Count(all.String(), "event: status") > 1 })
 		cancel()
 		<-ended
 		return all.String()

@@ -35,12 +35,16 @@ func (a *app) watch(ctx context.Context, end context.CancelCauseFunc) {
 	hard := a.openWatchdog()
 	defer closeWatchdog(hard)
 	var last device.Liveness
-	status, hungry := "", 0
+	status, reading, hungry := "", "", 0
 	for every(ctx, step) {
 		h := a.health()
 		if s := "STATUS=" + h.Reason; s != status {
 			status = s
 			a.notify(s)
+		}
+		if r := fmt.Sprintf("X_READING=%d", bit(h.Ready)); r != reading { // for the appliance's first process
+			reading = r
+			a.notify(r)
 		}
 		now := a.sup.Liveness()
 		if now.Stuck == "" {
@@ -62,7 +66,16 @@ func (a *app) watch(ctx context.Context, end context.CancelCauseFunc) {
 			}
 		}
 	}
-	a.notify(daemon.SdNotifyStopping)
+	if !errors.Is(context.Cause(ctx), errAgain) {
+		a.notify(daemon.SdNotifyStopping)
+	}
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // notify is quiet about a missing systemd: most development is without one.
@@ -169,6 +182,8 @@ const modelRetry = 10 * time.Second
 
 // lookForModel opens the model that was not there at start, if it is now.
 func (a *app) lookForModel() {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
 	none := a.cannot()
 	if none.State != signal.NoModel {
 		return
@@ -198,6 +213,8 @@ func (a *app) lookForModel() {
 // connections. Keys that need a restart keep their value, and the log names
 // them.
 func (a *app) reload(cfg config.Config) error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
 	named(&cfg, a.board, a.root)
 	was := a.now.Load()
 	if a.cannot().State != signal.NoModel {

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	_ "time/tzdata" // boards without the system's own know the zones, too
 
 	"mien/boards"
 	"mien/camera"
+	"mien/device/appliance"
 	"mien/device/cmdline"
 	"mien/device/config"
+	"mien/device/status"
 	"mien/runtime/secret"
 )
 
@@ -20,19 +24,37 @@ type runCmd struct {
 	Model  string `placeholder:"FILE" help:"A .tflite file instead of the configured model."`
 	Replay string `placeholder:"FILE" help:"Frames from a recording (folder, .y4m, .mjpeg) instead of the camera; ends with it, unless --loop."`
 	Loop   bool   `help:"Begin a recording again at its end."`
+	Setup  string `placeholder:"ADDR" help:"Where the page waits for the first who comes to set the device up, such as :8080, as long as its configuration is as it was installed."`
 	JSON   bool   `xor:"print" help:"Print every reading, track, line change and state as a line of JSON."`
 	Quiet  bool   `xor:"print" short:"q" help:"Print no readings, even on a terminal."`
 }
 
 // Run is the firmware's life.
 func (c runCmd) Run(e env) error {
+	if err := (status.Options{Addr: c.Setup, Setup: true}).Check(); err != nil {
+		return fmt.Errorf("--setup: %w", err)
+	}
 	log := newLog(e.stderr)
 	if err := dropRoot(serviceUser, log); err != nil {
 		return err
 	}
+	for {
+		if err := c.once(e, log); !errors.Is(err, errAgain) {
+			return err
+		}
+		log.Info("starting again, as it was asked to")
+	}
+}
+
+// once runs until the end, or until the page asks for another start.
+func (c runCmd) once(e env, log *slog.Logger) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
+	}
+	file := cfg
+	if err := e.inZone(cfg.TimeZone); err != nil {
+		log.Warn("times stay in the zone of before", "error", err)
 	}
 	override(&cfg, c.Model, "", nil)
 	if c.Model != "" { // a slip of the pen, where a configured model may still come
@@ -44,7 +66,7 @@ func (c runCmd) Run(e env) error {
 			return err
 		}
 	}
-	o := appOptions{path: c.Config}
+	o := appOptions{path: c.Config, file: &file, set: c.Setup}
 	if c.Replay != "" {
 		cfg.Camera.Source = secret.NewURL("replay:" + c.Replay)
 	}
@@ -96,7 +118,7 @@ func autoCamera(b boards.Board) config.Source {
 	if err == nil && len(devices) > 0 {
 		return config.Source{Kind: "v4l2", Path: secret.NewURL(devices[0])}
 	}
-	if b.Camera == "rpicam" {
+	if b.Camera == "rpicam" && !appliance.Below.Here() { // the image has no driver for it
 		return config.Source{Kind: "rpicam"}
 	}
 	return config.Source{Kind: "v4l2", Path: secret.NewURL("/dev/video0")}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"mien/device/config"
+	"mien/device/fleet"
 	"mien/device/update"
 	"mien/runtime/model"
 	"mien/runtime/zoo"
@@ -55,21 +56,25 @@ func (c updateCmd) Run(e env) error {
 	if err != nil {
 		return err
 	}
-	if err := store.Install(data, signature, tryBytes); err != nil {
+	if err := store.Install(data, signature, func(data []byte) error { return tryOn("auto", data, nil) }); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.stdout, "installed, on trial; it runs after: systemctl restart miend")
 	return err
 }
 
-// tryBytes runs a model once, as far as it can be tried beforehand.
-func tryBytes(data []byte) error {
-	m, err := openEngine("auto", data, 1, false)
+// tryOn runs a model, as far as it can be tried beforehand: once, and on known faces
+// where there are such.
+func tryOn(engine string, data []byte, known *fleet.Canary) error {
+	m, err := openEngine(engine, data, 1, false)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	return m.Predict(image.NewGray(image.Rect(0, 0, model.Side, model.Side)), m.Spec().NewScores())
+	if err := m.Predict(image.NewGray(image.Rect(0, 0, model.Side, model.Side)), m.Spec().NewScores()); err != nil || known == nil {
+		return err
+	}
+	return known.Check(m)
 }
 
 // installed is the store of the models that were installed.

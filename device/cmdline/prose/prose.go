@@ -13,7 +13,7 @@ var slips = []*regexp.Regexp{
 	regexp.MustCompile(`\b0 (?:` + nouns + `)\b[^-=a-z_0-9]`),                              // "0 line"
 	regexp.MustCompile(`[a-z]\(s\)`),                                                       // "line(s)"
 	regexp.MustCompile(`none of ,|[a-z] ,|, ,|\(, |: , |, \)|, and ,`),                     // "none of , apa102"
-	regexp.MustCompile(`%!|<nil>|map\[|&\{|\{[A-Z]\w*:[^ ]`),                               // Go's own ways to show values
+	regexp.MustCompile(`%!|<nil>|map\[|&\{|(?:^|[^$])\{[A-Z]\w*:[^ ]`),                     // Go's own ways to show values
 	regexp.MustCompile(`\*?\b[a-z]+\.(?:[A-Z][a-z0-9]+){1,3}(?:\{|\b value\b| of type\b)`), // and types
 	regexp.MustCompile(`INFO: `),                                                           // a library's own words
 }

@@ -10,7 +10,7 @@ func TestSlip(t *testing.T) {
 		}
 	}
 	for _, good := range []string{"reads 1 line; 21 lines; 0 lines", "0.1 seconds, 1.1 images/s", "signals: {lines: {face: {pin: GPIO22}}}", `{"time":"x","heads":[]}`,
-		"epoch 1/3", "x[1 50 50 1]", "1 face, 2 heads", "head 1 loses", "a 0 line-up", "faces.y4m of Type"} {
+		"epoch 1/3", "x[1 50 50 1]", "1 face, 2 heads", "head 1 loses", "a 0 line-up", "faces.y4m of Type", "password: ${FILE:/etc/mien/token}"} {
 		if s := Slip(good); s != "" {
 			t.Errorf("%q: %q", good, s)
 		}

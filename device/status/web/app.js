@@ -2,28 +2,10 @@
 // no history beyond what is on the screen.
 "use strict";
 
-const $ = id => document.getElementById(id);
-const SVG = "http://www.w3.org/2000/svg";
-
-// el makes an element: el("p", {class: "x"}, "text", child).
-function el(name, attrs, ...children) {
-  const e = document.createElement(name);
-  for (const k in attrs) e.setAttribute(k, attrs[k]);
-  e.append(...children);
-  return e;
-}
-function svg(name, attrs) {
-  const e = document.createElementNS(SVG, name);
-  for (const k in attrs) e.setAttribute(k, attrs[k]);
-  return e;
-}
-// say changes a text only when it differs, so that nothing is drawn in vain.
-function say(e, text) { if (e.textContent !== text) e.textContent = text; }
-function set(e, name, value) { if (e.getAttribute(name) !== value) e.setAttribute(name, value); }
 const percent = p => Math.round(p * 100) + " %";
 const clamp = p => Math.min(1, Math.max(0, p || 0));
 
-let info = {heads: [], header: [], name: "", version: ""};
+let info = {heads: [], header: [], name: "", version: "", system: ""};
 let lastNews = 0;
 
 // ---- a face, in the colour of its label ---------------------------------
@@ -259,8 +241,11 @@ function onStatus(s) {
   $("throttled").hidden = !h.throttled;
   say($("throttled"), h.throttled ? "Held down: " + h.throttled : "");
   drawParts((h.parts || []).filter(p => p.problem));
-  $("outbox-fact").hidden = !s.outbox;
-  if (s.outbox) say($("outbox"), s.outbox.queued >= 20 ? s.outbox.queued.toLocaleString("en") + " waiting" : s.outbox.connected ? "connected" : "not connected");
+  for (const name of ["outbox", "fleet"]) {
+    const box = s[name];
+    $(name + "-fact").hidden = !box;
+    if (box) say($(name), box.queued >= 20 ? box.queued.toLocaleString("en") + " waiting" : box.connected ? "connected" : "not connected");
+  }
   drawLines(s.lines);
   const asks = h.consent === "given" || h.consent === "awaited", given = h.consent === "given";
   $("consent").hidden = !asks;
@@ -274,7 +259,7 @@ function onStatus(s) {
 }
 
 // PARTS names what the device can do without.
-const PARTS = {page: "The page", mqtt: "MQTT", oled: "The display", leds: "The LEDs", buzzer: "The buzzer"};
+const PARTS = {page: "The page", mdns: "The name in the network", history: "The counts", mqtt: "MQTT", oled: "The display", leds: "The LEDs", buzzer: "The buzzer"};
 
 function drawParts(broken) {
   const text = broken.map(p => `${PARTS[p.part] || p.part} is out of order: ${words(p.problem)}`);
@@ -390,6 +375,49 @@ function onLine(t) {
   if (t.line !== "heartbeat" && t.line !== "strobe") log(t.time, `${t.line} ${t.active ? "active" : "idle"}${t.reason ? ": " + t.reason : ""}`);
 }
 
+// ---- by the hour --------------------------------------------------------------------
+
+// Counts are fetched when the page opens and every minute after, where any are
+// kept. Days are those of who looks.
+let past = [];
+const dayOf = t => new Date(t).toLocaleDateString("en-CA");
+async function fetchPast() {
+  if (!info.history_days) { $("past").hidden = true; return; }
+  const r = await fetch("v1/history").catch(() => null);
+  if (!r || !r.ok) return;
+  past = (await r.json()).hours;
+  const days = [...new Set([...past.map(h => dayOf(h.hour)), dayOf(Date.now())])].sort().reverse();
+  const pick = $("past-day"), chosen = pick.value;
+  if (pick.dataset.days !== days.join()) {
+    pick.dataset.days = days.join();
+    pick.replaceChildren(...days.map(d => el("option", {value: d}, d === dayOf(Date.now()) ? "today" : d)));
+    if (days.includes(chosen)) pick.value = chosen;
+  }
+  $("past").hidden = false;
+  drawPast();
+}
+function drawPast() {
+  const hours = Array.from({length: 24}, () => ({faces: 0}));
+  const sums = {};
+  let total = 0;
+  for (const h of past) if (dayOf(h.hour) === $("past-day").value) {
+    hours[new Date(h.hour).getHours()].faces += h.faces;
+    total += h.faces;
+    for (const [label, n] of Object.entries(h.answers)) sums[label] = (sums[label] || 0) + n;
+  }
+  const top = Math.max(1, ...hours.map(h => h.faces));
+  $("past-bars").replaceChildren(...hours.map((h, i) => svg("rect", {x: i * 10 + 1, width: 8, y: 60 - 58 * h.faces / top, height: Math.max(.6, 58 * h.faces / top), rx: 1.5})));
+  say($("past-sum"), total === 0 ? "Nobody was counted." : `${total} ${total === 1 ? "face" : "faces"}, ${top} in the busiest hour. Somebody who comes twice counts twice.`);
+  $("past-legend").replaceChildren(...Object.entries(sums).sort((a, b) => b[1] - a[1]).map(([label, n]) => {
+    const mark = el("i");
+    mark.style.background = tone(label);
+    return el("div", {}, el("dt", {}, mark, label), el("dd", {}, "" + n));
+  }));
+  $("past-table").tBodies[0].replaceChildren(...hours.flatMap((h, i) => h.faces ? [el("tr", {}, el("th", {scope: "row"}, i + ":00"), el("td", {}, "" + h.faces))] : []));
+}
+$("past-day").addEventListener("change", drawPast);
+setInterval(fetchPast, 60000);
+
 // ---- spoken words ---------------------------------------------------------------------
 
 // A screen reader hears a summary when it has changed, at most every 5 s.
@@ -423,12 +451,17 @@ function onInfo(i) {
   const list = on => i.heads.filter(h => h.enabled === on).map(h => h.name).join(", ");
   $("heads").replaceChildren("Read from faces: ", el("strong", {}, list(true) || "nothing"), list(false) ? ". Switched off: " : ".", el("strong", {}, list(false)), list(false) ? "." : "");
   about();
+  fetchPast();
   for (const [id, p] of people) { p.card.remove(); people.delete(id); }
   drawHeader();
   delete $("lines").tBodies[0].dataset.key;
 }
 
-function about() { say($("about"), [("mien " + info.version).trim(), info.board, model].filter(x => x).join(" · ")); }
+function about() {
+  $("system").hidden = !info.system;
+  say($("system-note"), info.system);
+  say($("about"), [("mien " + info.version).trim(), info.board, model].filter(x => x).join(" · "));
+}
 
 let source;
 function connect() {
@@ -446,37 +479,19 @@ function connect() {
 // device is gone. An event stream does not say.
 async function check() {
   let code = 0;
-  try { code = (await fetch("v1/info")).status; } catch { /* not reachable */ }
-  if (code === 401) { if (!$("login").open) $("login").showModal(); return; }
+  try {
+    const r = await fetch("v1/info");
+    code = r.status;
+    if (code === 403 && (await r.json()).error === "unclaimed") { location.replace("settings"); return; }
+  } catch { /* not reachable */ }
+  if (code === 401) { askToken(); return; }
   setTimeout(connect, 2000);
 }
 
-$("login-form").addEventListener("submit", async e => {
-  e.preventDefault();
-  const r = await fetch("v1/session", {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify({token: $("token").value})}).catch(() => null);
-  if (r && r.ok) { $("token").value = ""; say($("login-error"), ""); $("login").close(); connect(); return; }
-  say($("login-error"), !r ? "The device does not answer." : r.status === 429 ? "Too many wrong tokens. Wait a moment." : "That is not the token.");
-});
-$("login").addEventListener("cancel", e => e.preventDefault());
+const askToken = loginOf("device", connect);
 $("consent-button").addEventListener("click", () => fetch("v1/consent", {method: "PUT", headers: {"Content-Type": "application/json"},
   body: JSON.stringify({given: $("consent-button").dataset.given === "true"})}));
 
 setInterval(() => { if (lastNews && performance.now() - lastNews > 4000) showState("lost", ""); }, 1000);
 
-// ---- colours ----------------------------------------------------------------------------
-
-const THEMES = {"": ["Auto", "as the system"], light: ["Light", "light"], dark: ["Dark", "dark"]};
-function theme(t) {
-  if (t) document.documentElement.dataset.theme = t; else delete document.documentElement.dataset.theme;
-  say($("theme-text"), THEMES[t][0]);
-  $("theme").setAttribute("aria-label", "Colours: " + THEMES[t][1]);
-  try { localStorage.setItem("theme", t); } catch { /* private browsing */ }
-}
-$("theme").addEventListener("click", () => {
-  const order = Object.keys(THEMES);
-  theme(order[(order.indexOf(document.documentElement.dataset.theme || "") + 1) % order.length]);
-});
-let kept = "";
-try { kept = localStorage.getItem("theme") || ""; } catch { /* private browsing */ }
-theme(THEMES[kept] ? kept : "");
 connect();

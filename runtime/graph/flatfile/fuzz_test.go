@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile/foreign"
 )
 
 // every returns a graph with every operator and option that mien writes, and
@@ -177,7 +178,7 @@ func FuzzUnmarshal(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	for _, path := range othersFiles(f) {
+	for _, path := range foreign.Files(f) {
 		if o, err := os.ReadFile(path); err == nil && len(o) < 10000 {
 			f.Add(o)
 		}

@@ -3,39 +3,18 @@ package flatfile
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"mien/runtime/graph"
+	"mien/runtime/graph/flatfile/foreign"
 )
 
-// othersFiles finds the .tflite files that come with go-tflite: they were
-// written by TensorFlow's own converters.
-func othersFiles(t testing.TB) []string {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/mattn/go-tflite").Output()
-	if err != nil {
-		t.Fatalf("go list: %v (run `go mod download`)", err)
-	}
-	var files []string
-	err = filepath.WalkDir(strings.TrimSpace(string(out)), func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".tflite") && d.Name() != "Makefile.tflite" {
-			files = append(files, path)
-		}
-		return err
-	})
-	if err != nil || len(files) < 5 {
-		t.Fatalf("%d files of others, %v", len(files), err)
-	}
-	return files
-}
-
 func TestReadsAndRewritesFilesOfOthers(t *testing.T) {
-	for _, path := range othersFiles(t) {
+	for _, path := range foreign.Files(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			b, err := os.ReadFile(path)
 			if err != nil {

@@ -13,16 +13,20 @@ import (
 // metadata, or, when there is none, those of the paper that outputs are called
 // as. The errors say which tensor is not as a face model has it.
 func SpecOf(g *graph.Graph) (*model.Spec, error) {
-	if err := checkInput(g); err != nil {
+	spec := &model.Spec{}
+	var err error
+	if spec.Filter, err = checkInput(g); err != nil {
 		return nil, fmt.Errorf("flatfile: %w", err)
 	}
-	spec := &model.Spec{}
 	if b := g.Meta(model.CardKey); b != nil {
 		card, err := model.ParseCard(b)
 		if err != nil {
 			return nil, fmt.Errorf("flatfile: %w", err)
 		}
 		spec.Card = card
+		if card.Filter != spec.Filter {
+			return nil, fmt.Errorf("flatfile: the card says filter %q, and the input is called %q", card.Filter, spec.Filter.Input())
+		}
 	}
 	want := spec.Card.Heads
 	if want == nil {
@@ -51,21 +55,23 @@ func SpecOf(g *graph.Graph) (*model.Spec, error) {
 	return spec, nil
 }
 
-func checkInput(g *graph.Graph) error {
+// checkInput returns the filter that the input asks for.
+func checkInput(g *graph.Graph) (model.Filter, error) {
 	if len(g.Inputs) != 1 {
-		return fmt.Errorf("%d inputs, want one called %q", len(g.Inputs), model.InputName)
+		return "", fmt.Errorf("%d inputs, want one called %q", len(g.Inputs), model.InputName)
 	}
 	t := g.Tensors[g.Inputs[0]]
-	if t.Name != model.InputName {
-		return fmt.Errorf("the input is called %q, want %q", t.Name, model.InputName)
+	filter, err := model.FilterOf(t.Name)
+	if err != nil {
+		return "", err
 	}
 	if !slices.Equal(t.Shape, []int{1, model.Side, model.Side, 1}) {
-		return fmt.Errorf("input %q has shape %v, want [1 %d %d 1]", t.Name, t.Shape, model.Side, model.Side)
+		return "", fmt.Errorf("input %q has shape %v, want [1 %d %d 1]", t.Name, t.Shape, model.Side, model.Side)
 	}
 	if err := checkScale(t); err != nil {
-		return fmt.Errorf("input %w", err)
+		return "", fmt.Errorf("input %w", err)
 	}
-	return nil
+	return filter, nil
 }
 
 // checkScale says what is wrong with the type of an input or output.

@@ -13,6 +13,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	"mien/runtime/face/filter"
 	"mien/runtime/graph"
 	"mien/runtime/graph/flatfile"
 	"mien/runtime/infer"
@@ -33,6 +36,7 @@ func Run(t *testing.T, open Open) {
 			t.Run("OwnsItsData", func(t *testing.T) { ownsItsData(t, open, f) })
 			t.Run("Close", func(t *testing.T) { closing(t, open, f) })
 			t.Run("Concurrency", func(t *testing.T) { concurrency(t, open, f) })
+			t.Run("Filter", func(t *testing.T) { filtered(t, open, f) })
 			t.Run("Allocations", func(t *testing.T) { allocations(t, open, f) })
 		})
 	}
@@ -83,6 +87,41 @@ func fixtures(t *testing.T) []fixture {
 			fixture{"int8/" + name, heads, Marshal(t, q), faces, want, 0.08, 7. / 256})
 	}
 	return all
+}
+
+// filtered: a model whose input asks for a filter is given what that makes of the
+// face, and the face itself is left alone.
+func filtered(t *testing.T, open Open, f fixture) {
+	plain, want := start(t, open, f)
+	for _, name := range model.Filters() {
+		g, err := flatfile.Unmarshal(f.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rename(g, g.Inputs, name.Input())
+		f := f
+		f.data = Marshal(t, g)
+		m, got := start(t, open, f)
+		if m.Spec().Filter != name {
+			t.Errorf("%s: the spec says filter %q", name, m.Spec().Filter)
+		}
+		made, err := filter.New(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, face := range f.faces[:2] {
+			before := slices.Clone(face.Pix)
+			predict(t, m, face, got)
+			predict(t, plain, made.Of(face), want)
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("%s: %s", name, d)
+			}
+			predict(t, plain, face, want)
+			if !slices.Equal(before, face.Pix) || cmp.Equal(want, got) {
+				t.Errorf("%s: the face was changed, or not filtered", name)
+			}
+		}
+	}
 }
 
 // Marshal writes g as a .tflite file.
@@ -359,13 +398,19 @@ func badFiles(t *testing.T, open Open) {
 		return data
 	}
 	files := map[string][]byte{
-		"nothing":         nil,
-		"four bytes":      []byte("TFL3"),
-		"text":            []byte(strings.Repeat("this is no model\n", 100)),
-		"zeros":           make([]byte, 4096),
-		"no known output": with(func(g *graph.Graph) { rename(g, g.Outputs, "mood") }),
-		"no output":       with(func(g *graph.Graph) { g.Outputs = nil }),
-		"another input":   with(func(g *graph.Graph) { rename(g, g.Inputs, "picture") }),
+		"nothing":           nil,
+		"four bytes":        []byte("TFL3"),
+		"text":              []byte(strings.Repeat("this is no model\n", 100)),
+		"zeros":             make([]byte, 4096),
+		"no known output":   with(func(g *graph.Graph) { rename(g, g.Outputs, "mood") }),
+		"no output":         with(func(g *graph.Graph) { g.Outputs = nil }),
+		"another input":     with(func(g *graph.Graph) { rename(g, g.Inputs, "picture") }),
+		"an unknown filter": with(func(g *graph.Graph) { rename(g, g.Inputs, "face/sobel") }),
+		"a filter that its card does not say": with(func(g *graph.Graph) {
+			rename(g, g.Inputs, model.Gabor.Input())
+			g.SetMeta(model.CardKey, []byte("{}"))
+		}),
+		"a filter that only its card says": with(func(g *graph.Graph) { g.SetMeta(model.CardKey, []byte(`{"filter":"gabor"}`)) }),
 		"a wrong number of labels": with(func(g *graph.Graph) {
 			g.Tensors[g.Outputs[0]].Name, g.Tensors[g.Outputs[1]].Name = model.Gender.Name, model.Emotion.Name
 		}),

@@ -45,7 +45,7 @@ func TestListsForContributors(t *testing.T) {
 		}
 		checkSteps(t, title, strings.Join(steps, "\n"))
 	}
-	if want := []string{"an operator", "a board", "a camera driver", "a data set", "a calibrator", "an output device"}; !slices.Equal(have, want) {
+	if want := []string{"an operator", "a board", "a camera driver", "a data set", "a calibrator", "an output device", "a subject of the fleet"}; !slices.Equal(have, want) {
 		t.Errorf("lists for %q, want %q", have, want)
 	}
 }

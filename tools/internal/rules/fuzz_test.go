@@ -17,9 +17,11 @@ import (
 func TestEveryFuzzTargetIsRun(t *testing.T) {
 	cmd := exec.Command("tools/setup/fuzz.sh", "--list")
 	cmd.Dir = root
-	out, err := cmd.CombinedOutput()
+	var stderr strings.Builder // modules that Go fetches, too
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("fuzz.sh --list: %v: %s", err, out)
+		t.Fatalf("fuzz.sh --list: %v: %s", err, stderr.String())
 	}
 	run := strings.Split(strings.TrimSpace(string(out)), "\n")
 	ls := exec.Command("git", "ls-files", "-co", "--exclude-standard", "*_test.go")

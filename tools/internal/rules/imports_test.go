@@ -28,7 +28,7 @@ var rules = []rule{
 	{"camera/cameratest", []string{"camera"}},
 	{"camera/...", []string{"camera/...", "runtime/face", "runtime/model", "runtime/plainfile", "runtime/secret", "runtime/upright"}},
 	{"boards/e2e/standin", []string{"device", "device/pins", "device/signal", "camera", "runtime/...", "boards"}},
-	{"boards/e2e/...", nil},
+	{"boards/e2e/...", []string{"boards/card", "boards/image"}},
 	{"boards/...", []string{"boards/..."}},
 	{"runtime/graph", nil},
 	{"runtime/graph/flatfile/...", []string{"runtime/graph/flatfile/...", "runtime/graph", "runtime/model"}},
@@ -41,7 +41,7 @@ var rules = []rule{
 	{"train/...", []string{"train/...", "runtime/...", "quant/..."}},
 	{"device/internal/soak", []string{"device/...", "camera/...", "runtime/...", "boards"}}, // a tool that plays a camera
 	{"device/cmd/...", []string{"device/...", "camera/...", "runtime/...", "boards/..."}},
-	{"device/...", []string{"device/...", "camera", "runtime/...", "boards"}},
+	{"device/...", []string{"device/...", "camera", "runtime/...", "boards", "boards/card"}},
 	{"tools/internal/npm", []string{"runtime/atomicfile"}},
 	{"tools/internal/picture", []string{"camera", "camera/mjpeg", "camera/picture", "runtime/upright"}},
 	{"tools/internal/crops", []string{"tools/internal/picture", "camera/...", "runtime/..."}},
@@ -55,6 +55,7 @@ var tests = []rule{
 	{"runtime/face/...", []string{"camera/replay/portrait"}}, // a photograph of a face
 	{"device/...", []string{"camera/replay/portrait"}},
 	{"train/data", []string{"camera/replay/portrait"}},
+	{"camera/...", []string{"runtime/peertest"}},
 	{"tools/internal/hours", []string{"device/cmdline/prose"}}, // what nobody would write
 }
 
@@ -65,6 +66,7 @@ var alone = []struct {
 }{
 	{"github.com/esimov/pigo/", "runtime/face/..."},
 	{"github.com/mattn/go-tflite", "runtime/tflite/..."},
+	{"github.com/nats-io/nats-server/v2", "tools/fleet"},
 	{"periph.io/x/host/", "device/cmd/..."},
 	{"mien/camera/v4l2", "device/cmd/..."},
 	{"mien/camera/rpicam", "device/cmd/..."},
@@ -73,6 +75,7 @@ var alone = []struct {
 // heavy is what the firmware must not link: modules that only its tests or the
 // workstation's tool need.
 var heavy = []string{
+	"github.com/nats-io/nats-server/v2", "github.com/nats-io/jwt/v2", "github.com/nats-io/nats.go",
 	"google.golang.org/protobuf", "github.com/prometheus", "github.com/chromedp", "gonum.org", "github.com/vbauerster", "mien/train", "mien/quant",
 }
 

@@ -79,7 +79,7 @@ func TestNumbersSayTheirUnit(t *testing.T) {
 	if err := json.Unmarshal(read(t, "schema.json"), &doc); err != nil {
 		t.Fatal(err)
 	}
-	counts := []string{"seq", "id", "subject", "frames", "captured", "dropped", "restarts", "renewals", "queued", "sent", "lost", "refused", "aside", "messages", "number", "level"}
+	counts := []string{"seq", "id", "subject", "frames", "captured", "dropped", "restarts", "renewals", "queued", "sent", "lost", "refused", "aside", "messages", "number", "level", "faces"}
 	pixels := []string{"width", "height", "x", "y", "w", "h"}
 	shares := []string{"confidence", "score"}
 	for def, d := range doc.Defs {
@@ -94,7 +94,7 @@ func TestNumbersSayTheirUnit(t *testing.T) {
 			if p.Type != "number" && p.Type != "integer" || slices.Contains(slices.Concat(counts, pixels, shares), name) {
 				continue
 			}
-			if name != "fps" && name != "celsius" && !strings.HasSuffix(name, "_ms") && !strings.HasSuffix(name, "_seconds") && !strings.HasSuffix(name, "_bytes") && !strings.Contains(p.Description, "how many") {
+			if name != "fps" && name != "celsius" && !strings.HasSuffix(name, "_ms") && !strings.HasSuffix(name, "days") && !strings.HasSuffix(name, "_seconds") && !strings.HasSuffix(name, "_bytes") && !strings.Contains(p.Description, "how many") {
 				t.Errorf("%s.%s is a number without a unit", def, name)
 			}
 		}

@@ -44,6 +44,14 @@ var portable = isa{name: "go", lanes: math.MaxInt}
 // cpu is the best set of this machine; tests try the others.
 var cpu = sets()[0]
 
+// Name is what this machine computes with: the same name, the same bits.
+func Name() string {
+	if FastBF16() {
+		return cpu.name + " and AMX"
+	}
+	return cpu.name
+}
+
 // gemmTile is a micro-kernel: blocks times its number of rows of C, by one or
 // two vectors. Strides are in bytes; mask, one int32 a lane, says which lanes
 // of a single vector count.
