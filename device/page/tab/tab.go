@@ -3,14 +3,17 @@ package tab
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -128,16 +131,31 @@ func Eval[T any](b *Tab, js string) T {
 	return v
 }
 
-// Wait waits until js is true. chromedp's own Poll compiles strings in the
-// page, which the page's policy forbids.
+// Wait waits until js is true, also over pages that send the browser on.
+// chromedp's own Poll compiles strings in the page, which the page's policy
+// forbids.
 func (b *Tab) Wait(js string) {
 	b.Helper()
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if Eval[bool](b, js) {
+		switch ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](js)); {
+		case left(err):
+		case err != nil:
+			b.Fatalf("%.60s: %v", js, err)
+		case ok:
 			return
 		}
 	}
 	b.Fatalf("never true: %s; the page says %s; complaints %q", js, Eval[string](b, "document.body.innerText"), b.complaints)
+}
+
+// left says whether an answer is missing because the browser went to another
+// page while the one before was asked. The protocol has one code for every
+// failure in the page, so the text decides.
+func left(err error) bool {
+	var e *cdproto.Error
+	return errors.As(err, &e) && slices.Contains([]string{
+		"Inspected target navigated or closed", "Execution context was destroyed.", "Cannot find context with specified id",
+	}, e.Message)
 }
 
 // Open shows a page on a screen of a size.
