@@ -77,14 +77,15 @@ type sim struct {
 	stop  func()
 }
 
-// sims starts boards, all with a first model that has proven itself.
+// sims makes boards, all with a first model that has proven itself. They wait long enough
+// for the next one to prove itself that a machine may stand still meanwhile.
 func sims(t testing.TB, h *hub, s *signer, n int) []*sim {
 	t.Helper()
 	first := s.model(t, 1, "good")
 	all := make([]*sim, n)
 	for i := range all {
 		o := h.enrol(t, fleet.ID{Site: "hall", Board: "board-" + strconv.Itoa(i)})
-		o.Patience, o.Every, o.Tags = time.Second, time.Hour, []string{"kiosk"}
+		o.Patience, o.Every, o.Tags = 5*time.Second, time.Hour, []string{"kiosk"}
 		b := &sim{o: o, store: update.Store{Dir: filepath.Join(filepath.Dir(o.Dir), "models"), Keys: []minisign.PublicKey{s.public}}, ran: map[string]int{}}
 		model, signature, err := update.ReadModel(first)
 		if err == nil {

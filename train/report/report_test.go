@@ -16,6 +16,7 @@ import (
 	"mien/runtime/model"
 	"mien/train"
 	"mien/train/data"
+	"mien/train/experiment"
 )
 
 // example is a run with four known answers about emotion and two about age.
@@ -226,5 +227,63 @@ func TestLegendStandsBeside(t *testing.T) {
 	}
 	if with, without := size(l), size(nil); with.X < without.X+50 || with.Y < without.Y {
 		t.Errorf("%v with a legend, %v without", with, without)
+	}
+}
+
+// TestPapersFigures: what the paper says stands in three places, the tables of a run,
+// the experiment and RESULTS.md, and is the same in all.
+func TestPapersFigures(t *testing.T) {
+	x, err := experiment.Load("../experiments/paper.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := os.ReadFile("../RESULTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := map[string][]string{} // of RESULTS.md's tables 1 to 3, by their first
+	_, tables, ok := strings.Cut(string(results), "\n**Table 1**")
+	tables, _, end := strings.Cut(tables, "\n## ")
+	if !ok || !end {
+		t.Fatal("RESULTS.md has no table 1 with a section after it")
+	}
+	for line := range strings.Lines(tables) {
+		row := strings.Split(line, "|")
+		for i := range row {
+			row[i] = strings.TrimSpace(row[i])
+		}
+		if len(row) > 5 {
+			cells[row[1]] = row[2:]
+		}
+	}
+	for _, first := range []string{"single-task", "multi-task", "multi-task, then emotion alone", "single-task, dropout that rises", "emotion", "gender", "race", "age"} {
+		if cells[first] == nil {
+			t.Fatalf("RESULTS.md's tables 1 to 3 have no row of %q", first)
+		}
+	}
+	number := func(s string) string { n, _, _ := strings.Cut(s, " "); return n }
+	for _, c := range []struct{ what, tables, experiment, results string }{
+		{"single-task, RAF-DB", paper.single["rafdb"], "", cells["single-task"][0]},
+		{"single-task, FER-2013", paper.single["fer2013"], x.Paper["single"], cells["single-task"][1]},
+		{"multi-task, RAF-DB", paper.multi["rafdb"], x.Paper["multi"], cells["multi-task"][0]},
+		{"fine-tuned, FER-2013", paper.multi["fer2013"], x.Paper["finetune"], cells["multi-task, then emotion alone"][1]},
+		{"dropout that rises", "", x.Paper["rises"], cells["single-task, dropout that rises"][1]},
+		{"emotion", paper.multi["rafdb"], "", cells["emotion"][0]},
+		{"gender", paper.multi["gender"], "", cells["gender"][0]},
+		{"race", paper.multi["race"], "", cells["race"][0]},
+		{"age", paper.multi["age"], "", cells["age"][0]},
+		{"emotion's loss", paper.loss["emotion"], "", cells["emotion"][2]},
+		{"gender's loss", paper.loss["gender"], "", cells["gender"][2]},
+		{"race's loss", paper.loss["race"], "", cells["race"][2]},
+		{"age's loss", paper.loss["age"], "", cells["age"][2]},
+	} {
+		for _, other := range []string{c.tables, c.experiment} {
+			if other != "" && number(other) != c.results || c.results == "" {
+				t.Errorf("%s: %q in a run's tables, %q in paper.yaml, %q in RESULTS.md", c.what, c.tables, c.experiment, c.results)
+			}
+		}
+	}
+	if len(x.Paper) != 4 || len(paper.single) != 2 || len(paper.multi) != 5 || len(paper.loss) != 4 {
+		t.Error("the paper has a figure that is held against nothing")
 	}
 }
