@@ -296,7 +296,7 @@ func (b *Board) encode(event any) []queue.Message {
 // Stats may be called at any time from any goroutine.
 func (b *Board) Stats() queue.Stats {
 	refused := b.refused.Load()
-	return queue.Stats{Connected: b.connected.Load(), Queued: b.queue.Waiting(), Sent: b.sent.Load(), Lost: b.feed.Lost() + refused, Refused: refused}
+	return queue.Stats{Connected: b.connected.Load(), Queued: b.feed.Waiting(), Sent: b.sent.Load(), Lost: b.feed.Lost() + refused, Refused: refused}
 }
 
 // Run tells the hub until ctx ends, and closes the queue; the Board is of no use

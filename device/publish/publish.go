@@ -311,7 +311,7 @@ func (p *Publisher) Forget() { p.feed.Forget() }
 // Stats may be called at any time from any goroutine.
 func (p *Publisher) Stats() queue.Stats {
 	refused := p.refused.Load()
-	return queue.Stats{Connected: p.connected.Load(), Queued: p.queue.Waiting(), Sent: p.sent.Load(), Lost: p.lost.Load() + p.feed.Lost() + refused, Refused: refused}
+	return queue.Stats{Connected: p.connected.Load(), Queued: p.feed.Waiting(), Sent: p.sent.Load(), Lost: p.lost.Load() + p.feed.Lost() + refused, Refused: refused}
 }
 
 // Run publishes until ctx ends, then says goodbye to the broker and closes the

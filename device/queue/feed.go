@@ -18,7 +18,7 @@ const Farewell = 3 * time.Second
 // Stats says how the other side, a broker or a hub, is told.
 type Stats struct {
 	Connected bool
-	Queued    int    // messages waiting on disk
+	Queued    int    // messages waiting: on disk, and events on their way there
 	Sent      uint64 // messages acknowledged since start
 	Lost      uint64 // messages dropped since start: queue or memory full, or refused by the other side
 	Refused   uint64 // of those, refused and set aside
@@ -38,6 +38,7 @@ type Feed struct {
 	inbox      chan any
 	stored     chan struct{}
 	lost       atomic.Uint64
+	coming     atomic.Int64 // events that were taken and are not in the queue yet
 	forgetting atomic.Int64 // marks in the inbox that Run has not come to
 }
 
@@ -48,11 +49,20 @@ func (f *Feed) Begin() {
 
 // Take takes an event, at once. One for which there is no room is lost.
 func (f *Feed) Take(event any) {
+	f.coming.Add(1)
 	select {
 	case f.inbox <- event:
 	default:
+		f.coming.Add(-1)
 		f.lost.Add(1)
 	}
+}
+
+// Waiting is how many messages wait, with the events that are not in the queue yet:
+// 0 says that nothing of what was taken is still to come.
+func (f *Feed) Waiting() int {
+	coming := f.coming.Load() // first: what goes on meanwhile is counted twice rather than never
+	return int(coming) + f.Queue.Waiting()
 }
 
 // forget in the inbox stands between what is forgotten and what is not.
@@ -66,6 +76,8 @@ func (f *Feed) Forget() {
 		case v := <-f.inbox: // older, and so to be forgotten too
 			if v == (forget{}) {
 				f.forgetting.Add(-1)
+			} else {
+				f.coming.Add(-1)
 			}
 			continue
 		default:
@@ -129,6 +141,7 @@ func (f *Feed) store(v any) {
 		}
 		return
 	}
+	defer f.coming.Add(-1)
 	for _, m := range f.Encode(v) {
 		if err := f.Queue.Put(m); err != nil {
 			f.lost.Add(1)

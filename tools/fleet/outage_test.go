@@ -382,10 +382,7 @@ func TestRepeatAfterDays(t *testing.T) {
 	}
 	time.Sleep(300 * time.Millisecond)
 	b, _ = run(t, o)
-	if b.Stats().Queued == 0 {
-		t.Fatal("nothing is sent again, so this tests nothing")
-	}
-	testwait.Until(t, "all is told again", func() bool { return b.Stats().Queued == 0 })
+	testwait.Until(t, "all is told again", func() bool { return b.Stats().Sent >= 22 && b.Stats().Queued == 0 })
 	h.check(t, "SEEN", map[fleet.ID]uint64{hall: 20})
 }
 
