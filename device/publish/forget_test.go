@@ -31,11 +31,12 @@ func on(t *testing.T, dir, word string) (n int) {
 	return n
 }
 
+// waiting waits until the disk has as many messages as that.
 func waiting(t *testing.T, p *Publisher, want int) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); p.Stats().Queued != want; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); p.queue.Waiting() != want; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d messages wait, want %d", p.Stats().Queued, want)
+			t.Fatalf("%d messages wait, want %d", p.queue.Waiting(), want)
 		}
 	}
 }
