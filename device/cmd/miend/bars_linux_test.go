@@ -7,8 +7,11 @@ import (
 	"image"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,4 +141,23 @@ func frames(addr string) uint64 {
 	var s struct{ Health struct{ Frames uint64 } }
 	get(addr, "/v1/status", &s)
 	return s.Health.Frames
+}
+
+// highWater is the most memory that a process has had resident so far, 0 when
+// it has ended.
+func highWater(pid int) int {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		return 0
+	}
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	words := strings.Fields(after)
+	if len(words) == 0 {
+		return 0
+	}
+	kB, err := strconv.Atoi(words[0])
+	if err != nil {
+		return 0
+	}
+	return kB << 10
 }

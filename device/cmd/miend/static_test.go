@@ -1,4 +1,6 @@
-//go:build linux
+//go:build linux && !race
+
+// The static program is one of its own, of which the race detector sees nothing.
 
 package main
 
@@ -9,7 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,10 +25,10 @@ const (
 )
 
 // static builds miend without cgo for a processor.
-func static(t *testing.T, arch string) string {
+func static(t *testing.T, arch string, flags ...string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "miend")
-	build := exec.Command("go", "build", "-tags=", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", program, ".")
+	build := exec.Command("go", slices.Concat([]string{"build", "-tags=", "-buildvcs=false", "-ldflags=-s -w", "-o", program}, flags, []string{"."})...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS=linux", "GOARCH="+arch)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", build.Args, err, out)
@@ -45,7 +47,7 @@ func static(t *testing.T, arch string) string {
 }
 
 func TestStaticProgramIsSmall(t *testing.T) {
-	s, err := os.Stat(static(t, "arm64"))
+	s, err := os.Stat(static(t, "arm64", "-trimpath")) // as it is released
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,28 +57,31 @@ func TestStaticProgramIsSmall(t *testing.T) {
 	}
 }
 
-// alone is a call of the static program where there is no file but the program.
-func alone(t *testing.T, args ...string) *exec.Cmd {
-	t.Helper()
+// TestStaticProgramIsAllThereIs starts the program where there is no file but it.
+func TestStaticProgramIsAllThereIs(t *testing.T) {
 	root := t.TempDir()
 	if err := os.Rename(static(t, runtime.GOARCH), filepath.Join(root, "miend")); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("/miend", args...)
-	cmd.Env = []string{}
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
-	if os.Getuid() != 0 { // who is not root is so in a name space of his own
-		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+	alone := func(args ...string) *exec.Cmd {
+		cmd := exec.Command("/miend", args...)
+		cmd.Env = []string{}
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+		if os.Getuid() != 0 { // who is not root is so in a name space of his own
+			cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
+			cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		}
+		return cmd
 	}
-	return cmd
+	t.Run("check", func(t *testing.T) { checkDefaults(t, alone("check")) })
+	t.Run("demo", func(t *testing.T) { demoAlone(t, alone("demo", "--out", "/out", "--engine", "portable")) })
 }
 
-// Without a file at the usual place the defaults are checked, as run runs on
-// them; a file that was named has to be there.
-func TestCheckTheDefaults(t *testing.T) {
-	out, err := alone(t, "check").CombinedOutput()
+// checkDefaults: without a file at the usual place the defaults are checked, as run
+// runs on them; a file that was named has to be there.
+func checkDefaults(t *testing.T, cmd *exec.Cmd) {
+	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(out), configPath+" does not exist; the defaults are right: reads emotion, gender, age") {
 		t.Errorf("%v: %s", err, out)
 	}
@@ -85,10 +90,9 @@ func TestCheckTheDefaults(t *testing.T) {
 	}
 }
 
-// TestStaticProgramIsAllThereIs runs the demo where there is no file but the
-// program: model, cascades, fonts and frames are inside.
-func TestStaticProgramIsAllThereIs(t *testing.T) {
-	cmd := alone(t, "demo", "--out", "/out", "--engine", "portable")
+// demoAlone: model, cascades, fonts and frames are inside, and memory stays within
+// its bound.
+func demoAlone(t *testing.T, cmd *exec.Cmd) {
 	root := cmd.SysProcAttr.Chroot
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -123,23 +127,4 @@ func TestStaticProgramIsAllThereIs(t *testing.T) {
 	if peak == 0 || peak > mostMemory {
 		t.Errorf("miend had up to %d bytes resident, want at most %d", peak, mostMemory)
 	}
-}
-
-// highWater is the most memory that a process has had resident so far, 0 when
-// it has ended.
-func highWater(pid int) int {
-	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
-	if err != nil {
-		return 0
-	}
-	_, after, _ := strings.Cut(string(status), "VmHWM:")
-	words := strings.Fields(after)
-	if len(words) == 0 {
-		return 0
-	}
-	kB, err := strconv.Atoi(words[0])
-	if err != nil {
-		return 0
-	}
-	return kB << 10
 }
