@@ -8,8 +8,12 @@ BOARDS := $(patsubst boards/%.json,%,$(wildcard boards/*.json))
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-export GOFLAGS := -tags=tflite -buildvcs=false
+# All is compiled as releases are, with -trimpath, so that tests and programs
+# find each other's packages in the compiler's cache.
+export GOFLAGS := -tags=tflite -buildvcs=false -trimpath
 export CGO_ENABLED := 1
+# What is built in Go alone, for any system.
+PURE := CGO_ENABLED=0 GOFLAGS='-buildvcs=false -trimpath'
 # Quoted for folders with spaces, and without debugging notes, which would say
 # in which folder a program was built.
 export CGO_CFLAGS := -O2 "-I$(CURDIR)/build/tflite/include"
@@ -59,7 +63,7 @@ setup-test: setup
 	@tools/setup/onnx.sh
 
 build/bin/staticcheck: | go
-	GOBIN="$(CURDIR)/build/bin" GOFLAGS= CGO_ENABLED=0 go install honnef.co/go/tools/cmd/staticcheck@v0.7.0
+	$(PURE) GOBIN="$(CURDIR)/build/bin" go install honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
 # --- programs -------------------------------------------------------------
 
@@ -68,14 +72,14 @@ all: bin/mien bin/miend ## build both programs
 
 .PHONY: bin/mien
 bin/mien: $(if $(LIBRARY),setup,without-library) ## the workstation tool: train, quantise, prove, deploy
-	go build -tags '$(TAGS)' -trimpath -ldflags '$(LDFLAGS)' -o bin/mien ./tools/mien
+	go build -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o bin/mien ./tools/mien
 
 .PHONY: bin/miend
 bin/miend: $(if $(LIBRARY),setup,without-library) ## the firmware, for this workstation
-	go build -tags '$(TAGS)' -trimpath -ldflags '$(LDFLAGS)' -o bin/miend ./device/cmd/miend
+	go build -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o bin/miend ./device/cmd/miend
 
 ifndef LIBRARY
-bin/mien bin/miend: export GOFLAGS := -buildvcs=false
+bin/mien bin/miend: export GOFLAGS := -buildvcs=false -trimpath
 bin/mien bin/miend: export CGO_ENABLED := 0
 bin/mien bin/miend: TAGS :=
 endif
@@ -111,9 +115,9 @@ deb: firmware bin/miend ## the Debian package for BOARD: program, library, model
 .PHONY: image
 image: go ## a card's image for BOARD: rpi-zero-2w rpi3 rpi3-plus rpi4 rpi5 (KEY=minisign.pub CONFIG=mien.yaml NAME=hall)
 	@mkdir -p build/image
-	CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOOS=linux GOARCH=arm64 go build -trimpath -tags appliance -ldflags '-s -w $(LDFLAGS)' -o build/image/miend ./device/cmd/miend
-	CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOOS=linux GOARCH=arm64 go build -trimpath -ldflags '-s -w -buildid=' -o build/image/init ./device/cmd/appliance
-	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go run ./tools/mien image $(BOARD) --stamp $(VERSION) --epoch $$(git log -1 --format=%ct 2>/dev/null || echo 0) \
+	$(PURE) GOOS=linux GOARCH=arm64 go build -tags appliance -ldflags '-s -w $(LDFLAGS)' -o build/image/miend ./device/cmd/miend
+	$(PURE) GOOS=linux GOARCH=arm64 go build -ldflags '-s -w -buildid=' -o build/image/init ./device/cmd/appliance
+	$(PURE) go run ./tools/mien image $(BOARD) --stamp $(VERSION) --epoch $$(git log -1 --format=%ct 2>/dev/null || echo 0) \
 	    $(KEY:%=--key "%") $(if $(CONFIG),--config "$(CONFIG)") $(if $(NAME),--name "$(NAME)")
 
 # What a version consists of: tools/release/README.md. MINISIGN and OPENPGP name
@@ -121,7 +125,7 @@ image: go ## a card's image for BOARD: rpi-zero-2w rpi3 rpi3-plus rpi4 rpi5 (KEY
 .PHONY: release
 release: bin/mien bin/miend ## all that a version consists of, signed, in build/release: packages, apt archive, card images, containers (MINISIGN=minisign.key OPENPGP=openpgp.asc URL=https://...)
 	$(foreach v,MINISIGN OPENPGP URL,$(call given,$v))
-	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go run ./tools/release -version $$(tools/setup/version.sh) -stamp $(VERSION) \
+	$(PURE) go run ./tools/release -version $$(tools/setup/version.sh) -stamp $(VERSION) \
 	    -epoch $$(git log -1 --format=%ct) -minisign "$(MINISIGN)" -openpgp "$(OPENPGP)" -url "$(URL)"
 
 .PHONY: sbom
@@ -207,8 +211,8 @@ FAST := ./boards ./camera ./camera/picture ./device/cmdline ./device/config ./de
 check: go ## format, vet, import rules and the fast tests: a minute, without any set-up
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	    [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted" >&2; exit 1; }
-	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go vet ./...
-	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test -short $(FAST)
+	$(PURE) go vet ./...
+	$(PURE) go test -short $(FAST)
 	@echo "make check: all passed"
 
 .PHONY: lint
@@ -234,8 +238,8 @@ RACE = ./camera/... ./device/... ./boards/... ./runtime/track/... ./runtime/tfli
 
 .PHONY: test-pure
 test-pure: ## the Go tests of a build without cgo and without the TensorFlow Lite library
-	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go vet ./...
-	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test ./runtime/... ./camera/... ./device/... ./boards/...
+	$(PURE) go vet ./...
+	$(PURE) go test ./runtime/... ./camera/... ./device/... ./boards/...
 
 # What make demo needs, and nothing else.
 LEAN := go make bash git uname tr
@@ -251,17 +255,17 @@ test-lean: ## make demo where there is neither gcc nor npm
 
 .PHONY: test-noasm
 test-noasm: ## the trainer's and the portable engine's tests without assembly
-	CGO_ENABLED=0 GOFLAGS=-buildvcs=false go test -tags noasm ./train/nn/... ./runtime/portable/...
+	$(PURE) go test -tags noasm ./train/nn/... ./runtime/portable/...
 
 .PHONY: cross
 cross: ## build without cgo for every system that can do without
 	@for target in linux/amd64 linux/arm64 linux/arm; do \
 	    echo "go build mien, miend for $$target"; \
-	    CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOOS=$${target%/*} GOARCH=$${target#*/} go build -o build/cross/$${target/\//_}/ ./tools/mien ./device/cmd/miend; \
+	    $(PURE) GOOS=$${target%/*} GOARCH=$${target#*/} go build -o build/cross/$${target/\//_}/ ./tools/mien ./device/cmd/miend; \
 	done
 	@for target in darwin/arm64 windows/amd64; do \
 	    echo "go build mien for $$target"; \
-	    CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOOS=$${target%/*} GOARCH=$${target#*/} go build -o build/cross/$${target/\//_}/ ./tools/mien; \
+	    $(PURE) GOOS=$${target%/*} GOARCH=$${target#*/} go build -o build/cross/$${target/\//_}/ ./tools/mien; \
 	done
 
 .PHONY: test-arm64
@@ -356,13 +360,13 @@ KERNELS := runtime/portable/internal/kernel
 test-kernels: ## the portable engine and its kernels on arm64 CPUs without and with dot products; the engine on ARMv7 and ARMv6
 	@tools/setup/need.sh qemu-aarch64:qemu-user qemu-arm:qemu-user
 	@mkdir -p build/kernels
-	CGO_ENABLED=0 GOFLAGS= GOARCH=arm64 go test -c -o build/kernels/arm64 ./$(KERNELS)
-	CGO_ENABLED=0 GOFLAGS= GOARCH=arm64 go test -c -o build/kernels/engine-arm64 ./runtime/portable
+	$(PURE) GOARCH=arm64 go test -c -o build/kernels/arm64 ./$(KERNELS)
+	$(PURE) GOARCH=arm64 go test -c -o build/kernels/engine-arm64 ./runtime/portable
 	for cpu in cortex-a53 cortex-a72 cortex-a76 max; do \
 	    echo "$$cpu" && qemu-aarch64 -cpu $$cpu build/kernels/arm64 && qemu-aarch64 -cpu $$cpu build/kernels/engine-arm64 -test.run 'PlansAgree|LowestWeight|SharedWeights' || exit 1; \
 	done
-	CGO_ENABLED=0 GOFLAGS= GOARCH=arm GOARM=7 go test -c -o build/kernels/armv7 ./runtime/portable
-	CGO_ENABLED=0 GOFLAGS= GOARCH=arm GOARM=6 go test -c -o build/kernels/armv6 ./runtime/portable
+	$(PURE) GOARCH=arm GOARM=7 go test -c -o build/kernels/armv7 ./runtime/portable
+	$(PURE) GOARCH=arm GOARM=6 go test -c -o build/kernels/armv6 ./runtime/portable
 	qemu-arm -cpu cortex-a7 build/kernels/armv7 -test.short
 	qemu-arm -cpu arm1176 build/kernels/armv6 -test.short
 

@@ -10,6 +10,6 @@ epoch=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 version=$(tools/setup/version.sh)
 out=build/$board/mien_${version}_$arch.deb
 rm -f "build/$board"/mien_*.deb "build/$board"/mien_*.spdx.json
-CGO_ENABLED=0 GOFLAGS=-buildvcs=false go run -modfile=boards/deb/nfpm.mod boards/deb/mkdeb.go \
+CGO_ENABLED=0 GOFLAGS='-buildvcs=false -trimpath' go run -modfile=boards/deb/nfpm.mod boards/deb/mkdeb.go \
     "build/$board" "$arch" "$(jq -er .title "boards/$board.json")" "$version" "$epoch" "$out"
 echo "$out"
