@@ -225,21 +225,24 @@ lint: setup build/bin/staticcheck ## gofmt, vet, staticcheck, generated files
 
 .PHONY: test-go
 test-go: setup ## the Go tests of this workstation, those with goroutines under the race detector
-	go test -timeout 30m $$(go list ./... | grep -Ev '^mien/($(FIRMWARE))(/|$$)')
+	go test -timeout 30m ./tools/mien ./tools/fleet $$(go list ./... | grep -Ev '^mien/($(FIRMWARE))(/|$$)')
 	go vet -tags tflite,edgetpu ./runtime/tflite
 	go test -tags tflite,edgetpu ./runtime/tflite
 	go vet -tags tflite,onnx ./train/onnx
 	go test -tags tflite,onnx ./train/onnx
 	go test -timeout 30m -race $(RACE)
 
-# The firmware's packages are tested under the race detector, and without it by test-pure.
+# The firmware's packages are tested under the race detector, and without it by
+# test-pure. What takes longest is named first, here and above, and so begins first:
+# others run beside it.
 FIRMWARE = camera|device|boards
-RACE = ./camera/... ./device/... ./boards/... ./runtime/track/... ./runtime/tflite/... ./runtime/portable
+LONGEST = ./device/publish ./device/cmd/miend
+RACE = $(LONGEST) ./camera/... ./device/... ./boards/... ./runtime/track/... ./runtime/tflite/... ./runtime/portable
 
 .PHONY: test-pure
 test-pure: ## the Go tests of a build without cgo and without the TensorFlow Lite library
 	$(PURE) go vet ./...
-	$(PURE) go test ./runtime/... ./camera/... ./device/... ./boards/...
+	$(PURE) go test $(LONGEST) ./runtime/... ./camera/... ./device/... ./boards/...
 
 # What make demo needs, and nothing else.
 LEAN := go make bash git uname tr
