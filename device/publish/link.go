@@ -434,6 +434,18 @@ func (l *link) settle(ctx context.Context) {
 	}
 }
 
+// endSoon leaves the broker a farewell's time and then ends the connection, whatever
+// waits for an answer or for room to write: miend leaves behind what has not ended soon
+// after that, and what is not written then is lost.
+func (l *link) endSoon() {
+	select {
+	case <-l.up.Done():
+	case <-time.After(queue.Farewell):
+		l.hangUp(errSilent)
+		_ = l.wire.Close()
+	}
+}
+
 // close ends the connection; with a word to the broker it keeps the last will
 // to itself.
 func (l *link) close(word bool) {

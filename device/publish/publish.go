@@ -353,7 +353,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 func (p *Publisher) clientID() string { return "mien-" + p.o.ID }
 
 // serve publishes on a connection until that ends, and returns why it has.
-// When ctx ends it says goodbye.
+// When ctx ends it says goodbye, as far as the broker listens.
 func (p *Publisher) serve(ctx context.Context, l *link) error {
 	p.queue.Rewind()
 	p.kept.say()
@@ -364,6 +364,7 @@ func (p *Publisher) serve(ctx context.Context, l *link) error {
 	}
 	l.done.Go(l.read)
 	l.done.Go(l.listen)
+	defer context.AfterFunc(ctx, l.endSoon)()
 	err := p.publish(ctx, l)
 	if err == nil {
 		p.part(ctx, l)
