@@ -3,12 +3,9 @@ package ffmpeg
 import (
 	"bytes"
 	"context"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"image"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +28,7 @@ import (
 	"mien/camera"
 	"mien/camera/cameratest"
 	"mien/camera/replay/portrait"
+	"mien/runtime/peertest"
 )
 
 const (
@@ -390,14 +388,8 @@ func TestNoPicture(t *testing.T) {
 // no other.
 func TestHTTPS(t *testing.T) {
 	video := encode(t, "-f", "mpegts")
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(video) }))
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	srv.StartTLS()
-	defer srv.Close()
 	ca := filepath.Join(t.TempDir(), "it's a ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	srv := peertest.HTTPS(t, ca, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(video) })
 	s := open(t, Options{URL: srv.URL + "/a.ts", CA: ca})
 	if err := s.Next(t.Context(), &camera.Frame{}); err != nil {
 		t.Error(err)

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
-	"encoding/pem"
 	"fmt"
 	"image/jpeg"
 	"io"
@@ -257,14 +256,8 @@ func TestSnapshots(t *testing.T) {
 // A camera's own certificate is trusted when it is named, and only then.
 func TestCA(t *testing.T) {
 	file := still1(t)
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(file) }))
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	srv.StartTLS()
-	defer srv.Close()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	srv := peertest.HTTPS(t, ca, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(file) })
 	s := start(t, Options{URL: srv.URL, CA: ca})
 	if err := s.Next(t.Context(), &camera.Frame{}); err != nil {
 		t.Error(err)

@@ -6,11 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,6 +22,7 @@ import (
 
 	"mien/device"
 	"mien/device/signal"
+	"mien/runtime/peertest"
 	"mien/runtime/testwait"
 )
 
@@ -327,14 +326,8 @@ func TestWebhookErrors(t *testing.T) {
 
 // A server's own certificate is trusted when it is named, and only then.
 func TestWebhookCA(t *testing.T) {
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	srv.StartTLS()
-	defer srv.Close()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	srv := peertest.HTTPS(t, ca, func(http.ResponseWriter, *http.Request) {})
 	for _, file := range []string{ca, ""} {
 		w, err := NewWebhook(srv.URL, "", file)
 		if err != nil {
