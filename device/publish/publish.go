@@ -367,7 +367,7 @@ func (p *Publisher) serve(ctx context.Context, l *link) error {
 	defer context.AfterFunc(ctx, l.endSoon)()
 	err := p.publish(ctx, l)
 	if err == nil {
-		p.part(ctx, l)
+		p.part(l)
 	}
 	l.close(err == nil)
 	return err
@@ -431,15 +431,14 @@ func (p *Publisher) step(l *link) (bool, error) {
 }
 
 // part sends what was observed before the end, as far as that is quick, and
-// leaves the retained topics true of a device that is not there.
-func (p *Publisher) part(ctx context.Context, l *link) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), queue.Farewell)
-	defer cancel()
+// leaves the retained topics true of a device that is not there. It ends with the
+// connection: see endSoon.
+func (p *Publisher) part(l *link) {
 	select {
 	case <-p.feed.Stored():
-	case <-ctx.Done():
+	case <-l.up.Done():
 	}
-	drain, stop := context.WithTimeout(ctx, queue.Farewell/3)
+	drain, stop := context.WithTimeout(l.up, queue.Farewell/3)
 	for more := true; more && drain.Err() == nil; {
 		var err error
 		if more, err = p.step(l); err != nil {
@@ -448,12 +447,12 @@ func (p *Publisher) part(ctx context.Context, l *link) {
 	}
 	stop()
 	p.goodbye()
-	for m, ok := p.kept.next(); ok && ctx.Err() == nil; m, ok = p.kept.next() {
+	for m, ok := p.kept.next(); ok; m, ok = p.kept.next() {
 		if l.send(m, nil) != nil {
 			return
 		}
 	}
-	l.settle(ctx)
+	l.settle(l.up)
 }
 
 // answered takes the broker's answer to a message. An error ends the
